@@ -1,0 +1,1 @@
+"""Services that subscribe to the events of the relay."""

@@ -1,0 +1,1 @@
+"""Relay: chat-platform webhooks in, normalized events out of RabbitMQ."""

@@ -1,0 +1,98 @@
+"""The admin listener: probes and metrics. Never on the public port."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from relay.errors import Refused
+from relay.metrics import BrokerMetrics, OutboxMetrics
+from relay.outbox import Outbox, age_s
+from relay.publisher import Publisher, State
+
+
+class Admin:
+    """Answer `/livez`, `/readyz` and `/metrics`.
+
+    Args:
+        check_writable: raises Refused unless a webhook sent now would be accepted.
+        publisher: asked for the state of the broker connection.
+        outbox: asked for what it holds; None when there is none.
+        registry: what `/metrics` shows.
+        broker_metrics, outbox_metrics: gauges that are set when someone looks.
+    """
+
+    def __init__(  # noqa: PLR0913  it looks at everything
+        self,
+        *,
+        check_writable: Callable[[], Awaitable[None]],
+        publisher: Publisher,
+        outbox: Outbox | None,
+        registry: CollectorRegistry,
+        broker_metrics: BrokerMetrics,
+        outbox_metrics: OutboxMetrics,
+    ) -> None:
+        self.is_closing = False
+        self._check_writable = check_writable
+        self._publisher = publisher
+        self._outbox = outbox
+        self._registry = registry
+        self._broker_metrics = broker_metrics
+        self._outbox_metrics = outbox_metrics
+
+    def application(self) -> web.Application:
+        """Return the web application to serve."""
+        app = web.Application()
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _json({"alive": True})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reason = await self._not_ready()
+        answer: dict[str, object] = {
+            "ready": reason is None,
+            "broker": {"state": self._publisher.state, "reason": self._publisher.reason},
+        }
+        if reason:
+            answer["reason"] = reason
+        if self._outbox:
+            stats = await self._outbox.stats()
+            answer["outbox"] = {
+                "messages": stats.depth,
+                "bytes": stats.used_bytes,
+                "max_bytes": stats.max_bytes,
+                "oldest_age_s": round(age_s(stats), 3),
+            }
+        return _json(answer, status=503 if reason else 200)
+
+    async def _not_ready(self) -> str | None:
+        if self.is_closing:
+            return "shutting down"
+        try:
+            await self._check_writable()
+        except Refused as error:
+            return str(error)
+        return None
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        for state in State:
+            self._broker_metrics.state.labels(state).set(state == self._publisher.state)
+        if self._outbox:
+            stats = await self._outbox.stats()
+            self._outbox_metrics.depth.set(stats.depth)
+            self._outbox_metrics.used_bytes.set(stats.used_bytes)
+            self._outbox_metrics.max_bytes.set(stats.max_bytes)
+            self._outbox_metrics.oldest_age_s.set(age_s(stats, time.time()))
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _json(answer: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")

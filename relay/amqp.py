@@ -1,0 +1,132 @@
+"""AMQP 0-9-1 bytes: message properties, and whole batches of publish frames. Pure.
+
+pamqp does the same from objects, frame by frame, at some 30 µs per message. Nearly all of a
+message's frames is equal from one message to the next, so the equal parts are made once (by
+pamqp) and kept; what is left per message is two `struct.pack` and a join. Section numbers are
+those of the AMQP 0-9-1 specification.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Protocol
+
+from pamqp import commands, encode
+from pamqp.common import FieldValue
+
+CONTENT_TYPE = "application/cloudevents+json"
+APP_ID = "relay"
+
+_METHOD, _HEADER, _BODY = 1, 2, 3  # frame types, 4.2.3
+_FRAME_END = b"\xce"
+_FRAME_OVERHEAD = 8  # type, channel, size before the payload and the end octet after it
+_BASIC = 60  # class id
+_PERSISTENT = b"\x02"  # delivery-mode
+
+# Property flags, 4.2.6.1: content-type is bit 15, and so on down in the order of the properties.
+_HAS_CONTENT_TYPE, _HAS_HEADERS, _HAS_DELIVERY_MODE = 1 << 15, 1 << 13, 1 << 12
+_HAS_MESSAGE_ID, _HAS_TIMESTAMP, _HAS_TYPE, _HAS_APP_ID = 1 << 7, 1 << 6, 1 << 5, 1 << 3
+_FLAGS = (
+    _HAS_CONTENT_TYPE
+    | _HAS_HEADERS
+    | _HAS_DELIVERY_MODE
+    | _HAS_MESSAGE_ID
+    | _HAS_TIMESTAMP
+    | _HAS_TYPE
+    | _HAS_APP_ID
+)
+
+_frame_head = struct.Struct(">BHI").pack
+# Frame head, class 60, weight 0, body size.
+_header_head = struct.Struct(">BHIHHQ").pack
+_HEADER_HEAD_PAYLOAD = 12
+_timestamp = struct.Struct(">Q").pack
+
+
+class Publishable(Protocol):
+    """What publish_frames needs to know of a message."""
+
+    @property
+    def routing_key(self) -> str:
+        """At most 255 bytes."""
+
+    @property
+    def properties(self) -> bytes:
+        """The property flags and list, as made by `properties`."""
+
+    @property
+    def body(self) -> bytes:
+        """Any bytes."""
+
+
+def short_string(text: str) -> bytes:
+    """Encode a short string, cut to 255 bytes (4.2.5.3)."""
+    encoded = text.encode(errors="replace")[:255]
+    return bytes((len(encoded),)) + encoded
+
+
+def properties(
+    *,
+    message_id: str,
+    message_type: str,
+    timestamp_s: int,
+    headers: Mapping[str, FieldValue],
+    content_type: str = CONTENT_TYPE,
+) -> bytes:
+    """Encode the properties of a persistent message: flags, then the list (4.2.6.1)."""
+    table = encode.field_table(dict(headers))
+    return assemble(properties_head(content_type, table), message_id, timestamp_s, message_type)
+
+
+def properties_head(content_type: str, headers_table: bytes) -> bytes:
+    """Encode what the properties of many messages begin with; see assemble."""
+    return _FLAGS.to_bytes(2) + short_string(content_type) + headers_table + _PERSISTENT
+
+
+def assemble(head: bytes, message_id: str, timestamp_s: int, message_type: str) -> bytes:
+    """Append what differs from message to message to a head of properties_head."""
+    return b"".join((head, short_string(message_id), _timestamp(timestamp_s), _tail(message_type)))
+
+
+@lru_cache(maxsize=1024)
+def _tail(message_type: str) -> bytes:
+    return short_string(message_type) + short_string(APP_ID)
+
+
+def publish_frames(
+    messages: Iterable[tuple[str, Publishable]], *, channel: int, frame_max: int
+) -> bytes:
+    """Encode `basic.publish` with `mandatory` for each (exchange, message), ready for the socket.
+
+    Args:
+        messages: what to publish, in order.
+        channel: the channel's number.
+        frame_max: the size limit of a frame negotiated with the broker, in bytes.
+    """
+    largest_body = frame_max - _FRAME_OVERHEAD
+    parts: list[bytes] = []
+    for exchange, message in messages:
+        body, props = message.body, message.properties
+        parts += (
+            _method_frame(exchange, message.routing_key, channel),
+            _header_head(_HEADER, channel, _HEADER_HEAD_PAYLOAD + len(props), _BASIC, 0, len(body)),
+            props,
+            _FRAME_END,
+        )
+        parts += _body_frames(body, channel, largest_body)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _method_frame(exchange: str, routing_key: str, channel: int) -> bytes:
+    publish = commands.Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=True)
+    payload = publish.index.to_bytes(4) + publish.marshal()
+    return _frame_head(_METHOD, channel, len(payload)) + payload + _FRAME_END
+
+
+def _body_frames(body: bytes, channel: int, largest: int) -> Iterator[bytes]:
+    for start in range(0, len(body), largest):
+        chunk = body[start : start + largest]
+        yield _frame_head(_BODY, channel, len(chunk))
+        yield chunk
+        yield _FRAME_END

@@ -1,0 +1,254 @@
+"""The relay put together: settings in, running parts out, and the order in which they stop.
+
+The only module that turns Settings into components.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from relay import topology, vendors
+from relay.admin import Admin
+from relay.authentication import Secrets
+from relay.direct import Direct
+from relay.envelope import Origin
+from relay.errors import RelayError, SettingsError
+from relay.forwarder import Forwarder
+from relay.ingress import Ingress, Source
+from relay.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
+from relay.outbox import Outbox
+from relay.publisher import Publisher
+from relay.settings import BrokerSettings, Settings, SourceSettings, load, resolve_secrets
+
+_KEEPALIVE_S = 75
+_BACKLOG = 1024
+_LAST_REQUESTS_S = 1.0
+"""At shutdown, how long connections stay open for the request that may be on its way."""
+_DRAIN_POLL_S = 0.02
+
+log = structlog.get_logger("relay")
+
+
+def sources_of(settings: Settings) -> dict[str, Source]:
+    """Return the configured endpoints, secrets resolved.
+
+    Raises:
+        SettingsError: there is none, or a secret can't be read any more.
+    """
+    if not settings.sources:
+        raise SettingsError(["sources: there is none; add a section such as [sources.swiftsell]."])
+    known = vendors.discover()
+    found, problems = {}, []
+    for name, it in settings.sources.items():
+        try:
+            found[name] = _source(name, it, known)
+        except ValueError as error:
+            problems.append(f"sources.{name}.secrets: {error}.")
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def _source(name: str, it: SourceSettings, known: dict[str, vendors.Vendor]) -> Source:
+    return Source(
+        origin=Origin(vendor=it.vendor, source=name),
+        vendor=known[it.vendor],
+        secrets=Secrets(resolve_secrets(it.secrets)),
+        echo=it.echo or "json",
+        allow_from=tuple(it.allow_from),
+    )
+
+
+def topology_of(settings: BrokerSettings) -> topology.Topology:
+    """Return what the relay needs on the broker."""
+    return topology.topology(
+        settings.exchange,
+        unrouted_max_length=settings.unrouted_max_length,
+        quarantine_max_length=settings.quarantine_max_length,
+    )
+
+
+async def serve(settings: Settings, config: Path | None) -> None:
+    """Run the relay until SIGTERM or SIGINT; SIGHUP reads sources and secrets again.
+
+    Args:
+        settings: as loaded at start.
+        config: the file they came from, for SIGHUP.
+
+    Raises:
+        RelayError: the outbox or a port can't be used.
+    """
+    stop = asyncio.Event()
+    async with _Relay(settings) as relay:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
+        await relay.run(stop)
+
+
+class _Relay:
+    """All components of one process, and their order of shutdown."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._registry = registry = CollectorRegistry()
+        self._broker_metrics = BrokerMetrics(registry)
+        broker = settings.broker
+        self._publisher = Publisher(
+            urls=broker.urls,
+            exchange=broker.exchange,
+            wanted=topology_of(broker),
+            declare_topology=broker.declare_topology,
+            heartbeat_s=broker.heartbeat_s,
+            confirm_timeout_s=broker.confirm_timeout_s,
+            metrics=self._broker_metrics,
+        )
+        self._outbox: Outbox | None = None
+        self._forwarder: Forwarder | Direct
+        if settings.ingress.ack_after == "outbox":
+            grown = asyncio.Event()
+            self._outbox = Outbox(
+                directory=settings.outbox.directory,
+                max_bytes=settings.outbox.max_bytes,
+                grown=grown,
+            )
+            self._sink: Outbox | Direct = self._outbox
+            self._forwarder = Forwarder(
+                outbox=self._outbox,
+                grown=grown,
+                max_in_flight=broker.max_in_flight,
+                metrics=self._broker_metrics,
+            )
+        else:
+            self._sink = self._forwarder = Direct(
+                max_in_flight=broker.max_in_flight, metrics=self._broker_metrics
+            )
+        self._ingress = Ingress(
+            sink=self._sink,
+            sources=sources_of(settings),
+            body_limit_bytes=settings.ingress.body_limit_bytes,
+            read_timeout_s=settings.ingress.read_timeout_s,
+            trusted_proxies=settings.ingress.trusted_proxies,
+            metrics=IngressMetrics(registry),
+        )
+        self._admin = Admin(
+            check_writable=self._sink.check_writable,
+            publisher=self._publisher,
+            outbox=self._outbox,
+            registry=registry,
+            broker_metrics=self._broker_metrics,
+            outbox_metrics=OutboxMetrics(registry),
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._outbox:
+            await self._outbox.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._outbox:
+            await self._outbox.close()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until stop is set or a part dies; then shut down in order."""
+        settings = self._settings
+        server = web.Server(
+            self._ingress.receive,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=_KEEPALIVE_S,
+        )
+        public = web.ServerRunner(server, shutdown_timeout=settings.ingress.shutdown_grace_s)
+        admin = web.AppRunner(self._admin.application(), access_log=None)
+        forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward
+        async with (
+            _task("publisher", self._publisher.run(forward)) as publishing,
+            _listening(admin, settings.admin.host, settings.admin.port, "admin"),
+        ):
+            async with _listening(public, settings.ingress.host, settings.ingress.port, "ingress"):
+                log.info("ready", sources=sorted(self._ingress.sources))
+                await _first(stop.wait(), publishing)
+                log.info("stopping")
+                await self._close_ingress(public, server)
+            await self._drain(settings.ingress.shutdown_grace_s)
+            log.info("stopped", drained=self._forwarder.is_drained)
+
+    async def _close_ingress(self, public: web.ServerRunner, server: web.Server) -> None:
+        """Stop listening, but answer what is on its way over connections that are open."""
+        self._ingress.is_closing = self._admin.is_closing = True
+        for site in public.sites:
+            await site.stop()
+        grace_s = min(_LAST_REQUESTS_S, self._settings.ingress.shutdown_grace_s)
+        await _until(lambda: not server.connections, grace_s)
+
+    async def _drain(self, grace_s: float) -> None:
+        """Give the broker a while to confirm the rest; what is left waits for the next start."""
+        await _until(
+            lambda: self._forwarder.is_drained or not self._publisher.is_connected, grace_s
+        )
+
+    def reload(self, config: Path | None) -> None:
+        """Read sources and secrets again. A bad file is reported and changes nothing."""
+        try:
+            self._ingress.sources = sources_of(load(config))
+        except SettingsError as error:
+            log.error("reload failed", problems=error.problems)  # noqa: TRY400  no traceback
+        else:
+            log.info("reloaded", sources=sorted(self._ingress.sources))
+
+
+async def _until(is_done: Callable[[], bool], limit_s: float) -> None:
+    """Wait for something nobody announces, looking often, at most limit_s."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while not is_done():  # noqa: ASYNC110  at shutdown only; an event would cost always
+                await asyncio.sleep(_DRAIN_POLL_S)
+
+
+@contextlib.asynccontextmanager
+async def _task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run work in the background; end it on the way out, and let its error through."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    runner: web.BaseRunner, host: str, port: int, name: str
+) -> AsyncIterator[None]:
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+            await site.start()
+        except OSError as error:
+            raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
+        for address in runner.addresses:
+            log.info("listening", listener=name, address=f"{address[0]}:{address[1]}")
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _first(wanted: Coroutine[Any, Any, object], part: asyncio.Task[None]) -> None:
+    """Return when wanted is done; raise what part died of if that comes first."""
+    waiting = asyncio.ensure_future(wanted)
+    try:
+        await asyncio.wait((waiting, part), return_when=asyncio.FIRST_COMPLETED)
+        if part.done():
+            part.result()
+    finally:
+        waiting.cancel()

@@ -1,0 +1,71 @@
+"""How a caller proves who it is: shared secrets and signatures. Pure.
+
+Every comparison takes the same time whatever was sent: both sides are reduced to digests of equal
+length and compared with `hmac.compare_digest`, and every secret is tried, found or not.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from relay.errors import Unauthenticated
+
+
+class Secrets:
+    """The live secrets of one source; several during a rotation.
+
+    Args:
+        values: the secrets. None at all means the source is `insecure`: everyone is let in.
+    """
+
+    __slots__ = ("_digests", "values")
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self.values = tuple(values)
+        self._digests = tuple(sha256(value.encode()).digest() for value in values)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self.values)} hidden)"
+
+    def matches(self, candidate: str) -> bool:
+        """Tell whether candidate is one of the secrets, in constant time."""
+        digest = sha256(candidate.encode(errors="surrogatepass")).digest()
+        found = [hmac.compare_digest(digest, live) for live in self._digests]
+        return any(found)
+
+    def has_signed(self, signature: str, body: bytes) -> bool:
+        """Tell whether signature is the hex HMAC-SHA256 of body under one of the secrets."""
+        given = signature.lower().encode(errors="replace")
+        matches = [
+            hmac.compare_digest(given, signature_of(body, value).encode()) for value in self.values
+        ]
+        return any(matches)
+
+
+def signature_of(body: bytes, secret: str) -> str:
+    """Return the lower-case hex HMAC-SHA256 of body under secret."""
+    return hmac.digest(secret.encode(), body, "sha256").hex()
+
+
+def require_secret(candidates: Iterable[str], secrets: Secrets) -> None:
+    """Raise Unauthenticated unless one of candidates is a live secret."""
+    if not secrets.values:
+        return
+    matches = [secrets.matches(candidate) for candidate in candidates]
+    if not any(matches):
+        raise Unauthenticated("no live secret was given")
+
+
+def require_signature(signature: str | None, bodies: Iterable[bytes], secrets: Secrets) -> None:
+    """Raise Unauthenticated unless signature is the HMAC-SHA256 of one of bodies.
+
+    Args:
+        signature: hex digits, or None when the request carried none.
+        bodies: the readings of the body that may have been signed; a later one is only made
+            when the earlier ones did not match.
+        secrets: the keys.
+    """
+    if not secrets.values:
+        return
+    if signature is None or not any(secrets.has_signed(signature, body) for body in bodies):
+        raise Unauthenticated("the signature is missing or wrong")

@@ -1,0 +1,135 @@
+"""RabbitMQ connections: opening one, saying why it failed, declaring the topology.
+
+Everything that talks to the broker starts here; publishing itself is in publisher.py.
+"""
+
+import os
+import platform
+from collections.abc import Sequence
+
+import aio_pika
+import aiormq.exceptions
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from yarl import URL
+
+from relay.errors import BrokerError, TopologyError
+from relay.topology import Exchange, Queue, Topology
+
+CONNECT_TIMEOUT_S = 10
+
+ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
+"""What the libraries raise when a connection can't be made or does not last."""
+
+_ACCESS_REFUSED, _NOT_ALLOWED = 403, 530
+
+
+async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
+    """Open a connection to one broker.
+
+    Args:
+        url: `amqp://` or `amqps://`, the latter with `cafile`, `certfile`, `keyfile` as query.
+        heartbeat_s: a peer silent for three times this long is taken for gone.
+
+    Raises:
+        BrokerError: it says what went wrong, without the password.
+    """
+    address = URL(url).update_query(heartbeat=heartbeat_s)
+    name = f"relay {platform.node()} {os.getpid()}"
+    try:
+        return await aio_pika.connect(
+            address, timeout=CONNECT_TIMEOUT_S, client_properties={"connection_name": name}
+        )
+    except ERRORS as error:
+        raise BrokerError(f"RabbitMQ at {public_address(url)} {_explain(error)}.") from error
+
+
+async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractConnection:
+    """Open a connection to the first broker that accepts one.
+
+    Raises:
+        BrokerError: none did; the text has a sentence for each.
+    """
+    failures = []
+    for url in urls:
+        try:
+            return await connect(url, heartbeat_s=heartbeat_s)
+        except BrokerError as error:
+            failures.append(str(error))
+    raise BrokerError(" ".join(failures))
+
+
+def public_address(url: str) -> str:
+    """Return host, port and virtual host of a broker URL: what may be logged of it."""
+    parsed = URL(url)
+    port = parsed.port or (5671 if parsed.scheme == "amqps" else 5672)
+    vhost = parsed.path.removeprefix("/")
+    return f"{parsed.host}:{port}{'/' + vhost if vhost else ''}"
+
+
+def _explain(error: BaseException) -> str:
+    """Say what a failed connect means. The reason comes from the broker or the system."""
+    code = error.args[0] if error.args else None
+    match error:
+        case TimeoutError():
+            return f"did not answer within {CONNECT_TIMEOUT_S} s"
+        case aiormq.exceptions.ProbableAuthenticationError():
+            return "refused the user name or password"
+        case aiormq.exceptions.AuthenticationError():
+            return "offers no login method this relay knows"
+        case aiormq.exceptions.ConnectionClosed() if code == _NOT_ALLOWED:
+            return f"refused the virtual host or user ({error.args[1]})"
+        case aiormq.exceptions.IncompatibleProtocolError():
+            return "does not speak AMQP 0-9-1"
+        case _:
+            reason = str(error) or type(error).__name__
+            return f"can't be reached: {reason.rstrip('.')}"
+
+
+async def declare(connection: AbstractConnection, topology: Topology, *, passive: bool) -> None:
+    """Declare the exchanges and queues, or with passive only check that they are there.
+
+    Raises:
+        TopologyError: one is missing, has other properties, or may not be declared by this user.
+        BrokerError: the connection was lost meanwhile.
+    """
+    for exchange in topology.exchanges:
+        await _declare_one(connection, exchange, passive=passive)
+    for queue in topology.queues:
+        await _declare_one(connection, queue, passive=passive)
+
+
+async def _declare_one(
+    connection: AbstractConnection, it: Exchange | Queue, *, passive: bool
+) -> None:
+    """Declare one object on a channel of its own, since a refusal closes the channel."""
+    what = f"{type(it).__name__} {it.name}"
+    try:
+        async with connection.channel() as channel:
+            if isinstance(it, Exchange):
+                await channel.declare_exchange(
+                    it.name, it.kind, durable=True, passive=passive, arguments=it.arguments
+                )
+            else:
+                queue = await channel.declare_queue(
+                    it.name, durable=True, passive=passive, arguments=it.arguments
+                )
+                if not passive:
+                    await queue.bind(it.exchange, it.pattern)
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        raise TopologyError(
+            f"{what} exists with other properties ({error.args[0]}); delete it, rename "
+            "broker.exchange, or set broker.declare_topology = false to use it as it is."
+        ) from error
+    except aiormq.exceptions.ChannelNotFoundEntity as error:
+        raise TopologyError(
+            f"{what} does not exist; create it with `relay topology --apply` or set "
+            "broker.declare_topology = true."
+        ) from error
+    except aiormq.exceptions.ChannelAccessRefused as error:
+        raise TopologyError(
+            f"{what} may not be declared by this user ({error.args[0]}); grant the permission "
+            "or set broker.declare_topology = false."
+        ) from error
+    except ERRORS as error:
+        raise BrokerError(f"The connection was lost while declaring {what}: {error}.") from error

@@ -1,0 +1,41 @@
+"""The vendors' notations of time, turned into RFC 3339 UTC. Pure: the clock comes in as a value."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 40  # characters; no notation of a vendor is longer
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write an aware datetime in UTC, as in 2023-09-01T14:13:45.503552Z."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def from_utc_text(value: object) -> str | None:
+    """Read a timestamp that is UTC unless it carries an offset; None if it is no timestamp."""
+    if type(value) is not str or len(value) > _LONGEST:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return rfc3339(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def from_epoch_s(value: object) -> str | None:
+    """Read seconds since 1970, a number or a string of digits; None if it is neither."""
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) <= _LONGEST:
+        value = int(value)
+    return _since_epoch(seconds=value) if type(value) is int else None
+
+
+def from_epoch_ms(value: object) -> str | None:
+    """Read milliseconds since 1970 as a whole number; None if it is none."""
+    return _since_epoch(milliseconds=value) if type(value) is int else None
+
+
+def _since_epoch(**elapsed: int) -> str | None:
+    try:
+        return rfc3339(_EPOCH + timedelta(**elapsed))
+    except OverflowError:
+        return None

@@ -1,0 +1,195 @@
+"""The wire format: an event as a CloudEvents 1.0 document, a quarantined delivery as it came. Pure.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+
+import orjson
+from pamqp import encode
+from pamqp.common import FieldValue
+
+from relay import amqp, topology
+from relay.clocks import rfc3339
+from relay.event import Event
+
+_ID_BYTES = 16
+_LONGEST_ATTRIBUTE = 255
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+_MOST_HEADERS = 64
+_LONGEST_HEADER = 1024  # 64 of them fit in one header frame, whose limit is 128 KiB
+_SECRET_HEADER = re.compile(
+    r"authorization|cookie|token|secret|signature|api-?key|password", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a delivery came in: the vendor, the configured source and what follows from them."""
+
+    vendor: str
+    source: str
+
+    @property
+    def path(self) -> str:
+        """The `source` attribute of its events."""
+        return f"/{self.vendor}/{self.source}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message ready for the broker, in all but its place in the outbox.
+
+    Args:
+        id: 32 hex digits; equal for every resend of the same element.
+        routing_key: of the events' exchange, or of the quarantine's.
+        properties: AMQP properties, encoded.
+        body: the CloudEvents document, or the delivery as received.
+        received_at: seconds since 1970.
+        is_quarantined: which of the two exchanges it goes to.
+    """
+
+    id: str
+    routing_key: str
+    properties: bytes
+    body: bytes
+    received_at: float
+    is_quarantined: bool = False
+
+
+def encode_events(
+    events: Sequence[Event], *, origin: Origin, received_at: float, traceparent: str | None = None
+) -> list[Message]:
+    """Encode the events of one delivery. Equal elements get different ids, by their number."""
+    if len(events) == 1:
+        return [_encode(events[0], 0, origin, received_at, traceparent)]
+    seen: Counter[bytes] = Counter()
+    messages = []
+    for event in events:
+        messages.append(_encode(event, seen[event.raw], origin, received_at, traceparent))
+        seen[event.raw] += 1
+    return messages
+
+
+def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has these parts
+    body: bytes,
+    *,
+    reason: str,
+    origin: Origin,
+    received_at: float,
+    headers: Mapping[str, str],
+    secrets: Sequence[str],
+) -> Message:
+    """Encode a delivery for the quarantine: its bytes and headers, without any live secret."""
+    for secret in secrets:
+        body = body.replace(secret.encode(), b"[secret removed]")
+    message_id = _digest(origin, body, 0)
+    content_type = headers.get("content-type", "application/octet-stream")
+    table: dict[str, FieldValue] = {
+        "source": origin.source,
+        "vendor": origin.vendor,
+        "reason": reason,
+        "content-type": content_type[:_LONGEST_HEADER],
+        "received_at": _recorded_time(received_at),
+        "headers": _public_headers(headers, secrets),
+    }
+    return Message(
+        id=message_id,
+        routing_key=topology.routing_key(origin.vendor, reason),
+        properties=amqp.properties(
+            message_id=message_id,
+            message_type="quarantined",
+            timestamp_s=int(received_at),
+            headers=table,
+            content_type=content_type,
+        ),
+        body=body,
+        received_at=received_at,
+        is_quarantined=True,
+    )
+
+
+def traceparent_of(headers: Mapping[str, str]) -> str | None:
+    """Return a well-formed W3C `traceparent`, or None."""
+    value = headers.get("traceparent")
+    return value if value and _TRACEPARENT.fullmatch(value) else None
+
+
+def _encode(
+    event: Event, number: int, origin: Origin, received_at: float, traceparent: str | None
+) -> Message:
+    event_id = _digest(origin, event.raw, number)
+    document: dict[str, object] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": origin.path,
+        "type": event.type,
+    }
+    conversation, contact = event.data.get("conversation"), event.data.get("contact")
+    if conversation and (conversation_id := conversation.get("id")):
+        partition_key = _attribute(conversation_id)
+        document["subject"] = "conversation/" + partition_key
+    elif contact and (contact_id := contact.get("id")):
+        partition_key = _attribute(contact_id)
+        document["subject"] = "contact/" + partition_key
+    else:
+        partition_key = ""
+    if event.time:
+        document["time"] = event.time
+    document["datacontenttype"] = "application/json"
+    document["vendor"] = origin.vendor
+    document["vendortype"] = _attribute(event.vendortype)
+    document["recordedtime"] = _recorded_time(received_at)
+    if partition_key:
+        document["partitionkey"] = partition_key
+    document["data"] = {**event.data, "raw": orjson.Fragment(event.raw)}
+    head = _properties_head(origin.vendor, origin.source, traceparent)
+    return Message(
+        id=event_id,
+        routing_key=topology.routing_key(origin.vendor, event.type, event.detail[:256]),
+        properties=amqp.assemble(head, event_id, int(received_at), event.type),
+        body=orjson.dumps(document),
+        received_at=received_at,
+    )
+
+
+def _digest(origin: Origin, raw: bytes, number: int) -> str:
+    digest = blake2b(origin.path.encode(), digest_size=_ID_BYTES)
+    digest.update(b"\0%d\0" % number)
+    digest.update(raw)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _properties_head(vendor: str, source: str, traceparent: str | None) -> bytes:
+    headers: dict[str, FieldValue] = {"vendor": vendor, "source": source}
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return amqp.properties_head(amqp.CONTENT_TYPE, encode.field_table(headers))
+
+
+def _attribute(text: str) -> str:
+    """Return text as CloudEvents allows it in an attribute: no control characters; and bounded."""
+    if text.isprintable() and len(text) <= _LONGEST_ATTRIBUTE:
+        return text
+    return "".join([c if c.isprintable() else "_" for c in text[:_LONGEST_ATTRIBUTE]])
+
+
+def _recorded_time(received_at: float) -> str:
+    return rfc3339(datetime.fromtimestamp(received_at, UTC))
+
+
+def _public_headers(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, FieldValue]:
+    """Return the request's headers without those that hold, or may hold, a secret."""
+    return {
+        name[:_LONGEST_HEADER]: value[:_LONGEST_HEADER]
+        for name, value in list(headers.items())[:_MOST_HEADERS]
+        if not _SECRET_HEADER.search(name) and not any(secret in value for secret in secrets)
+    }

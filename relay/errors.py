@@ -1,0 +1,140 @@
+"""Every error the relay raises on purpose, and nothing else.
+
+RelayError
+├── Refused            400  an HTTP request is answered with `status` and problem type `slug`
+│   ├── Unauthenticated    401  not who it says it is; nothing was stored
+│   ├── UnknownSource      404  no such source; nothing was stored
+│   ├── MethodNotAllowed   405
+│   ├── BodyTooSlow        408
+│   ├── BodyTooLarge       413
+│   ├── UnsupportedEncoding 415
+│   ├── InternalError      500  our bug; the log has the traceback
+│   └── Unavailable        503  cannot be made durable now; try again later
+│       └── OutboxFull     503  the bound of the outbox is reached
+├── Malformed            authenticated, but not understood: quarantined under `reason`
+├── OutboxError          the outbox can't be opened or used
+├── BrokerError          RabbitMQ can't be reached or used now; tried again later
+│   └── TopologyError    an exchange or queue is missing, or exists with other properties
+└── SettingsError        the settings are wrong; `problems` names each one
+"""
+
+from collections.abc import Sequence
+
+
+class RelayError(Exception):
+    """Root of all errors raised on purpose. Its text is one clear sentence."""
+
+
+class Refused(RelayError):
+    """A request that is answered with an error. Nothing of it was stored."""
+
+    status = 400
+    slug = "bad-request"
+    title = "Bad request"
+
+
+class Unauthenticated(Refused):
+    """The caller did not prove who it is."""
+
+    status = 401
+    slug = "unauthenticated"
+    title = "Authentication failed"
+
+
+class UnknownSource(Refused):
+    """The path names no configured source."""
+
+    status = 404
+    slug = "unknown-source"
+    title = "No such source"
+
+
+class MethodNotAllowed(Refused):
+    """Only POST delivers webhooks."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "Only POST is allowed"
+
+
+class BodyTooSlow(Refused):
+    """The body did not arrive within `ingress.read_timeout_s`."""
+
+    status = 408
+    slug = "body-too-slow"
+    title = "The body took too long"
+
+
+class BodyTooLarge(Refused):
+    """The body is larger than `ingress.body_limit_bytes`, as sent or once decompressed."""
+
+    status = 413
+    slug = "body-too-large"
+    title = "The body is too large"
+
+
+class UnsupportedEncoding(Refused):
+    """The Content-Encoding is none of identity, gzip and deflate."""
+
+    status = 415
+    slug = "unsupported-encoding"
+    title = "Unsupported Content-Encoding"
+
+
+class InternalError(Refused):
+    """Something went wrong that should not have. Nothing was acknowledged."""
+
+    status = 500
+    slug = "internal-error"
+    title = "Internal error"
+
+
+class Unavailable(Refused):
+    """The event can't be made durable now. The sender may try again."""
+
+    status = 503
+    slug = "unavailable"
+    title = "Try again later"
+
+
+class OutboxFull(Unavailable):
+    """The outbox has reached `outbox.max_bytes`."""
+
+    slug = "outbox-full"
+    title = "The outbox is full"
+
+
+class Malformed(RelayError):
+    """An authenticated delivery the vendor's code does not understand.
+
+    Args:
+        reason: a slug of `[a-z0-9_]`, the second word of the quarantine's routing key.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OutboxError(RelayError):
+    """The outbox can't be opened or used."""
+
+
+class BrokerError(RelayError):
+    """RabbitMQ can't be reached or used now."""
+
+
+class TopologyError(BrokerError):
+    """An exchange or queue is missing, or exists with other properties than ours."""
+
+
+class SettingsError(RelayError):
+    """The settings are wrong.
+
+    Args:
+        problems: one sentence per problem, each naming the setting.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)

@@ -1,0 +1,103 @@
+"""The normalized event: one occurrence at a vendor, in words all vendors share. Pure values.
+
+Which `data` each type carries is the table of "The event" in README.md. Ids are strings and
+left out when unknown; no `null`, no `""`, no `{}` stands for "unknown".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Data = dict[str, Any]
+ActorType = Literal["agent", "bot", "contact", "system"]
+
+TYPES = frozenset(
+    {
+        "agent.status_changed",
+        "contact.deleted",
+        "contact.updated",
+        "conversation.accepted",
+        "conversation.assigned",
+        "conversation.closed",
+        "conversation.created",
+        "conversation.joined",
+        "conversation.left",
+        "conversation.missed",
+        "conversation.opened",
+        "conversation.rejected",
+        "conversation.status_changed",
+        "conversation.updated",
+        "labels.added",
+        "labels.changed",
+        "labels.removed",
+        "message.created",
+        "message.status_changed",
+        "message.updated",
+        "note.created",
+        "unrecognized",
+        "variables.updated",
+    }
+)
+"""The shared vocabulary. A vendor that needs another word adds it here first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One occurrence, as a vendor's `normalize` understood it.
+
+    Args:
+        type: one of TYPES.
+        vendortype: the vendor's own word for it, as sent.
+        data: the normalized fields, without `raw`.
+        raw: the vendor's own element, the bytes as they were sent.
+        detail: third part of the routing key (a message kind, an unrecognized type), or "".
+        time: the vendor's clock in RFC 3339 UTC, or None when it gives none to be trusted.
+    """
+
+    type: str
+    vendortype: str
+    data: Data
+    raw: bytes
+    detail: str = ""
+    time: str | None = None
+
+
+def identifier(value: object) -> str | None:
+    """Return an id as the string it stands for, or None when there is none.
+
+    A float is no id: a number beyond 64 bits has lost digits by then.
+    """
+    if type(value) is str:
+        return value or None
+    if type(value) is int:
+        return str(value)
+    return None
+
+
+def text(value: object) -> str | None:
+    """Return a non-empty string, or None for everything else."""
+    return value if type(value) is str and value else None
+
+
+def known(**fields: object) -> Data:
+    """Return the fields that hold something: None, "", [] and {} are left out."""
+    return {name: value for name, value in fields.items() if value or value is False or value == 0}
+
+
+def actor(actor_type: ActorType, actor_id: object = None, **fields: object) -> Data:
+    """Return who did it: `type`, and `id`, `name` and `email` where they are known."""
+    return known(
+        type=actor_type,
+        id=identifier(actor_id),
+        **{name: text(value) for name, value in fields.items()},
+    )
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return value if it is a JSON object, else an empty one: vendors change types at will."""
+    return value if type(value) is dict else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """Return value if it is a JSON array, else an empty one."""
+    return value if type(value) is list else []

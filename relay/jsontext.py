@@ -1,0 +1,86 @@
+"""JSON text: parsing it strictly, and cutting it without changing a byte. Pure.
+
+An event's `raw` is a slice of what the vendor sent, never a re-serialization, so big integers,
+duplicate keys, escapes and white space survive. orjson judges what is JSON (RFC 8259; it refuses
+NaN, lone surrogates and numbers that overflow); the standard library's scanner, which tells where
+a value ends, does the cutting.
+"""
+
+import codecs
+import json
+import re
+from typing import Any
+
+import orjson
+
+from relay.errors import Malformed
+
+MAX_DEPTH = 200
+"""Nesting allowed in a delivery. Parsers of consumers give up from 256 (some C++) or 1,000 up."""
+
+_PARSER_DEPTH = 1024  # orjson's own limit
+_SPACE = re.compile(r"[ \t\n\r]*")
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)  # only the positions are of interest
+
+
+def parse(text: bytes) -> Any:
+    """Parse a JSON text.
+
+    Raises:
+        Malformed: `not_json`, or `too_deep` beyond MAX_DEPTH.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("not_json") from error
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+        _check_depth(text)
+    return value
+
+
+def _check_depth(text: bytes) -> None:
+    padding = _PARSER_DEPTH - MAX_DEPTH
+    try:
+        orjson.loads(b"[" * padding + text + b"]" * padding)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("too_deep") from error
+
+
+def without_bom(body: bytes) -> bytes:
+    """Return the body without the UTF-8 byte order mark that some senders put first."""
+    return body.removeprefix(codecs.BOM_UTF8)
+
+
+def members(text: str) -> list[tuple[str, str]]:
+    """Cut the text of a valid JSON object into (name, text of the value), duplicates included."""
+    found = []
+    position = _skip(text, text.index("{") + 1)
+    while text[position] != "}":
+        name, position = _SCANNER.raw_decode(text, position)
+        start = _skip(text, text.index(":", position) + 1)
+        position = _SCANNER.raw_decode(text, start)[1]
+        found.append((name, text[start:position]))
+        position = _next(text, position)
+    return found
+
+
+def elements(text: str) -> list[str]:
+    """Cut the text of a valid JSON array into the texts of its elements."""
+    found = []
+    position = _skip(text, text.index("[") + 1)
+    while text[position] != "]":
+        start = position
+        position = _SCANNER.raw_decode(text, start)[1]
+        found.append(text[start:position])
+        position = _next(text, position)
+    return found
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _next(text: str, position: int) -> int:
+    position = _skip(text, position)
+    return _skip(text, position + 1) if text[position] == "," else position

@@ -1,0 +1,48 @@
+"""Logging: JSON lines, or a console for a person at a terminal. Never bodies, never secrets.
+
+One canonical line per delivery is the hot path, so the chain is short and written by orjson.
+"""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+_LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio")
+
+
+def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
+    """Set up structlog for the process. "auto" is the console on a terminal, else JSON."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    chain: list[structlog.typing.Processor] = [structlog.processors.add_log_level, timestamp]
+    factory: structlog.typing.WrappedLogger
+    if is_console:
+        chain += [structlog.dev.ConsoleRenderer()]
+        factory = structlog.PrintLoggerFactory(sys.stderr)
+    else:
+        chain += [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ]
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    structlog.configure(
+        processors=chain,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
+    _silence_libraries()
+
+
+def _dumps(event: dict[str, Any], **_: object) -> bytes:
+    return orjson.dumps(event, default=str)
+
+
+def _silence_libraries() -> None:
+    """Let the relay's own lines speak: the libraries repeat each lost connection several times."""
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

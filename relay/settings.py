@@ -1,0 +1,278 @@
+"""Settings: one TOML file, overridden by the environment, all problems told at once.
+
+Only app.py and cli.py read these; components take plain arguments.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self, cast
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from relay import vendors
+from relay.errors import SettingsError
+
+PREFIX = "RELAY_"
+DEFAULT_FILE = "relay.toml"
+_NOT_SETTINGS = {"RELAY_CONFIG"}
+_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+# An event holds the vendor's element and the text cut out of it, so up to twice the body, and
+# RabbitMQ 4 closes the channel over a message of more than 16 MiB.
+_LARGEST_BODY = 7 * 1024 * 1024
+
+
+def _listed(value: object) -> object:
+    """Read a list from one environment variable: JSON, or parts separated by commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return orjson.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_listed)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngressSettings(_Section):
+    """The public listener."""
+
+    host: str = "0.0.0.0"  # noqa: S104  the point of an ingress
+    port: Port = 8080
+    workers: int = Field(default=1, ge=1, le=1)
+    ack_after: Literal["outbox", "confirm"] = "outbox"
+    body_limit_bytes: int = Field(default=5_242_880, ge=1, le=_LARGEST_BODY)
+    read_timeout_s: float = Field(default=10, gt=0)
+    shutdown_grace_s: float = Field(default=20, ge=0)
+    trusted_proxies: Networks = []
+
+
+class AdminSettings(_Section):
+    """The listener for probes and metrics."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9090
+
+
+class BrokerSettings(_Section):
+    """RabbitMQ."""
+
+    urls: Annotated[Strings, Field(min_length=1)] = ["amqp://guest:guest@127.0.0.1:5672/"]
+    exchange: str = Field(default="webhooks", pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
+    declare_topology: bool = True
+    heartbeat_s: int = Field(default=10, ge=1, le=600)
+    confirm_timeout_s: float = Field(default=30, gt=0)
+    max_in_flight: int = Field(default=2000, ge=1, le=100_000)
+    unrouted_max_length: int = Field(default=1_000_000, ge=1)
+    quarantine_max_length: int = Field(default=100_000, ge=1)
+
+    @field_validator("urls")
+    @classmethod
+    def _check_urls(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            parsed = urlsplit(url)
+            if parsed.scheme not in {"amqp", "amqps"} or not parsed.hostname:
+                raise ValueError(
+                    "each must be amqp://user:password@host:port/vhost or amqps://..., with "
+                    "special characters percent-encoded"
+                )
+        return urls
+
+
+class OutboxSettings(_Section):
+    """The local disk."""
+
+    directory: Path = Path("var/outbox")
+    max_bytes: int = Field(default=10_737_418_240, ge=1_048_576)
+
+
+class LogSettings(_Section):
+    """Logging."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SourceSettings(_Section):
+    """One endpoint."""
+
+    vendor: str
+    secrets: Strings = Field(default=[], repr=False)
+    insecure: bool = False
+    allow_from: Networks = []
+    echo: Literal["json", "text", "mirror"] | None = None
+
+    @field_validator("vendor")
+    @classmethod
+    def _check_vendor(cls, vendor: str) -> str:
+        known = vendors.discover()
+        if vendor not in known:
+            raise ValueError(f"{vendor!r} is none of {', '.join(known)}")
+        return vendor
+
+    @field_validator("secrets")
+    @classmethod
+    def _check_secrets(cls, secrets: list[str]) -> list[str]:
+        resolve_secrets(secrets)
+        return secrets
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        if not self.secrets and not self.insecure:
+            raise ValueError("has no secret: set secrets, or insecure = true to let everyone in")
+        if self.secrets and self.insecure:
+            raise ValueError("has secrets and insecure = true; remove one of them")
+        if self.echo and not vendors.echoes(vendors.discover()[self.vendor]):
+            raise ValueError(f"{self.vendor} wants no token read back; remove echo")
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings. Read them with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
+    file: ClassVar[Path | None] = None
+
+    ingress: IngressSettings = IngressSettings()
+    admin: AdminSettings = AdminSettings()
+    broker: BrokerSettings = BrokerSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    log: LogSettings = LogSettings()
+    sources: dict[str, SourceSettings] = {}
+
+    @field_validator("sources")
+    @classmethod
+    def _check_names(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        for name in sources:
+            if not _SOURCE_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name: up to 64 of a-z, 0-9, _ and -")
+        return sources
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then the file."""
+        return env_settings, TomlConfigSettingsSource(settings_cls, cls.file)
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings from path, or RELAY_CONFIG, or relay.toml if it is there.
+
+    Raises:
+        SettingsError: with one sentence per problem.
+    """
+    file = _find(path)
+    # A subclass per load, since pydantic-settings takes the file from the class.
+    bound = cast("type[Settings]", type("Settings", (Settings,), {"file": file}))
+    problems = list(_unknown_variables(os.environ))
+    try:
+        settings = bound()
+    except ValidationError as error:
+        raise SettingsError([*problems, *_sentences(error)]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([*problems, f"{file} can't be read: {error}."]) from error
+    except ValueError as error:  # an environment variable that is not JSON
+        raise SettingsError([*problems, f"{error}."]) from error
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def resolve_secrets(secrets: Sequence[str]) -> list[str]:
+    """Return the values of a source's secrets: literal, or from `env:NAME` or `file:PATH`.
+
+    Raises:
+        ValueError: one of them is not there, or empty.
+    """
+    return [_resolve(secret) for secret in secrets]
+
+
+def _resolve(secret: str) -> str:
+    kind, _, rest = secret.partition(":")
+    try:
+        match kind:
+            case "env":
+                value = os.environ[rest].strip()
+            case "file":
+                value = Path(rest).read_text().strip()
+            case _:
+                return secret
+    except KeyError as error:
+        raise ValueError(f"the environment variable {rest} is not set") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file {rest} can't be read: {error}") from error
+    if not value:
+        raise ValueError(f"{secret} is empty")
+    return value
+
+
+def _find(path: Path | None) -> Path | None:
+    named = path or (Path(found) if (found := os.environ.get("RELAY_CONFIG")) else None)
+    if named is None:
+        default = Path(DEFAULT_FILE)
+        return default if default.exists() else None
+    if not named.exists():
+        raise SettingsError([f"The settings file {named} does not exist."])
+    return named
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Name the variables pydantic-settings passes over: those of no section."""
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in _NOT_SETTINGS:
+            section = name.removeprefix(PREFIX).lower().partition("__")[0]
+            if section not in Settings.model_fields:
+                yield f"{name} is no setting: there is no section {section!r}."
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        match problem["type"]:
+            case "extra_forbidden":
+                yield f"{name} is no setting."
+            case "missing":
+                yield f"{name} is missing."
+            case _:
+                yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."

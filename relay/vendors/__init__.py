@@ -1,0 +1,79 @@
+"""The vendors: one module each, found by looking. Nothing outside knows a vendor's name.
+
+A module here whose name has no underscore in front is a vendor under that name; so is whatever
+another package registers in the entry-point group `relay.vendors`. What it must offer is Vendor.
+"""
+
+import importlib
+import pkgutil
+from importlib import metadata
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Protocol, cast
+
+from relay.authentication import Secrets
+from relay.event import Event
+from relay.request import Delivery, Echo, Request
+
+ENTRY_POINTS = "relay.vendors"
+
+
+class Vendor(Protocol):
+    """All that is known about one vendor. Pure: no I/O, no clock, no environment.
+
+    A module may also offer `handshake(secret: str) -> Delivery`, the call its vendor makes
+    before any event, and `ECHOES = True` when its `authenticate` may return an Echo.
+    """
+
+    def authenticate(self, request: Request, secrets: Secrets) -> Echo | None:
+        """Raise Unauthenticated unless the request was made by someone who knows a secret."""
+        ...
+
+    def normalize(self, request: Request) -> list[Event]:
+        """Return the events of an authenticated request, or raise Malformed."""
+        ...
+
+    def sign(self, body: bytes, secret: str) -> Delivery:
+        """Return body as the vendor would send it: what `relay send` posts."""
+        ...
+
+
+def discover() -> dict[str, Vendor]:
+    """Import every vendor there is, by name. Entry points may not take a built-in's name."""
+    found = {
+        entry.name: cast("Vendor", entry.load())
+        for entry in metadata.entry_points(group=ENTRY_POINTS)
+    }
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            found[module.name] = cast(
+                "Vendor", importlib.import_module(f"{__name__}.{module.name}")
+            )
+    return dict(sorted(found.items()))
+
+
+def echoes(vendor: Vendor) -> bool:
+    """Tell whether the vendor's handshake wants its token read back."""
+    return bool(getattr(vendor, "ECHOES", False))
+
+
+def handshake(vendor: Vendor, secret: str) -> Delivery | None:
+    """Return the vendor's handshake call, or None when it makes none."""
+    build = getattr(vendor, "handshake", None)
+    return cast("Delivery", build(secret)) if build else None
+
+
+def samples(name: str) -> list[Traversable]:
+    """Return the documented payloads of a built-in vendor, malformed ones last."""
+    folder = files(__name__) / "samples" / name
+    found = []
+    for place in (folder, folder / "malformed"):
+        if place.is_dir():
+            found += sorted(
+                (file for file in place.iterdir() if _is_sample(file.name)), key=lambda f: f.name
+            )
+    return found
+
+
+def _is_sample(name: str) -> bool:
+    return name.endswith((".json", ".txt")) and not name.endswith(".expected.json")

@@ -1,0 +1,387 @@
+"""WotNot webhooks, which Swiftsell and Support Hunt sell under their own names.
+
+https://docs.swiftsell.biz/integrations/events, https://help.wotnot.io/integrations/events
+
+The token is documented; where it travels is not, so it is taken from every place it may be in.
+One POST carries an array of events. Timestamps are naive and UTC (inferred from their samples).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+
+import orjson
+
+from relay import jsontext
+from relay.authentication import Secrets
+from relay.clocks import from_utc_text
+from relay.errors import Malformed, Unauthenticated
+from relay.event import ActorType, Data, Event, actor, identifier, known, mapping, sequence, text
+from relay.request import Delivery, Echo, Request, form_fields
+
+ECHOES = True
+
+_TOKEN_HEADERS = ("token", "x-token", "x-auth-token", "x-webhook-token", "x-api-key")
+_SCHEMES = ("bearer", "token")
+_LONGEST_FORM = 65_536  # bytes; a form only ever carries the token of a handshake
+
+_ACTORS: dict[object, ActorType] = {"user": "agent", "bot": "bot", "visitor": "contact"}
+_STATUSES = {
+    "close": "conversation.closed",
+    "closed": "conversation.closed",
+    "open": "conversation.opened",
+    "opened": "conversation.opened",
+}
+_LABEL_ACTIONS = {
+    "deleted": "labels.removed",
+    "removed": "labels.removed",
+    "detached": "labels.removed",
+    "created": "labels.added",
+    "added": "labels.added",
+    "attached": "labels.added",
+}
+
+
+# `{"events": [` of a delivery with nothing else in it: all that were ever seen look like this.
+_ONLY_EVENTS = re.compile(rb'\{\s*"events"\s*:\s*\[\s*')
+
+
+def authenticate(request: Request, secrets: Secrets) -> Echo | None:
+    """Raise Unauthenticated unless a live token is in the headers, the query or the body.
+
+    Returns:
+        The token to read back to WotNot, which is how it checks a new endpoint.
+    """
+    if not secrets.values:
+        return None
+    for token in _tokens_outside_body(request):
+        if secrets.matches(token):
+            return Echo(token=token)
+    for candidate in _tokens_in_body(request):
+        if secrets.matches(candidate.token):
+            return candidate
+    raise Unauthenticated("no live token in headers, query or body")
+
+
+def normalize(request: Request) -> list[Event]:
+    """Return one event per element of `events`; none for a handshake or an empty call.
+
+    Raises:
+        Malformed: `not_json`, `too_deep`, `unknown_shape` or `duplicate_events`.
+    """
+    body = jsontext.without_bom(request.body).strip()
+    if not body:
+        return []
+    return [_event(value, raw) for value, raw in _only_element(body) or _elements(body)]
+
+
+def sign(body: bytes, secret: str) -> Delivery:
+    """Return the delivery of body, with the token where the one known receiver expects it."""
+    headers = {"Content-Type": "application/json", "Authorization": secret}
+    return Delivery(body=body, headers=headers)
+
+
+def handshake(secret: str) -> Delivery:
+    """Return the call made when the event settings are saved, in its likeliest form."""
+    headers = {"Content-Type": "application/json"}
+    return Delivery(body=orjson.dumps({"token": secret}), headers=headers)
+
+
+# Authentication: where a token may be.
+
+
+def _tokens_outside_body(request: Request) -> list[str]:
+    headers = request.headers
+    found = [headers[name] for name in _TOKEN_HEADERS if name in headers]
+    if authorization := headers.get("authorization"):
+        found.append(authorization)
+        scheme, _, credentials = authorization.partition(" ")
+        if scheme.lower() in _SCHEMES:
+            found.append(credentials.strip())
+    if request.path_secret is not None:
+        found.append(request.path_secret)
+    return found + request.query("token")
+
+
+def _tokens_in_body(request: Request) -> list[Echo]:
+    body = jsontext.without_bom(request.body).strip()
+    bare = Echo(token=body.decode(errors="replace"), shape="text")
+    try:
+        value = jsontext.parse(body)
+    except Malformed:
+        return [bare, *_tokens_in_form(request)]
+    match value:
+        case str():
+            return [Echo(token=value, shape="string")]
+        case dict():
+            first = sequence(value.get("events"))[:1]
+            holders = [value, *map(mapping, first)]
+            return [Echo(token=token) for it in holders if (token := text(it.get("token")))]
+        case _:
+            return [bare]  # a token of digits alone is JSON, too
+
+
+def _tokens_in_form(request: Request) -> list[Echo]:
+    if len(request.body) > _LONGEST_FORM:
+        return []
+    content_type = request.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/form-data"):
+        fields = _multipart_fields(content_type, request.body)
+    else:
+        fields = form_fields(request.body.decode(errors="replace").strip())
+    tokens = [value for name, value in fields if name == "token"]
+    alone = len(fields) == 1
+    return [Echo(token=token, shape="form" if alone else "object") for token in tokens]
+
+
+def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode(errors="replace")
+    fields = []
+    for part in BytesParser(policy=HTTP).parsebytes(head + body).walk():
+        name = part.get_param("name", header="content-disposition")
+        payload = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(payload, bytes):
+            fields.append((name, payload.decode(errors="replace").strip()))
+    return fields
+
+
+# Cutting a delivery into its elements: (parsed value, bytes as sent).
+
+
+def _only_element(body: bytes) -> list[tuple[Any, bytes]]:
+    """Cut out the element of `{"events": [ELEMENT]}`; nothing for any other body.
+
+    What is left between the brackets is one element exactly if it is one JSON value, so its
+    parse is all the checking there is to do, and the only parse of the whole delivery.
+    """
+    start = _ONLY_EVENTS.match(body)
+    inner = body[:-1].rstrip()
+    if not (start and body.endswith(b"}") and inner.endswith(b"]")):
+        return []
+    element = inner[start.end() : -1].rstrip()
+    if b'"token"' in element:
+        return []
+    try:
+        return [(jsontext.parse(element), element)]
+    except Malformed:
+        return []
+
+
+def _elements(body: bytes) -> list[tuple[Any, bytes]]:
+    value = jsontext.parse(body)
+    if type(value) is not dict:
+        raise Malformed("unknown_shape")
+    arrays = [part for name, part in jsontext.members(body.decode()) if name == "events"]
+    if len(arrays) > 1:
+        raise Malformed("duplicate_events")
+    events = value.get("events")
+    if "token" in value and not events:
+        return []  # a handshake
+    if type(events) is not list or not events:
+        raise Malformed("unknown_shape")
+    texts = map(_without_token, jsontext.elements(arrays[0]))
+    return [(event, text.encode()) for event, text in zip(events, texts, strict=True)]
+
+
+def _without_token(element: str) -> str:
+    """Remove the secret that may travel in an element; every other member stays as it is."""
+    if '"token"' not in element or not element.startswith("{"):
+        return element
+    members = jsontext.members(element)
+    kept = [(name, value) for name, value in members if name != "token"]
+    if len(kept) == len(members):
+        return element
+    return "{" + ",".join(f"{orjson.dumps(name).decode()}:{value}" for name, value in kept) + "}"
+
+
+# Normalizing one element.
+
+
+def _event(element: object, raw: bytes) -> Event:
+    envelope = mapping(element)
+    event = mapping(envelope.get("event"))
+    vendortype = text(event.get("type"))
+    if vendortype is None:
+        raise Malformed("unknown_shape")
+    payload = mapping(event.get("payload"))
+    understand = _EVENTS.get(vendortype, _unrecognized)
+    event_type, detail, specific = understand(payload, vendortype)
+    return Event(
+        type=event_type,
+        detail=detail,
+        vendortype=vendortype,
+        time=from_utc_text(envelope.get("timestamp")),
+        data=_parties(envelope, specific),
+        raw=raw,
+    )
+
+
+Understood = tuple[str, str, Data]  # event type, detail, data of this type alone
+
+
+def _parties(envelope: Mapping[str, Any], specific: Data) -> Data:
+    account = mapping(envelope.get("account"))
+    conversation = known(id=identifier(mapping(envelope.get("conversation")).get("key")))
+    return known(
+        conversation=conversation | specific.pop("conversation", {}),
+        contact=known(id=identifier(mapping(envelope.get("visitor")).get("key"))),
+        account=known(
+            id=identifier(account.get("id")),
+            bot_id=identifier(mapping(account.get("bot")).get("id")),
+        ),
+        **specific,
+    )
+
+
+def _actor(value: object) -> Data:
+    person = mapping(value)
+    kind = _ACTORS.get(text(person.get("type")))
+    return actor(kind, person.get("id"), email=person.get("email")) if kind else {}
+
+
+def _conversation_create(payload: Mapping[str, Any], _: str) -> Understood:
+    specific = {
+        "conversation": known(
+            title=text(payload.get("title")),
+            created_at=from_utc_text(payload.get("created_at")),
+        ),
+        "channel": known(id=identifier(mapping(payload.get("channel")).get("name"))),
+        "assignment": known(to=_actor(payload.get("assigned_to_user"))),
+        "variables": _variables(payload.get("variables")),
+    }
+    return "conversation.created", "", specific
+
+
+def _message(payload: Mapping[str, Any], _: str) -> Understood:
+    message = mapping(payload.get("message"))
+    content = mapping(message.get("payload"))
+    kind = text(message.get("type")) or "unknown"
+    specific = {
+        "actor": _actor(payload.get("message_by")),
+        "message": known(
+            id=identifier(message.get("id")),
+            kind=kind.replace(".", "_"),
+            text=_shown_text(message, content),
+            attachments=_attachments(content),
+            variables=_variables(content.get("variables")) or _form_answers(kind, content),
+        ),
+    }
+    return "message.created", kind, specific
+
+
+def _shown_text(message: Mapping[str, Any], content: Mapping[str, Any]) -> str | None:
+    """Return what a person in the chat reads: a text, an answer, a question's title."""
+    candidates = [message.get("text"), *map(content.get, ("text", "body", "title", "message"))]
+    return next(filter(None, map(text, candidates)), None)
+
+
+def _attachments(content: Mapping[str, Any]) -> list[Data]:
+    files = [content, mapping(content.get("payload"))]  # file_upload.response nests its file
+    links = [(file.get("link"), file) for file in files]
+    links += [(mapping(item).get("image"), {}) for item in sequence(content.get("items"))]
+    return [
+        known(
+            url=url,
+            mime_type=text(file.get("mime_type")),
+            file_name=text(file.get("file_name")),
+        )
+        for url, file in links
+        if text(url)
+    ]
+
+
+def _variables(value: object) -> list[Data]:
+    """Return one array whatever was sent: an array of objects, or an object by name."""
+    if type(value) is dict:
+        return [{"name": _unwrapped(name), "value": it} for name, it in value.items()]
+    return [_variable(it, it.get("name")) for it in map(mapping, sequence(value)) if it]
+
+
+def _form_answers(kind: str, content: Mapping[str, Any]) -> list[Data]:
+    if kind != "form.response":
+        return []
+    fields = map(mapping, sequence(content.get("fields")))
+    return [_variable(field, field.get("variable")) for field in fields if field]
+
+
+def _variable(it: Mapping[str, Any], name: object) -> Data:
+    return known(name=_unwrapped(name), type=text(it.get("type"))) | {"value": it.get("value")}
+
+
+def _unwrapped(name: object) -> str | None:
+    """Remove the placeholder's wrapper: `¿·name·?` stands for the variable `name`."""
+    found = text(name)
+    return found.removeprefix("¿·").removesuffix("·?") if found else None
+
+
+def _status(payload: Mapping[str, Any], _: str) -> Understood:
+    status = text(payload.get("status"))
+    by = next((name for name in payload if name.endswith("_by")), "")  # closed_by; others unseen
+    specific = {"actor": _actor(payload.get(by)), "status": status}
+    event_type = _STATUSES.get((status or "").lower(), "conversation.status_changed")
+    return event_type, "", specific
+
+
+def _assignee_change(payload: Mapping[str, Any], _: str) -> Understood:
+    assignment = {"from": _actor(payload.get("from")), "to": _actor(payload.get("to"))}
+    specific = {"actor": _actor(payload.get("changed_by")), "assignment": known(**assignment)}
+    return "conversation.assigned", "", specific
+
+
+def _variables_updated(payload: Mapping[str, Any], _: str) -> Understood:
+    specific = {
+        "actor": _actor(payload.get("action_performed_by")),
+        "variables": _variables(payload.get("variables")),
+    }
+    return "variables.updated", "", specific
+
+
+def _labels(payload: Mapping[str, Any], _: str) -> Understood:
+    ids = [identifier(mapping(label).get("id")) for label in sequence(payload.get("labels"))]
+    specific = {
+        "actor": _actor(payload.get("action_performed_by")),
+        "labels": [{"id": it} for it in ids if it],
+    }
+    action = (text(payload.get("action")) or "").lower()
+    return _LABEL_ACTIONS.get(action, "labels.changed"), "", specific
+
+
+def _note(payload: Mapping[str, Any], _: str) -> Understood:
+    specific = {
+        "actor": _actor(payload.get("note_by")),
+        "note": known(text=text(payload.get("note"))),
+    }
+    return "note.created", "", specific
+
+
+def _message_status(payload: Mapping[str, Any], _: str) -> Understood:
+    """Understand the delivery status of a message; its shape is not published."""
+    message = mapping(payload.get("message"))
+    kind = text(message.get("type"))
+    status = text(payload.get("status")) or text(message.get("status"))
+    specific = {
+        "message": known(
+            id=identifier(payload.get("message_id")) or identifier(message.get("id")),
+            kind=kind.replace(".", "_") if kind else None,
+        ),
+        "status": status,
+    }
+    return "message.status_changed", "", specific
+
+
+def _unrecognized(_: Mapping[str, Any], vendortype: str) -> Understood:
+    return "unrecognized", vendortype, {}
+
+
+_EVENTS: dict[str, Callable[[Mapping[str, Any], str], Understood]] = {
+    "conversation_create": _conversation_create,
+    "message": _message,
+    "status": _status,
+    "assignee_change": _assignee_change,
+    "variables": _variables_updated,
+    "conversation_labels": _labels,
+    "note": _note,
+    "message_status": _message_status,
+}

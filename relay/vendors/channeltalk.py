@@ -1,0 +1,167 @@
+"""Channel Talk (channel.io) webhooks.
+
+https://developers.channel.io/docs/webhook-events-1, https://developers.channel.io/docs/getting-started-1
+
+The token Channel made for the webhook comes in the URL: `?token=...`. A channel may have several
+webhooks, so several tokens. 100 answers of 4xx or 5xx in a row block a webhook until someone
+unblocks it, and a header `x-quick-reply` would post our answer into the chat.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from relay import jsontext
+from relay.authentication import Secrets, require_secret
+from relay.clocks import from_epoch_ms
+from relay.errors import Malformed
+from relay.event import ActorType, Data, Event, actor, identifier, known, mapping, sequence, text
+from relay.request import Delivery, Request
+
+_CREATED = {"push", "create", "created"}
+_UPDATED = {"update", "updated", "upsert", "upserted"}
+_DELETED = {"delete", "deleted", "remove", "removed"}  # the string is not published
+
+_TYPES = (
+    ("message", _CREATED, "message.created"),
+    ("message", _UPDATED, "message.updated"),
+    ("userChat", _CREATED, "conversation.created"),
+    ("userChat", _UPDATED, "conversation.updated"),
+    ("user", _UPDATED, "contact.updated"),
+    ("user", _DELETED, "contact.deleted"),
+)
+
+_PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
+_CONTENTS = ("log", "form", "carousel", "buttons", "webPage", "email", "meet", "marketing")
+
+
+def authenticate(request: Request, secrets: Secrets) -> None:
+    """Raise Unauthenticated unless a `token` of the query is live."""
+    require_secret(request.query("token"), secrets)
+
+
+def normalize(request: Request) -> list[Event]:
+    """Return the one event; none for an empty test call.
+
+    Raises:
+        Malformed: `not_json`, `too_deep` or `unknown_shape`.
+    """
+    raw = jsontext.without_bom(request.body).strip()
+    if not raw:
+        return []
+    body = mapping(jsontext.parse(raw))
+    model, verb = text(body.get("type")), text(body.get("event"))
+    entity = body.get("entity")
+    if model is None or verb is None or type(entity) is not dict:
+        raise Malformed("unknown_shape")
+    event_type = _event_type(model, verb)
+    refers = mapping(body.get("refers"))
+    data = known(account=known(id=identifier(entity.get("channelId"))))
+    detail = ""
+    match event_type:
+        case "message.created" | "message.updated":
+            data |= _message(entity, refers)
+            if event_type == "message.created":
+                detail = data["message"]["kind"]
+        case "conversation.created" | "conversation.updated":
+            data |= _user_chat(entity, refers)
+        case "contact.updated" | "contact.deleted":
+            data |= known(contact=_contact(entity.get("id"), entity))
+        case _:
+            detail = f"{model}_{verb}"
+    is_change = event_type.endswith(("updated", "deleted"))
+    clock = (is_change and entity.get("updatedAt")) or entity.get("createdAt")
+    return [
+        Event(
+            type=event_type,
+            detail=detail,
+            vendortype=f"{model}.{verb}",
+            time=from_epoch_ms(clock),
+            data=data,
+            raw=raw,
+        )
+    ]
+
+
+def sign(body: bytes, secret: str) -> Delivery:
+    """Return the delivery of body to a URL with the token in its query."""
+    headers = {"Content-Type": "application/json"}
+    return Delivery(body=body, headers=headers, query={"token": secret})
+
+
+def _event_type(model: str, verb: str) -> str:
+    for known_model, verbs, event_type in _TYPES:
+        if model == known_model and verb in verbs:
+            return event_type
+    return "unrecognized"
+
+
+def _message(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
+    role = text(entity.get("personType"))
+    kind = _PEOPLE.get(role)
+    person = mapping(refers.get(role or ""))
+    who = {"name": person.get("name"), "email": person.get("email")}
+    user = mapping(refers.get("user"))
+    contact_id = entity.get("personId") if kind == "contact" else user.get("id")
+    return known(
+        conversation=known(id=identifier(entity.get("chatId"))),
+        contact=_contact(contact_id, user),
+        actor=actor(kind, entity.get("personId"), **who) if kind else {},
+        message=known(
+            id=identifier(entity.get("id")),
+            kind=_kind(entity),
+            text=text(entity.get("plainText")) or _text_of(sequence(entity.get("blocks"))),
+            attachments=list(filter(None, map(_attachment, sequence(entity.get("files"))))),
+        ),
+    )
+
+
+def _kind(entity: Mapping[str, Any]) -> str:
+    """Return `text` where there is any, else what the message carries."""
+    if entity.get("plainText") or entity.get("blocks"):
+        return "text"
+    if entity.get("files"):
+        return "file"
+    return next((name for name in _CONTENTS if entity.get(name)), "unknown")
+
+
+def _text_of(blocks: list[Any]) -> str | None:
+    """Return the lines of blocks, of which `bullets` nests further ones."""
+    lines = []
+    for block in map(mapping, blocks):
+        nested = sequence(block.get("blocks"))
+        line = _text_of(nested) if nested else text(block.get("value"))
+        if line:
+            lines.append(line)
+    return "\n".join(lines) or None
+
+
+def _attachment(value: object) -> Data:
+    file = mapping(value)
+    return known(
+        url=text(file.get("url")),
+        mime_type=text(file.get("contentType")) or text(file.get("type")),
+        file_name=text(file.get("name")),
+    )
+
+
+def _user_chat(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
+    assignee = identifier(entity.get("assigneeId"))
+    return known(
+        conversation=known(
+            id=identifier(entity.get("id")),
+            title=text(entity.get("name")),
+            created_at=from_epoch_ms(entity.get("createdAt")),
+        ),
+        contact=_contact(entity.get("userId"), mapping(refers.get("user"))),
+        assignment=known(to=actor("agent", assignee) if assignee else {}),
+        status=text(entity.get("state")),
+    )
+
+
+def _contact(contact_id: object, user: Mapping[str, Any]) -> Data:
+    return known(
+        id=identifier(contact_id),
+        name=text(user.get("name")),
+        email=text(user.get("email")),
+        phone=text(user.get("mobileNumber")),
+    )

@@ -1,0 +1,111 @@
+"""Picky Assist, Teambox Event Webhook.
+
+https://help.pickyassist.com/api-documentation-v2/event-webhook/teambox-event-webhook
+
+Nothing in a delivery proves who sent it; the only secret possible is one in the URL that the
+user enters, as a path segment or as `?token=` (or `?secret=`). One POST is one event.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from relay import jsontext
+from relay.authentication import Secrets, require_secret
+from relay.clocks import from_epoch_s
+from relay.errors import Malformed
+from relay.event import Data, Event, actor, identifier, known, text
+from relay.request import Delivery, Request
+
+_TYPES = {
+    1: "conversation.assigned",
+    2: "conversation.accepted",
+    3: "conversation.rejected",
+    4: "conversation.closed",
+    5: "conversation.missed",
+    6: "conversation.joined",
+    7: "conversation.left",
+}
+_THROUGH = {
+    "teambox": "teambox",
+    "connector": "connector",
+    "connectors": "connector",
+    "flow": "flow",
+    "flows": "flow",
+    "smart replies": "smart_replies",
+    "smart reply": "smart_replies",
+}
+
+
+def authenticate(request: Request, secrets: Secrets) -> None:
+    """Raise Unauthenticated unless the URL carries a live secret."""
+    in_path = [request.path_secret] if request.path_secret is not None else []
+    require_secret([*in_path, *request.query("token"), *request.query("secret")], secrets)
+
+
+def normalize(request: Request) -> list[Event]:
+    """Return the one event; none for an empty test call.
+
+    Raises:
+        Malformed: `not_json`, `too_deep`, or `unknown_shape`, which the vendor's other
+            webhooks are: they number their events from 1, too, but carry `data`.
+    """
+    raw = jsontext.without_bom(request.body).strip()
+    if not raw:
+        return []
+    body = jsontext.parse(raw)
+    if type(body) is not dict or "data" in body or not {"event_id", "contact_id"} <= body.keys():
+        raise Malformed("unknown_shape")
+    number = identifier(body["event_id"])
+    if number is None:
+        raise Malformed("unknown_shape")
+    event_type = _TYPES.get(int(number)) if number in _NUMBERS else None
+    return [
+        Event(
+            type=event_type or "unrecognized",
+            detail="" if event_type else number,
+            vendortype=number,
+            time=from_epoch_s(body.get("timestamp")),
+            data=_data(body, event_type),
+            raw=raw,
+        )
+    ]
+
+
+def sign(body: bytes, secret: str) -> Delivery:
+    """Return the delivery of body to a URL with the secret as its last path segment."""
+    return Delivery(body=body, headers={"Content-Type": "application/json"}, path_secret=secret)
+
+
+_NUMBERS = {str(number) for number in _TYPES}
+
+
+def _data(body: Mapping[str, Any], event_type: str | None) -> Data:
+    user = actor("agent", body.get("user_id"), name=body.get("user"))
+    specific: Data = {"actor": user if len(user) > 1 else {}}
+    match event_type:
+        case "conversation.assigned":
+            specific["assignment"] = _assignment(body)
+        case "conversation.left":
+            remover = text(body.get("kicked_out_by"))
+            is_system = (remover or "").lower() == "system"
+            specific["actor"] = actor("system" if is_system else "agent", name=remover)
+            specific["member"] = actor("agent", name=body.get("kicked_out_user"))
+    return known(
+        contact=known(
+            id=identifier(body.get("contact_id")), phone=identifier(body.get("contact_mobile"))
+        ),
+        account=known(id=identifier(body.get("project_id"))),
+        channel=known(id=identifier(body.get("channel"))),
+        **specific,
+    )
+
+
+def _assignment(body: Mapping[str, Any]) -> Data:
+    mode = (text(body.get("assign_type")) or "").lower()  # the word for "forced" is not published
+    through = (text(body.get("assigned_through")) or "").lower()
+    return known(
+        to=actor("agent", body.get("assigned_to_userid"), name=body.get("assigned_to")),
+        mode="manual" if "manual" in mode else "forced" if "force" in mode else None,
+        through=_THROUGH.get(through),
+        via=text(body.get("connector_name")) or text(body.get("flow_name")),
+    )

@@ -1,0 +1,8 @@
+"""Support Hunt, a WotNot platform under its own name.
+
+https://help.supporthunt.com/integrations/events
+"""
+
+from relay.vendors._wotnot import ECHOES, authenticate, handshake, normalize, sign
+
+__all__ = ["ECHOES", "authenticate", "handshake", "normalize", "sign"]

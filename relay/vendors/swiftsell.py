@@ -1,0 +1,8 @@
+"""Swiftsell, a WotNot platform under its own name.
+
+https://docs.swiftsell.biz/integrations/events
+"""
+
+from relay.vendors._wotnot import ECHOES, authenticate, handshake, normalize, sign
+
+__all__ = ["ECHOES", "authenticate", "handshake", "normalize", "sign"]
