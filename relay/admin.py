@@ -10,7 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from relay.errors import Refused
 from relay.metrics import BrokerMetrics, OutboxMetrics
-from relay.outbox import Outbox, age_s
+from relay.outbox import Outbox
+from relay.outbox_db import age_s
 from relay.publisher import Publisher, State
 
 

@@ -17,17 +17,18 @@ from prometheus_client import CollectorRegistry
 from relay import topology, vendors
 from relay.admin import Admin
 from relay.authentication import Secrets
+from relay.delivery import Source
 from relay.direct import Direct
 from relay.envelope import Origin
 from relay.errors import RelayError, SettingsError
 from relay.forwarder import Forwarder
-from relay.ingress import Ingress, Source
+from relay.http_server import Server
+from relay.ingress import Ingress
 from relay.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
 from relay.outbox import Outbox
 from relay.publisher import Publisher
 from relay.settings import BrokerSettings, Settings, SourceSettings, load, resolve_secrets
 
-_KEEPALIVE_S = 75
 _BACKLOG = 1024
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
@@ -160,12 +161,7 @@ class _Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stop is set or a part dies; then shut down in order."""
         settings = self._settings
-        server = web.Server(
-            self._ingress.receive,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=_KEEPALIVE_S,
-        )
+        server = Server(self._ingress.receive)
         public = web.ServerRunner(server, shutdown_timeout=settings.ingress.shutdown_grace_s)
         admin = web.AppRunner(self._admin.application(), access_log=None)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward
@@ -181,7 +177,7 @@ class _Relay:
             await self._drain(settings.ingress.shutdown_grace_s)
             log.info("stopped", drained=self._forwarder.is_drained)
 
-    async def _close_ingress(self, public: web.ServerRunner, server: web.Server) -> None:
+    async def _close_ingress(self, public: web.ServerRunner, server: Server) -> None:
         """Stop listening, but answer what is on its way over connections that are open."""
         self._ingress.is_closing = self._admin.is_closing = True
         for site in public.sites:

@@ -21,8 +21,6 @@ CONNECT_TIMEOUT_S = 10
 ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
 """What the libraries raise when a connection can't be made or does not last."""
 
-_ACCESS_REFUSED, _NOT_ALLOWED = 403, 530
-
 
 async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
     """Open a connection to one broker.
@@ -69,7 +67,6 @@ def public_address(url: str) -> str:
 
 def _explain(error: BaseException) -> str:
     """Say what a failed connect means. The reason comes from the broker or the system."""
-    code = error.args[0] if error.args else None
     match error:
         case TimeoutError():
             return f"did not answer within {CONNECT_TIMEOUT_S} s"
@@ -77,8 +74,10 @@ def _explain(error: BaseException) -> str:
             return "refused the user name or password"
         case aiormq.exceptions.AuthenticationError():
             return "offers no login method this relay knows"
-        case aiormq.exceptions.ConnectionClosed() if code == _NOT_ALLOWED:
-            return f"refused the virtual host or user ({error.args[1]})"
+        case aiormq.exceptions.InvalidFrameError() if "Connection.OpenOk" in str(error):
+            # The broker closed instead of opening. aiormq 7.2 drops its words, so say which
+            # two things it may be; can go once it raises ConnectionClosed here.
+            return "refused the virtual host: it does not exist, or this user may not use it"
         case aiormq.exceptions.IncompatibleProtocolError():
             return "does not speak AMQP 0-9-1"
         case _:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from relay.envelope import Message
 from relay.errors import Unavailable
 from relay.metrics import BrokerMetrics
-from relay.publisher import Outcome, Session
+from relay.session import Outcome, Session
 
 _BATCH = 500
 

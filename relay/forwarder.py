@@ -14,8 +14,9 @@ from typing import NamedTuple
 import structlog
 
 from relay.metrics import BrokerMetrics
-from relay.outbox import Outbox, Pending
-from relay.publisher import Outcome, Session
+from relay.outbox import Outbox
+from relay.outbox_db import Pending
+from relay.session import Outcome, Session
 
 _BATCH = 500
 _MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024

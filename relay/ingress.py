@@ -10,38 +10,28 @@ import itertools
 import secrets as random_tokens
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Literal, Protocol
-from urllib.parse import unquote, urlencode
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import unquote
 
-import orjson
 import structlog
 from aiohttp import web
 
-from relay import http_body, jsontext
-from relay.authentication import Secrets
-from relay.envelope import Message, Origin, encode_events, encode_quarantined, traceparent_of
+from relay import http_answer, http_body
+from relay.delivery import Network, Source, Understood, names_seen, understand
+from relay.envelope import Message
 from relay.errors import (
     InternalError,
-    Malformed,
     MethodNotAllowed,
     Refused,
     Unauthenticated,
-    Unavailable,
     UnknownSource,
 )
 from relay.metrics import IngressMetrics, event_type_label
-from relay.request import Echo, Request
-from relay.vendors import Vendor
+from relay.request import Request
 
-Network = IPv4Network | IPv6Network
-EchoStyle = Literal["json", "text", "mirror"]
-
-RETRY_AFTER_S = 5
 _LARGE_BODY_BYTES = 128 * 1024
 """From here on a delivery is understood in a thread, so that small ones need not wait for it."""
-_MOST_NAMES, _LONGEST_NAME = 50, 64
 _UNKNOWN = "unknown"
 
 log = structlog.get_logger("relay.ingress")
@@ -53,35 +43,6 @@ class Sink(Protocol):
     def append(self, messages: Sequence[Message]) -> Awaitable[None]:
         """Return once all messages are durable, or raise Unavailable."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A configured endpoint.
-
-    Args:
-        origin: the vendor's and the source's name.
-        vendor: the vendor's code.
-        secrets: the live secrets.
-        echo: how a handshake's token is read back.
-        allow_from: networks that may call; empty means all.
-    """
-
-    origin: Origin
-    vendor: Vendor
-    secrets: Secrets
-    echo: EchoStyle = "json"
-    allow_from: tuple[Network, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Understood:
-    """What a delivery turned out to be."""
-
-    messages: list[Message]
-    types: tuple[str, ...] = ()
-    echo: Echo | None = None
-    reason: str | None = None  # why it is quarantined
 
 
 class Ingress:
@@ -154,7 +115,7 @@ class Ingress:
         line["reason"] = str(error)
         if isinstance(error, Unauthenticated):
             self._metrics.unauthenticated.labels(name).inc()
-        return _problem(error, str(line["request_id"]))
+        return http_answer.problem(error, str(line["request_id"]))
 
     def _route(self, request: web.BaseRequest, name: str) -> Source:
         source = self.sources.get(name)
@@ -191,13 +152,13 @@ class Ingress:
             else:
                 understood = await asyncio.to_thread(understand, delivery, source, received_at)
         except Unauthenticated:
-            line.update(_names_seen(delivery))
+            line.update(names_seen(delivery))
             raise
         if understood.messages:
             await self._sink.append(understood.messages)
         self._count(source, understood)
         line.update(_summary(understood))
-        return _answer(understood, source.echo)
+        return http_answer.answer(understood, source.echo)
 
     def _count(self, source: Source, understood: Understood) -> None:
         if understood.reason:
@@ -242,96 +203,6 @@ def _is_within(address: str, networks: Sequence[Network]) -> bool:
     return False
 
 
-def understand(delivery: Request, source: Source, received_at: float) -> Understood:
-    """Authenticate, normalize and encode. All of it pure, so it may run in a thread.
-
-    Raises:
-        Unauthenticated: nothing may be stored.
-    """
-    echo = source.vendor.authenticate(delivery, source.secrets)
-    if echo and echo.is_handshake:
-        return Understood(messages=[], echo=echo)
-    try:
-        events = source.vendor.normalize(delivery)
-    except Malformed as error:
-        message = encode_quarantined(
-            delivery.body,
-            reason=error.reason,
-            origin=source.origin,
-            received_at=received_at,
-            headers=delivery.headers,
-            secrets=source.secrets.values,
-        )
-        return Understood(messages=[message], echo=echo, reason=error.reason)
-    messages = encode_events(
-        events,
-        origin=source.origin,
-        received_at=received_at,
-        traceparent=traceparent_of(delivery.headers),
-    )
-    return Understood(messages=messages, echo=echo, types=tuple([event.type for event in events]))
-
-
-def _answer(understood: Understood, style: EchoStyle) -> web.Response:
-    echo, messages = understood.echo, understood.messages
-    if echo and not messages:
-        return _answer_handshake(echo, style)
-    answer: dict[str, object]
-    if understood.reason:
-        answer = {"status": "quarantined", "reason": understood.reason, "id": messages[0].id}
-    else:
-        answer = {"status": "accepted", "events": [message.id for message in messages]}
-    if echo:
-        answer["token"] = echo.token
-    return _json(answer)
-
-
-def _answer_handshake(echo: Echo, style: EchoStyle) -> web.Response:
-    """Read the token back. As JSON; but bare text if it came as bare text, or as settings say."""
-    shape = echo.shape if style == "mirror" or echo.shape == "text" else style
-    match shape:
-        case "text":
-            return web.Response(text=echo.token, headers=_HEADERS)
-        case "string":
-            return _json(echo.token)
-        case "form":
-            form = urlencode({"token": echo.token})
-            content_type = "application/x-www-form-urlencoded"
-            return web.Response(text=form, content_type=content_type, headers=_HEADERS)
-        case _:
-            return _json({"token": echo.token})
-
-
-_HEADERS = {"Server": "relay"}  # aiohttp would tell its own and Python's version
-
-
-def _json(answer: object) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(answer), content_type="application/json", headers=_HEADERS
-    )
-
-
-def _problem(error: Refused, request_id: str) -> web.Response:
-    """Answer with a problem document (RFC 9457). Its texts are ours alone."""
-    problem = {
-        "type": error.slug,
-        "title": error.title,
-        "status": error.status,
-        "request_id": request_id,
-    }
-    headers = dict(_HEADERS)
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = "POST"
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    return web.Response(
-        body=orjson.dumps(problem),
-        status=error.status,
-        content_type="application/problem+json",
-        headers=headers,
-    )
-
-
 def _summary(understood: Understood) -> dict[str, object]:
     if understood.reason:
         return {"quarantined": understood.reason, "event_id": understood.messages[0].id}
@@ -341,35 +212,3 @@ def _summary(understood: Understood) -> dict[str, object]:
         message = understood.messages[0]
         return {"event_id": message.id, "routing_key": message.routing_key}
     return {"events": len(understood.messages), "event_id": understood.messages[0].id}
-
-
-def _names_seen(delivery: Request) -> dict[str, object]:
-    """Return what a failed authentication may show: names, never values."""
-    return {
-        "header_names": _bounded(delivery.headers),
-        "query_names": _bounded(_form_names(delivery.query_string)),
-        "body_names": _bounded(_body_names(delivery)),
-        "content_type": delivery.headers.get("content-type", "")[:_LONGEST_NAME],
-    }
-
-
-def _body_names(delivery: Request) -> list[str]:
-    if len(delivery.body) > _LARGE_BODY_BYTES:
-        return []
-    body = jsontext.without_bom(delivery.body)
-    if "form" in delivery.headers.get("content-type", ""):
-        return _form_names(body.decode(errors="replace"))
-    try:
-        value = jsontext.parse(body)
-    except Malformed:
-        return []
-    return list(value) if isinstance(value, dict) else []
-
-
-def _form_names(text: str) -> list[str]:
-    """Return the names of a form; a part without `=` may be a bare token, so it is none."""
-    return [part.partition("=")[0] for part in text.split("&", _MOST_NAMES) if "=" in part]
-
-
-def _bounded(names: Sequence[str] | Mapping[str, str]) -> list[str]:
-    return [name[:_LONGEST_NAME] for name in itertools.islice(names, _MOST_NAMES)]

@@ -35,14 +35,14 @@ def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    _silence_libraries()
+    silence_libraries()
 
 
 def _dumps(event: dict[str, Any], **_: object) -> bytes:
     return orjson.dumps(event, default=str)
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Let the relay's own lines speak: the libraries repeat each lost connection several times."""
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -17,7 +17,7 @@ _ANSWER_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 _CONFIRM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 _OTHER = "other"
 
-disable_created_metrics()  # a second series per series that says when the process started
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per series that says when the process started
 
 
 class BrokerMetrics:

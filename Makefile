@@ -1,0 +1,35 @@
+# Everything runs through `.venv/bin/python -m`, for the reason given in deploy/local/setup.sh.
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test lint lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## create or update .venv from requirements.lock
+	@sh deploy/local/setup.sh
+
+run: setup ## the relay and a tail of its events, until Ctrl-C
+	@$(PYTHON) -m deploy.local.run
+
+demo: setup ## send every documented sample, fail if one does not arrive
+	@$(PYTHON) -m deploy.local.demo
+
+test: setup ## all tests, against a real RabbitMQ
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m pytest
+
+lint: setup ## ruff and mypy
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+lock: setup ## bring requirements.lock in line with pyproject.toml, changing no more than needed
+	$(PYTHON) -m uv pip compile --quiet --universal --all-extras --generate-hashes \
+		--no-header --no-annotate --output-file requirements.lock pyproject.toml
+
+# Not var/: an outbox in it may hold events that are not delivered yet.
+clean: ## remove .venv, .run, caches and build output
+	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

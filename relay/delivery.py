@@ -1,0 +1,114 @@
+"""What a delivery turns out to be: authenticated, normalized, encoded. Pure, so a thread may do it.
+
+Between the HTTP request and the outbox lies this one function; `relay inspect` calls it, too.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from relay import jsontext
+from relay.authentication import Secrets
+from relay.envelope import Message, Origin, encode_events, encode_quarantined, traceparent_of
+from relay.errors import Malformed
+from relay.request import Echo, Request
+from relay.vendors import Vendor
+
+Network = IPv4Network | IPv6Network
+EchoStyle = Literal["json", "text", "mirror"]
+
+_MOST_NAMES, _LONGEST_NAME = 50, 64
+_LONGEST_LOOKED_INTO = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A configured endpoint.
+
+    Args:
+        origin: the vendor's and the source's name.
+        vendor: the vendor's code.
+        secrets: the live secrets.
+        echo: how a handshake's token is read back.
+        allow_from: networks that may call; empty means all.
+    """
+
+    origin: Origin
+    vendor: Vendor
+    secrets: Secrets
+    echo: EchoStyle = "json"
+    allow_from: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What a delivery turned out to be."""
+
+    messages: list[Message]
+    types: tuple[str, ...] = ()
+    echo: Echo | None = None
+    reason: str | None = None  # why it is quarantined
+
+
+def understand(delivery: Request, source: Source, received_at: float) -> Understood:
+    """Authenticate, normalize and encode. All of it pure, so it may run in a thread.
+
+    Raises:
+        Unauthenticated: nothing may be stored.
+    """
+    echo = source.vendor.authenticate(delivery, source.secrets)
+    if echo and echo.is_handshake:
+        return Understood(messages=[], echo=echo)
+    try:
+        events = source.vendor.normalize(delivery)
+    except Malformed as error:
+        message = encode_quarantined(
+            delivery.body,
+            reason=error.reason,
+            origin=source.origin,
+            received_at=received_at,
+            headers=delivery.headers,
+            secrets=source.secrets.values,
+        )
+        return Understood(messages=[message], echo=echo, reason=error.reason)
+    messages = encode_events(
+        events,
+        origin=source.origin,
+        received_at=received_at,
+        traceparent=traceparent_of(delivery.headers),
+    )
+    return Understood(messages=messages, echo=echo, types=tuple([event.type for event in events]))
+
+
+def names_seen(delivery: Request) -> dict[str, object]:
+    """Return what a failed authentication may show: names, never values."""
+    return {
+        "header_names": _bounded(delivery.headers),
+        "query_names": _bounded(_form_names(delivery.query_string)),
+        "body_names": _bounded(_body_names(delivery)),
+        "content_type": delivery.headers.get("content-type", "")[:_LONGEST_NAME],
+    }
+
+
+def _body_names(delivery: Request) -> list[str]:
+    if len(delivery.body) > _LONGEST_LOOKED_INTO:
+        return []
+    body = jsontext.without_bom(delivery.body)
+    if "form" in delivery.headers.get("content-type", ""):
+        return _form_names(body.decode(errors="replace"))
+    try:
+        value = jsontext.parse(body)
+    except Malformed:
+        return []
+    return list(value) if isinstance(value, dict) else []
+
+
+def _form_names(text: str) -> list[str]:
+    """Return the names of a form; a part without `=` may be a bare token, so it is none."""
+    return [part.partition("=")[0] for part in text.split("&", _MOST_NAMES) if "=" in part]
+
+
+def _bounded(names: Sequence[str] | Mapping[str, str]) -> list[str]:
+    return [name[:_LONGEST_NAME] for name in itertools.islice(names, _MOST_NAMES)]

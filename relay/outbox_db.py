@@ -1,0 +1,299 @@
+"""The outbox's database: SQLite, one table. Plain functions, called in the outbox's worker thread.
+
+WAL mode with `synchronous=FULL`: a commit that returned survives a power cut.
+"""
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from relay.envelope import Message
+from relay.errors import OutboxError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "outbox.db"
+LOCK_NAME = "outbox.lock"
+PAGE_BYTES = 4096
+ROW_BYTES = 1024
+"""What a row takes in memory beside its body, about."""
+
+_MAX_READ_BYTES = 16 * 1024 * 1024
+_EXACT_COUNT_LIMIT = 20_000
+_SPARE_PAGES = 8
+PROBE_BYTES = 64 * 1024
+"""Room for a delivery of ordinary size; with less, the outbox is as good as full."""
+_WAL_BYTES = 64 * 1024 * 1024
+
+_COLUMNS = "seq, id, is_quarantined, routing_key, properties, body, received_at"
+_SCHEMA = f"""
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY,        -- order of arrival
+    id TEXT NOT NULL,               -- event id, 32 hex digits
+    is_quarantined INTEGER NOT NULL,
+    routing_key TEXT NOT NULL,
+    properties BLOB NOT NULL,       -- AMQP basic properties, encoded
+    body BLOB NOT NULL,
+    received_at REAL NOT NULL       -- seconds since 1970
+);
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+class Pending(NamedTuple):
+    """A message in the outbox that waits for its confirm."""
+
+    seq: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What is in an outbox now.
+
+    Args:
+        depth: events waiting; exact up to 20,000, beyond that at most `max_in_flight` too high.
+        used_bytes: of the database file, free pages not counted.
+        max_bytes: the bound.
+        oldest_received_at: seconds since 1970, or None when empty.
+    """
+
+    depth: int
+    used_bytes: int
+    max_bytes: int
+    oldest_received_at: float | None
+
+
+# A batch is inserted with few statements, since each gives up the interpreter lock and must win it
+# back, and of few different lengths, since each is prepared once and kept.
+_INSERTS = {
+    count: f"INSERT INTO outbox ({_COLUMNS}) VALUES {','.join(['(?,?,?,?,?,?,?)'] * count)}"  # noqa: S608  all constants
+    for count in (256, 64, 16, 4, 1)
+}
+
+
+def lock(directory: Path) -> IO[str]:
+    """Create the directory and take the lock that keeps a second process out."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (directory / LOCK_NAME).open("a+")
+    except OSError as error:
+        raise OutboxError(
+            f"The outbox directory {directory} can't be used: {error.strerror}."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise OutboxError(
+            f"The outbox {directory} is in use by another relay (process {owner}); "
+            "give each relay its own outbox.directory."
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
+    """Open or create the database.
+
+    Raises:
+        OutboxError: it can't be written, is of another version, or is no database.
+    """
+    try:
+        # Autocommit: transactions are begun by hand. The connection moves to the worker thread.
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        db.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise OutboxError(
+                f"The outbox {path} has schema version {version}, this relay knows "
+                f"{SCHEMA_VERSION}; run the relay that wrote it until it is empty."
+            )
+        # A write at once, so that a read-only directory shows now and not at the first event.
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
+    _sync_directory(path.parent)
+    return db
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new file's name durable, too."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def insert(db: sqlite3.Connection, rows: Sequence[Pending]) -> None:
+    """Insert rows, within the caller's transaction."""
+    start = 0
+    for count, statement in _INSERTS.items():
+        while len(rows) - start >= count:
+            parameters: list[object] = []
+            for seq, it in rows[start : start + count]:
+                parameters += (
+                    seq,
+                    it.id,
+                    it.is_quarantined,
+                    it.routing_key,
+                    it.properties,
+                    it.body,
+                    it.received_at,
+                )
+            db.execute(statement, parameters)
+            start += count
+
+
+def delete(db: sqlite3.Connection, seqs: list[int]) -> None:
+    """Delete by ranges: confirms come nearly in order, so there are few."""
+    if not seqs:
+        return
+    seqs.sort()
+    first = last = seqs[0]
+    for seq in [*seqs[1:], -1]:
+        if seq == last + 1:
+            last = seq
+            continue
+        db.execute("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", (first, last))
+        first = last = seq
+
+
+def size(row: Pending) -> int:
+    """Return what a row takes in memory, about, in bytes."""
+    return len(row.message.body) + ROW_BYTES
+
+
+def read(db: sqlite3.Connection, *, after: int, limit: int) -> list[Pending]:
+    """Return at most limit rows that follow `after`, and not much more than 16 MiB of them."""
+    return _bounded(
+        db.execute(
+            f"SELECT {_COLUMNS} FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+            (after, limit),
+        )
+    )
+
+
+def fetch(db: sqlite3.Connection, seqs: Sequence[int]) -> list[Pending]:
+    """Return the rows of these numbers that are there, in order, bounded like read."""
+    chosen = ",".join(map(str, seqs))
+    return _bounded(
+        db.execute(f"SELECT {_COLUMNS} FROM outbox WHERE seq IN ({chosen}) ORDER BY seq")  # noqa: S608  numbers
+    )
+
+
+def _bounded(rows: sqlite3.Cursor) -> list[Pending]:
+    found, bytes_read = [], 0
+    for row in rows:
+        found.append(_pending(*row))
+        bytes_read += size(found[-1])
+        if bytes_read > _MAX_READ_BYTES:
+            break
+    rows.close()
+    return found
+
+
+def probe(db: sqlite3.Connection) -> None:
+    """Write a row and take it back, to see whether writing works."""
+    body = b" " * PROBE_BYTES
+    message = Message(id="", routing_key="", properties=b"", body=body, received_at=0)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        insert(db, [Pending(0, message)])
+        db.execute("DELETE FROM outbox WHERE seq = 0")
+
+
+def _pending(  # noqa: PLR0913, PLR0917  one per column
+    seq: int,
+    event_id: str,
+    is_quarantined: int,
+    routing_key: str,
+    properties: bytes,
+    body: bytes,
+    received_at: float,
+) -> Pending:
+    message = Message(
+        id=event_id,
+        routing_key=routing_key,
+        properties=properties,
+        body=body,
+        received_at=received_at,
+        is_quarantined=bool(is_quarantined),
+    )
+    return Pending(seq, message)
+
+
+def fits(db: sqlite3.Connection, needed_bytes: int) -> bool:
+    """Tell whether the bound leaves room for so much, with what a few rows take beside it."""
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (most,) = db.execute("PRAGMA max_page_count").fetchone()
+    return bool((most - pages + free - _SPARE_PAGES) * PAGE_BYTES > needed_bytes)
+
+
+def stats(db: sqlite3.Connection, max_bytes: int) -> Stats:
+    """Return what is in the outbox."""
+    first, last = db.execute("SELECT min(seq), max(seq) FROM outbox").fetchone()
+    depth, oldest = 0, None
+    if first is not None:
+        depth = last - first + 1
+        if depth <= _EXACT_COUNT_LIMIT:
+            (depth,) = db.execute("SELECT count(*) FROM outbox").fetchone()
+        (oldest,) = db.execute("SELECT received_at FROM outbox WHERE seq = ?", (first,)).fetchone()
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    return Stats(
+        depth=depth,
+        used_bytes=(pages - free) * PAGE_BYTES,
+        max_bytes=max_bytes,
+        oldest_received_at=oldest,
+    )
+
+
+def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int]]]:
+    """Look into an outbox from outside, while a relay may be using it.
+
+    Returns:
+        Its stats, and the routing keys in it with their number of messages, most first.
+
+    Raises:
+        OutboxError: there is none, or it can't be read.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        raise OutboxError(f"There is no outbox in {directory}.")
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            keys = db.execute(
+                "SELECT routing_key, count(*) FROM outbox GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
+            ).fetchall()
+            return stats(db, max_bytes), keys
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise OutboxError(f"The outbox {path} can't be read: {error}.") from error
+
+
+def age_s(stats: Stats, now: float | None = None) -> float:
+    """Return how long the oldest message has waited, 0 when there is none."""
+    if stats.oldest_received_at is None:
+        return 0.0
+    return max(0.0, (time.time() if now is None else now) - stats.oldest_received_at)

@@ -1,0 +1,71 @@
+"""What all tests share: a RabbitMQ of their own, and names nobody else uses on it."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from deploy.local.broker import URLS_VARIABLE, PrivateBroker, open_broker
+from relay import topology
+
+SAMPLES = Path("relay/vendors/samples")
+
+
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A RabbitMQ for the whole run: RELAY_BROKER__URLS if set, else one started for it."""
+    with open_broker(tmp_path_factory.mktemp("rabbitmq")) as urls:
+        yield urls.split(",")[0]
+
+
+@pytest.fixture(scope="session")
+def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateBroker]:
+    """A second node, started when a test first mistreats it."""
+    with PrivateBroker(tmp_path_factory.mktemp("own_rabbitmq")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_broker(own_node: PrivateBroker) -> Iterator[PrivateBroker]:
+    """A node that a test may stop, kill, block and mistreat."""
+    yield own_node
+    if not own_node.pids:
+        own_node.start()
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests must not reach the relays under test."""
+    for name in list(os.environ):
+        if name.startswith("RELAY_") and name != URLS_VARIABLE:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def exchange() -> str:
+    """The name of an exchange that only this test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def connection(broker_url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
+    """A connection to look at the broker with."""
+    async with await aio_pika.connect(broker_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def declared(
+    connection: aio_pika.abc.AbstractConnection, exchange: str
+) -> AsyncIterator[topology.Topology]:
+    """The topology as declared by the relay; taken down at the end."""
+    wanted = topology.topology(exchange, unrouted_max_length=1000, quarantine_max_length=1000)
+    yield wanted
+    channel = await connection.channel()
+    for queue in wanted.queues:
+        await channel.queue_delete(queue.name)
+    for it in wanted.exchanges:
+        await channel.exchange_delete(it.name)

@@ -1,0 +1,328 @@
+"""The outbox on a real disk: order, durability, bounds, and everything a disk can do wrong."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from relay import outbox_db
+from relay.envelope import Message
+from relay.errors import OutboxError, OutboxFull, Unavailable
+from relay.outbox import Outbox
+from tests.eventually import eventually
+
+
+def message(name: str = "a", size: int = 100) -> Message:
+    return Message(
+        id=name,
+        routing_key="swiftsell.message.created.text",
+        properties=b"\0\0",
+        body=b"b" * size,
+        received_at=1_700_000_000.5,
+    )
+
+
+async def is_empty(box: Outbox) -> bool:
+    return not (await box.stats()).depth
+
+
+Open = Callable[..., Awaitable[Outbox]]
+
+
+@pytest.fixture
+async def open_outbox(tmp_path: Path) -> AsyncIterator[Open]:
+    boxes: list[Outbox] = []
+
+    async def open_outbox(max_bytes: int = 1 << 30, directory: Path | None = None) -> Outbox:
+        where = directory or tmp_path / "outbox"
+        box = Outbox(directory=where, max_bytes=max_bytes, grown=asyncio.Event())
+        await box.open()
+        boxes.append(box)
+        return box
+
+    yield open_outbox
+    for box in boxes:
+        if not box._is_closed:
+            await box.close()
+
+
+async def test_messages_come_back_in_the_order_they_were_appended(open_outbox: Open) -> None:
+    box = await open_outbox()
+
+    await asyncio.gather(*[box.append([message(f"{n}"), message(f"{n}'")]) for n in range(50)])
+
+    rows = await box.pending(after=0, limit=1000)
+    assert [row.message.id for row in rows] == [f"{n}{t}" for n in range(50) for t in ("", "'")]
+    assert [row.seq for row in rows] == list(range(1, 101))
+
+
+async def test_what_was_appended_is_there_after_a_restart(open_outbox: Open) -> None:
+    box = await open_outbox()
+    original = message("kept")
+    await box.append([original])
+    await box.close()
+
+    again = await open_outbox()
+
+    assert [row.message for row in await again.pending(after=0, limit=10)] == [original]
+    assert again.last_seq == 1
+
+
+async def test_confirmed_messages_are_gone_and_numbers_are_not_reused(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message(f"{n}") for n in range(10)])
+
+    box.confirm([2, 1, 5, 9, 4])
+    await box.close()
+
+    again = await open_outbox()
+    await again.append([message("new")])
+    rows = await again.pending(after=0, limit=100)
+    assert [row.seq for row in rows] == [3, 6, 7, 8, 10, 11]
+
+
+async def test_a_confirm_is_deleted_without_another_append(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message()])
+
+    box.confirm([1])
+
+    await eventually(lambda: is_empty(box))
+
+
+async def test_a_reader_that_lags_reads_from_disk_and_misses_nothing(
+    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.outbox._MAX_FRESH_BYTES", 20_000)
+    box = await open_outbox()
+
+    seen: list[str] = []
+    after = 0
+    for n in range(200):
+        await box.append([message(f"{n}")])
+        if n % 40 == 39:
+            while rows := await box.pending(after=after, limit=7):
+                seen += [row.message.id for row in rows]
+                after = rows[-1].seq
+
+    assert seen == [f"{n}" for n in range(200)]
+
+
+async def test_a_read_is_bounded_in_bytes(
+    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.outbox_db._MAX_READ_BYTES", 10_000)
+    box = await open_outbox()
+    await box.append([message(f"{n}", size=4_000) for n in range(10)])
+    await box.close()
+    again = await open_outbox()
+
+    rows = await again.pending(after=0, limit=100)
+    fetched = await again.fetch([10, 9, 8, 7])
+
+    assert [row.seq for row in rows] == [1, 2]
+    assert [row.seq for row in fetched] == [7, 8]
+
+
+async def test_fetch_returns_what_is_left_of_the_numbers(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message(f"{n}") for n in range(5)])
+    box.confirm([2])
+    await box.append([message("more")])
+
+    rows = await box.fetch([4, 2, 1, 99])
+
+    assert [row.seq for row in rows] == [1, 4]
+
+
+async def test_stats_tell_depth_bytes_and_age(open_outbox: Open) -> None:
+    box = await open_outbox(max_bytes=2_000_000)
+    empty = await box.stats()
+    await box.append([message(f"{n}", size=1000) for n in range(50)])
+
+    stats = await box.stats()
+
+    assert (empty.depth, empty.oldest_received_at) == (0, None)
+    assert (stats.depth, stats.max_bytes) == (50, 2_000_000)
+    assert 50_000 < stats.used_bytes < 150_000
+    assert outbox_db.age_s(stats, now=1_700_000_010.5) == 10
+    assert outbox_db.age_s(empty) == 0
+
+
+async def test_a_full_outbox_says_so_and_takes_again_once_there_is_room(open_outbox: Open) -> None:
+    box = await open_outbox(max_bytes=1_048_576)
+    stored = 0
+
+    async def fill() -> None:
+        nonlocal stored
+        while True:
+            await box.append([message(f"{stored}", size=20_000)])
+            stored += 1
+
+    with pytest.raises(OutboxFull, match="1048576 bytes"):
+        await fill()
+    with pytest.raises(OutboxFull):
+        await box.check_writable()
+
+    box.confirm(range(1, stored + 1))
+    await eventually(lambda: is_empty(box))
+
+    await box.check_writable()
+    await box.append([message("after")])
+    assert 20 < stored < 60
+    assert [row.message.id for row in await box.pending(after=stored, limit=9)] == ["after"]
+
+
+async def test_too_much_waiting_for_the_disk_is_refused_at_once(
+    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.outbox._MAX_QUEUED_BYTES", 10_000)
+    box = await open_outbox()
+    first = box.append([message(size=8_000)])
+
+    with pytest.raises(OutboxFull, match="does not keep up"):
+        box.append([message(size=8_000)])
+
+    await first
+    await box.append([message(size=50_000)])  # alone, even a large one is taken
+
+
+async def test_a_second_process_is_kept_out(open_outbox: Open, tmp_path: Path) -> None:
+    await open_outbox()
+
+    with pytest.raises(OutboxError, match=rf"in use by another relay \(process {os.getpid()}\)"):
+        await open_outbox()
+
+    code = (
+        "import asyncio,sys; from pathlib import Path; from relay.outbox import Outbox;"
+        "asyncio.run(Outbox(directory=Path(sys.argv[1]), max_bytes=1<<30,"
+        " grown=asyncio.Event()).open())"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, str(tmp_path / "outbox")), stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"in use by another relay" in errors
+
+
+async def test_an_outbox_of_another_version_is_left_alone(
+    open_outbox: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "outbox").mkdir()
+    db = sqlite3.connect(tmp_path / "outbox" / outbox_db.FILE_NAME)
+    db.execute("PRAGMA user_version = 7")
+    db.close()
+
+    with pytest.raises(OutboxError, match=r"schema version 7, this relay knows 1"):
+        await open_outbox()
+
+
+async def test_a_file_that_is_no_database_is_left_alone(open_outbox: Open, tmp_path: Path) -> None:
+    (tmp_path / "outbox").mkdir()
+    path = tmp_path / "outbox" / outbox_db.FILE_NAME
+    path.write_bytes(b"not a database " * 1000)
+
+    with pytest.raises(OutboxError, match="can't be opened: file is not a database"):
+        await open_outbox()
+
+    assert path.read_bytes().startswith(b"not a database")
+
+
+async def test_a_directory_that_is_a_file_is_refused(open_outbox: Open, tmp_path: Path) -> None:
+    (tmp_path / "outbox").write_text("")
+
+    with pytest.raises(OutboxError, match="outbox can't be used: File exists"):
+        await open_outbox()
+
+
+async def test_the_directory_is_created_for_its_owner_alone(
+    open_outbox: Open, tmp_path: Path
+) -> None:
+    await open_outbox(directory=tmp_path / "a" / "b")
+
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
+async def test_a_failing_disk_is_unavailable_and_recovers(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message("before")])
+    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
+
+    with pytest.raises(Unavailable, match="readonly"):
+        await box.append([message("lost")])
+    with pytest.raises(Unavailable, match="readonly"):
+        await box.check_writable()
+    box.confirm([1])
+
+    await box._run(lambda: box._db.execute("PRAGMA query_only = OFF"))
+    await box.check_writable()
+    await box.append([message("after")])
+    rows = await box.pending(after=1, limit=10)
+    assert [row.message.id for row in rows] == ["after"]
+
+
+async def test_closing_with_a_failing_disk_ends(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message()])
+    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
+    box.confirm([1])
+
+    async with asyncio.timeout(5):
+        await box.close()
+
+    with pytest.raises(Unavailable, match="shutting down"):
+        box.append([message()])
+
+
+async def test_closing_commits_what_is_queued(open_outbox: Open) -> None:
+    box = await open_outbox()
+    futures = [box.append([message(f"{n}")]) for n in range(20)]
+
+    await box.close()
+
+    assert all(future.done() and not future.exception() for future in futures)
+    again = await open_outbox()
+    assert (await again.stats()).depth == 20
+
+
+async def test_a_caller_that_gave_up_does_not_disturb_the_others(open_outbox: Open) -> None:
+    box = await open_outbox()
+    gone, stays = box.append([message("gone")]), box.append([message("stays")])
+    gone.cancel()
+
+    await stays
+
+    assert (await box.stats()).depth == 2
+
+
+async def test_the_database_syncs_every_commit(open_outbox: Open) -> None:
+    box = await open_outbox()
+
+    (mode,) = await box._run(lambda: box._db.execute("PRAGMA journal_mode").fetchone())
+    (synchronous,) = await box._run(lambda: box._db.execute("PRAGMA synchronous").fetchone())
+
+    assert (mode, synchronous) == ("wal", 2)
+
+
+async def test_inspect_looks_into_an_outbox_in_use(open_outbox: Open, tmp_path: Path) -> None:
+    box = await open_outbox()
+    await box.append([message(f"{n}") for n in range(3)])
+
+    stats, keys = outbox_db.inspect(tmp_path / "outbox", 1000)
+
+    assert (stats.depth, stats.max_bytes) == (3, 1000)
+    assert keys == [("swiftsell.message.created.text", 3)]
+
+
+async def test_inspect_of_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OutboxError, match="There is no outbox"):
+        outbox_db.inspect(tmp_path, 1000)
+    (tmp_path / outbox_db.FILE_NAME).write_bytes(b"x" * 5000)
+    with pytest.raises(OutboxError, match="can't be read"):
+        outbox_db.inspect(tmp_path, 1000)
