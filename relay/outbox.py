@@ -230,9 +230,7 @@ class Outbox:
     def _try_delete(self, confirmed: list[int]) -> list[int]:
         """Make room although there was none for the new rows. Return what is still to delete."""
         try:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                database.delete(self._db, confirmed)
+            database.delete_on_full_disk(self._db, self._directory, confirmed)
         except sqlite3.Error:
             return confirmed
         return []

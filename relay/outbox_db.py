@@ -18,10 +18,14 @@ from relay.errors import OutboxError
 SCHEMA_VERSION = 1
 FILE_NAME = "outbox.db"
 LOCK_NAME = "outbox.lock"
+RESERVE_NAME = "outbox.reserve"
 PAGE_BYTES = 4096
 ROW_BYTES = 1024
 """What a row takes in memory beside its body, about."""
 
+_RESERVE_BYTES = 8 * 1024 * 1024
+"""Two automatic checkpoints' worth of write-ahead log: enough to delete with on a full disk."""
+_ROWS_PER_CHECKPOINT = 500
 _MAX_READ_BYTES = 16 * 1024 * 1024
 _EXACT_COUNT_LIMIT = 20_000
 _SPARE_PAGES = 8
@@ -123,14 +127,26 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
                 f"The outbox {path} has schema version {version}, this relay knows "
                 f"{SCHEMA_VERSION}; run the relay that wrote it until it is empty."
             )
-        # A write at once, so that a read-only directory shows now and not at the first event.
-        db.execute("BEGIN IMMEDIATE")
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute("COMMIT")
+        _check_writable(db)
     except sqlite3.Error as error:
         raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
+    keep_reserve(path.parent)
     _sync_directory(path.parent)
     return db
+
+
+def _check_writable(db: sqlite3.Connection) -> None:
+    """Write at once, so that a read-only file shows now and not at the first event.
+
+    A full disk is let through: what is in the outbox can be delivered, and that makes room.
+    """
+    try:
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
 
 
 def _sync_directory(directory: Path) -> None:
@@ -174,6 +190,36 @@ def delete(db: sqlite3.Connection, seqs: list[int]) -> None:
             continue
         db.execute("DELETE FROM outbox WHERE seq BETWEEN ? AND ?", (first, last))
         first = last = seq
+
+
+def keep_reserve(directory: Path) -> None:
+    """Set aside disk space for delete_on_full_disk, if there is any."""
+    path = directory / RESERVE_NAME
+    if path.exists():
+        return
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+    except OSError:
+        path.unlink(missing_ok=True)
+
+
+def delete_on_full_disk(db: sqlite3.Connection, directory: Path, seqs: list[int]) -> None:
+    """Delete rows although nothing can be written, by giving up the reserve for it.
+
+    Even a delete writes to the log first. Without this, an outbox that filled its own disk
+    could deliver everything and would stay full.
+
+    Raises:
+        sqlite3.Error: even that was not enough; some rows may be deleted.
+    """
+    (directory / RESERVE_NAME).unlink(missing_ok=True)
+    for start in range(0, len(seqs), _ROWS_PER_CHECKPOINT):
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            delete(db, seqs[start : start + _ROWS_PER_CHECKPOINT])
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    keep_reserve(directory)
 
 
 def size(row: Pending) -> int:

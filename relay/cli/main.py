@@ -1,22 +1,50 @@
 """`relay`: the group of all commands, and how their errors reach a person."""
 
 import asyncio
+import importlib
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from relay.errors import RelayError, SettingsError
-from relay.settings import Settings, load
 
 WRONG_SETTINGS = 2
 FAILED = 1
 
+_COMMANDS = (
+    "check",
+    "inspect",
+    "outbox",
+    "quarantine",
+    "send",
+    "serve",
+    "tail",
+    "topology",
+    "vendors",
+)
+
 
 class _Commands(click.Group):
-    """A group whose commands fail with a sentence on stderr instead of a traceback."""
+    """A group whose commands each are the `command` of the module named like them.
+
+    The module is imported when its command is asked for, so that `serve` need not wait for what
+    the others use. A command that fails ends with a sentence on stderr instead of a traceback.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return cast("click.Command", importlib.import_module(f"relay.cli.{cmd_name}").command)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -42,16 +70,7 @@ config_option = click.option(
     help="Settings file; else RELAY_CONFIG, else relay.toml.",
 )
 
-
-@main.command()
-@config_option
-def serve(config: Path | None) -> None:
-    """Run the relay until SIGTERM; SIGHUP reads sources and secrets again."""
-    from relay import app, logs  # noqa: PLC0415  the other commands start faster without
-
-    settings = load(config)
-    logs.configure(style=settings.log.format, level=settings.log.level)
-    run(app.serve(settings, config))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -61,6 +80,3 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     except ImportError:  # pragma: no cover  installed wherever the tests run
         return asyncio.run(work)
     return uvloop.run(work)
-
-
-__all__ = ["Settings", "config_option", "main", "run"]

@@ -1,0 +1,1 @@
+"""RabbitMQ and a relay on this machine: `make run`, `make demo`, and the broker of the tests."""

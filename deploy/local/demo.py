@@ -1,0 +1,222 @@
+"""`make demo`: send every documented sample of every vendor, show what arrives, miss nothing.
+
+What has to arrive is in the `.expected.json` beside each sample.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import uuid
+from asyncio import StreamReader
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import aio_pika
+import click
+
+from deploy.local.broker import BrokerError, open_broker
+from deploy.local.run import (
+    PORTS,
+    ROOT,
+    Environment,
+    environment,
+    free_port,
+    relay,
+    until_interrupted,
+    wait_until_ready,
+)
+from relay import vendors
+from relay.cli.output import show_table
+from relay.cli.tail import excerpt
+from relay.errors import RelayError
+from relay.topology import routing_key, topology
+
+_ARRIVAL_LIMIT_S = 30.0
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A documented sample and what must become of it.
+
+    Args:
+        source: where it is sent to; the demo names sources after their vendors.
+        name: of its file.
+        routing_keys: under which it must arrive, one per event; or the one of the quarantine.
+    """
+
+    source: str
+    name: str
+    routing_keys: list[str]
+
+
+class Arrival(NamedTuple):
+    """An event or a quarantined delivery, as it came out of RabbitMQ."""
+
+    routing_key: str
+    type: str
+    excerpt: str
+
+
+Ids = Mapping[tuple[str, str], list[str]]
+"""What the sender was told, by source and sample."""
+
+
+def main() -> int:
+    """Run the demo; return 0 if everything documented has happened."""
+    os.chdir(ROOT)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            with open_broker(directory / "rabbitmq") as urls:
+                demo = _demo(urls.split(",")[0], directory)
+                return asyncio.run(until_interrupted(demo, interrupted=_INTERRUPTED))
+    except KeyboardInterrupt:  # while the broker starts or stops
+        return _INTERRUPTED
+    except (BrokerError, RelayError) as error:
+        click.echo(str(error), err=True)
+        return 1
+
+
+async def _demo(url: str, directory: Path) -> int:
+    exchange = f"demo-{uuid.uuid4().hex[:8]}"  # a given broker may hold anything else
+    settings = {
+        "RELAY_BROKER__EXCHANGE": exchange,
+        "RELAY_OUTBOX__DIRECTORY": str(directory / "outbox"),
+        "RELAY_LOG__LEVEL": "warning",
+        **{name: str(free_port("127.0.0.1")) for name in PORTS},
+    }
+    try:
+        ids, arrivals = await _send_and_receive(environment(url, **settings))
+    finally:
+        await _remove_topology(url, exchange)
+    samples = list(_documented())
+    show_table(("Sample", "Routing key", "Type", "Excerpt"), _rows(samples, ids, arrivals))
+    problems = list(_problems(samples, ids, arrivals))
+    for problem in problems:
+        click.echo(problem, err=True)
+    missing = f"{len(problems)} problems" if problems else "nothing is missing"
+    click.echo(f"{len(samples)} samples sent, {len(arrivals)} arrivals, {missing}.")
+    return 1 if problems else 0
+
+
+async def _send_and_receive(environment: Environment) -> tuple[Ids, Mapping[str, Arrival]]:
+    async with relay("serve", environment=environment) as serve:
+        await wait_until_ready(serve, environment)
+        async with _tail(environment) as events:
+            answers = await _sent(environment)
+            accepted = {it for answer in answers for it in answer["ids"] if not answer["reason"]}
+            arrivals = await _received(events, accepted)
+        quarantined = {it for answer in answers for it in answer["ids"] if answer["reason"]}
+        arrivals |= await _quarantined(environment, quarantined)
+    return {(it["source"], it["sample"]): it["ids"] for it in answers}, arrivals
+
+
+@contextlib.asynccontextmanager
+async def _tail(environment: Environment) -> AsyncIterator[StreamReader]:
+    """Yield the output of a `relay tail` that is already listening."""
+    async with relay("tail", "--json", environment=environment, stdout=PIPE, stderr=PIPE) as tail:
+        events, messages = cast("tuple[StreamReader, StreamReader]", (tail.stdout, tail.stderr))
+        line = (await messages.readline()).decode()
+        if not line.startswith("Waiting"):
+            raise RelayError(f"`relay tail` did not start: {line}")
+        yield events
+
+
+async def _sent(environment: Environment) -> list[dict[str, Any]]:
+    """Send the handshakes and all samples; return the answers."""
+    arguments = ("send", "all", "--all", "--handshake", "--json")
+    async with relay(*arguments, environment=environment, stdout=PIPE) as send:
+        output, _ = await send.communicate()
+        if send.returncode:
+            raise RelayError("Not every delivery was accepted.")
+    return [json.loads(line) for line in output.splitlines()]
+
+
+async def _received(events: StreamReader, wanted: set[str]) -> dict[str, Arrival]:
+    """Return the events that arrive until all wanted are there, or none come any more."""
+    arrivals: dict[str, Arrival] = {}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ARRIVAL_LIMIT_S):
+            while not wanted <= arrivals.keys() and (line := await events.readline()):
+                event = json.loads(line)
+                what = Arrival(event["routingkey"], event["type"], excerpt(event["data"]))
+                arrivals[event["id"]] = what
+    return arrivals
+
+
+async def _quarantined(environment: Environment, wanted: set[str]) -> dict[str, Arrival]:
+    """Return what is in quarantine once all wanted are there, or within the limit."""
+    arrivals: dict[str, Arrival] = {}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ARRIVAL_LIMIT_S):
+            while not wanted <= arrivals.keys():
+                arrivals = await _quarantine_now(environment)
+    return arrivals
+
+
+async def _quarantine_now(environment: Environment) -> dict[str, Arrival]:
+    arguments = ("quarantine", "list", "--json")
+    async with relay(*arguments, environment=environment, stdout=PIPE) as listing:
+        output, _ = await listing.communicate()
+    return {
+        it["id"]: Arrival(
+            routing_key(it["vendor"], it["reason"]), "quarantined", f"{it['size']} bytes"
+        )
+        for it in json.loads(output)
+    }
+
+
+async def _remove_topology(url: str, exchange: str) -> None:
+    ours = topology(exchange, unrouted_max_length=1, quarantine_max_length=1)
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        for queue in ours.queues:
+            await channel.queue_delete(queue.name)
+        for it in ours.exchanges:
+            await channel.exchange_delete(it.name)
+
+
+def _documented() -> Iterator[Sample]:
+    for vendor in vendors.discover():
+        for file in vendors.samples(vendor):
+            path = Path(str(file))
+            expected = json.loads(path.with_name(f"{path.stem}.expected.json").read_bytes())
+            if reason := expected.get("quarantined"):
+                keys = [routing_key(vendor, reason)]
+            else:
+                keys = [event["routing_key"] for event in expected["events"]]
+            yield Sample(source=vendor, name=path.name, routing_keys=keys)
+
+
+def _rows(
+    samples: Sequence[Sample], ids: Ids, arrivals: Mapping[str, Arrival]
+) -> Iterator[tuple[str, ...]]:
+    for sample in samples:
+        for it in ids.get((sample.source, sample.name), []):
+            arrival = arrivals.get(it, Arrival("missing", "", ""))
+            yield f"{sample.source}/{sample.name}", *arrival
+
+
+def _problems(
+    samples: Sequence[Sample], ids: Ids, arrivals: Mapping[str, Arrival]
+) -> Iterator[str]:
+    """Compare what is documented with what arrived."""
+    for sample in samples:
+        told = ids.get((sample.source, sample.name), [])
+        arrived = [arrivals[it].routing_key for it in told if it in arrivals]
+        if arrived != sample.routing_keys:
+            wanted, got = ", ".join(sample.routing_keys), ", ".join(arrived) or "nothing"
+            yield f"{sample.source}/{sample.name}: {got} arrived instead of {wanted}."
+    for stranger in arrivals.keys() - {it for told in ids.values() for it in told}:
+        yield f"{arrivals[stranger].routing_key}: nothing that was sent explains {stranger}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

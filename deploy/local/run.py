@@ -1,0 +1,188 @@
+"""`make run`: a RabbitMQ, the relay and a tail of its events in the foreground, until Ctrl-C.
+
+What `make demo` needs as well is public here: children, their environment, waiting for the relay.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+
+from deploy.local.broker import URLS_VARIABLE, BrokerError, open_broker
+from relay.errors import RelayError
+from relay.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path("deploy/local/relay.toml")
+BROKER_DIRECTORY = ROOT / ".run" / "rabbitmq"
+PORTS = ("RELAY_INGRESS__PORT", "RELAY_ADMIN__PORT")
+
+_READY_LIMIT_S = 30.0
+_STOP_LIMIT_S = 25.0  # `ingress.shutdown_grace_s` is 20
+_POLL_INTERVAL_S = 0.05
+_LONGEST_LINE = 32 * 1024 * 1024  # of a child's output; an event may have 16 MiB
+
+Environment = Mapping[str, str]
+
+
+def main() -> int:
+    """Run everything; return 0 when it was ended, 1 when a part of it died."""
+    os.chdir(ROOT)
+    try:
+        with open_broker(BROKER_DIRECTORY) as urls:
+            return asyncio.run(until_interrupted(_run(_environment(urls)), interrupted=0))
+    except KeyboardInterrupt:  # while the broker starts or stops
+        return 0
+    except (BrokerError, RelayError) as error:
+        click.echo(str(error), err=True)
+        return 1
+
+
+def _environment(urls: str) -> Environment:
+    settings = load(CONFIG)
+    wanted = [(settings.ingress.host, settings.ingress.port)]
+    wanted += [(settings.admin.host, settings.admin.port)]
+    ports = {}
+    for name, (host, port) in zip(PORTS, wanted, strict=True):
+        ports[name] = str(free_port(host, port))
+        if ports[name] != str(port):
+            click.echo(f"port {port} is taken: {name}={ports[name]}", err=True)
+    return environment(urls, **ports)
+
+
+async def _run(environment: Environment) -> int:
+    async with relay("serve", environment=environment) as serve:
+        await wait_until_ready(serve, environment)
+        async with relay("tail", environment=environment) as tail:
+            click.echo(_lines_to_try(environment))
+            children = {"serve": serve, "tail": tail}
+            ends = [asyncio.create_task(it.wait(), name=name) for name, it in children.items()]
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                click.echo(f"`relay {end.get_name()}` ended with {end.result()}.", err=True)
+    return 1
+
+
+def _lines_to_try(environment: Environment) -> str:
+    given = [name for name in (*PORTS, URLS_VARIABLE) if os.environ.get(name) != environment[name]]
+    exports = " ".join(f"{name}={environment[name]}" for name in ("RELAY_CONFIG", *given))
+    relay_command = shlex.join([os.path.relpath(sys.executable), "-m", "relay"])
+    ingress, admin = (f"http://127.0.0.1:{environment[name]}" for name in PORTS)
+    return f"""
+The relay listens on {ingress}; probes and metrics are on {admin}.
+Try in another terminal, in this directory:
+
+    curl -i {ingress}/in/swiftsell -H 'Authorization: demo-swiftsell-secret' \\
+        --data-binary @relay/vendors/samples/swiftsell/02-message-text.json
+    curl {admin}/readyz
+
+    export {exports}
+    {relay_command} send swiftsell 02
+    {relay_command} send all --all --handshake
+    {relay_command} quarantine list
+
+Events appear here. Ctrl-C ends it all.
+"""
+
+
+def environment(urls: str, **settings: str) -> Environment:
+    """Return the environment of the children: ours, the demo configuration, and settings."""
+    return {**os.environ, "RELAY_CONFIG": str(CONFIG), URLS_VARIABLE: urls, **settings}
+
+
+def free_port(host: str, wanted: int = 0) -> int:
+    """Return the wanted port if it can be listened on, else one that can.
+
+    Raises:
+        RelayError: host is not one of this machine's addresses.
+    """
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.create_server((host, port)) as probe:
+            return int(probe.getsockname()[1])
+    raise RelayError(f"Nothing can listen on {host}.")
+
+
+@contextlib.asynccontextmanager
+async def relay(
+    *arguments: str,
+    environment: Environment,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> AsyncIterator[Process]:
+    """Run a command of the relay as a child; end it, if it still runs, on the way out."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "relay", *arguments),
+        cwd=ROOT,
+        env=environment,
+        limit=_LONGEST_LINE,
+        start_new_session=True,  # Ctrl-C is for us, who end the children in order
+        stdout=stdout,
+        stderr=stderr,
+    )
+    try:
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), _STOP_LIMIT_S)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+
+
+async def wait_until_ready(serve: Process, environment: Environment) -> None:
+    """Return once the relay takes webhooks and has found its broker.
+
+    Raises:
+        RelayError: it ended, or that took too long.
+    """
+    url = f"http://127.0.0.1:{environment['RELAY_ADMIN__PORT']}/readyz"
+    try:
+        async with asyncio.timeout(_READY_LIMIT_S), aiohttp.ClientSession() as http:
+            while not await _is_ready(http, url):
+                if serve.returncode is not None:
+                    raise RelayError(f"`relay serve` ended with {serve.returncode}.")
+                await asyncio.sleep(_POLL_INTERVAL_S)
+    except TimeoutError as error:
+        raise RelayError(f"The relay was not ready within {_READY_LIMIT_S:g} s.") from error
+
+
+async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(url) as response:
+            answer = await response.json()
+            return bool(answer["ready"] and answer["broker"]["state"] == "connected")
+    except aiohttp.ClientError:
+        return False
+
+
+async def until_interrupted(work: Coroutine[Any, Any, int], *, interrupted: int) -> int:
+    """Return what work returns, or `interrupted` once a signal has ended it in order."""
+    task = asyncio.ensure_future(work)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    signalled = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    task.cancel()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return interrupted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""A vendor's side of HTTP: one POST per delivery, and what the relay answered."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from relay.errors import RelayError
+from relay.event import mapping, sequence
+from relay.request import Delivery
+
+_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request to make.
+
+    Args:
+        source: name of the endpoint.
+        name: what to call it when its answer is shown.
+        delivery: what to send.
+        token: what the answer must read back, if anything.
+    """
+
+    source: str
+    name: str
+    delivery: Delivery = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What of an answer may be shown: never the body itself, which may hold the token.
+
+    Args:
+        status: of HTTP.
+        outcome: a word or two.
+        reason: why it was quarantined or refused, else "".
+        ids: of the events, or of the quarantined delivery.
+        is_ok: whether it is 200, with the token that was to come back.
+    """
+
+    status: int
+    outcome: str
+    reason: str = ""
+    ids: tuple[str, ...] = ()
+    is_ok: bool = True
+
+
+async def post_all(base: str, calls: Sequence[Call], show: Callable[[Call, Answer], None]) -> int:
+    """Make the calls one after the other, show each answer, and return how many were not ok.
+
+    Raises:
+        RelayError: there is no answer to be had from base.
+    """
+    address = _checked(base)
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    failures = 0
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        for call in calls:
+            try:
+                answer = await _post(http, base, call)
+            except TimeoutError as error:
+                raise RelayError(f"{address} did not answer within {_TIMEOUT_S} s.") from error
+            except aiohttp.ClientConnectorError as error:
+                raise RelayError(
+                    f"{address} can't be reached ({error.os_error.strerror}); "
+                    "is `relay serve` running there?"
+                ) from error
+            except aiohttp.ClientError as error:  # its text may hold the URL, and that the secret
+                raise RelayError(f"{address} broke off: {type(error).__name__}.") from error
+            show(call, answer)
+            failures += not answer.is_ok
+    return failures
+
+
+def _checked(base: str) -> str:
+    """Return scheme, host and port of a base URL.
+
+    Raises:
+        RelayError: it is none.
+    """
+    try:
+        url = URL(base)
+        origin = url.origin()
+    except ValueError as error:
+        raise RelayError("--url must be like http://127.0.0.1:8080.") from error
+    if url.scheme not in {"http", "https"} or url.user:
+        raise RelayError("--url must be http:// or https://, without a user name.")
+    return str(origin)
+
+
+async def _post(http: aiohttp.ClientSession, base: str, call: Call) -> Answer:
+    url = _url(base, call.source, call.delivery)
+    headers = call.delivery.headers
+    async with http.post(
+        url, data=call.delivery.body, headers=headers, allow_redirects=False
+    ) as response:
+        return _understood(response.status, await response.read(), call.token)
+
+
+def _url(base: str, source: str, delivery: Delivery) -> URL:
+    path = f"{base.rstrip('/')}/in/{source}"
+    if delivery.path_secret:
+        path += "/" + quote(delivery.path_secret, safe="")
+    query = urlencode(delivery.query, quote_via=quote, safe="")
+    return URL(f"{path}?{query}" if query else path, encoded=True)
+
+
+def _understood(status: int, body: bytes, token: str | None) -> Answer:
+    answer = _parsed(body)
+    members = mapping(answer)
+    if status != 200:  # noqa: PLR2004  OK
+        reason = str(members.get("type", ""))
+        return Answer(status=status, outcome="refused", reason=reason, is_ok=False)
+    if token is not None:
+        is_ok = token in _tokens(answer, body)
+        outcome = "token came back" if is_ok else "token did not come back"
+        return Answer(status=status, outcome=outcome, is_ok=is_ok)
+    if members.get("status") == "quarantined":
+        reason, quarantined_id = str(members.get("reason")), str(members.get("id"))
+        return Answer(status=status, outcome="quarantined", reason=reason, ids=(quarantined_id,))
+    ids = tuple(map(str, sequence(members.get("events"))))
+    return Answer(status=status, outcome="accepted", ids=ids)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _tokens(answer: object, body: bytes) -> list[object]:
+    """Return what the answer may read back as a token: JSON, a form, or bare text."""
+    text = body.decode(errors="replace")
+    return [answer, mapping(answer).get("token"), *parse_qs(text).get("token", []), text]

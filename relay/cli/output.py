@@ -1,0 +1,64 @@
+"""How commands print: for a person on a terminal, plain and stable in a pipe, JSON for a program.
+
+All that is printed is escaped: what a stranger wrote in a chat must not drive a terminal.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+_CONSOLE = Console()
+
+
+def is_terminal() -> bool:
+    """Tell whether a person reads the output."""
+    return sys.stdout.isatty()
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Return text with what is no visible character written as in JSON, but for those in keep."""
+    return "".join([c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text])
+
+
+def show_json(value: object) -> None:
+    """Print value as JSON on one line. Big integers stay what they are."""
+    click.echo(json.dumps(value))
+
+
+def show_document(value: object) -> None:
+    """Print value as JSON on many lines, in colour on a terminal."""
+    text = printable(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
+    if is_terminal():
+        _CONSOLE.print(JSONHighlighter()(text), soft_wrap=True)
+    else:
+        click.echo(text)
+
+
+def show_row(*cells: str, styles: Sequence[str] = ()) -> None:
+    """Print one line now, with a style per cell on a terminal and tabs between them in a pipe."""
+    escaped = [printable(cell) for cell in cells]
+    if is_terminal():
+        styled = zip(escaped, [*styles, *[""] * len(cells)], strict=False)
+        _CONSOLE.print(Text("  ").join(Text(*it) for it in styled), soft_wrap=True)
+    else:
+        click.echo("\t".join(escaped))
+
+
+def show_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table on a terminal; in a pipe its rows alone, as `show_row` does."""
+    if not is_terminal():
+        for row in rows:
+            show_row(*map(str, row))
+        return
+    table = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*[Text(printable(str(cell))) for cell in row])
+    _CONSOLE.print(table)

@@ -1,0 +1,34 @@
+"""`relay vendors`: which there are."""
+
+import click
+
+from relay import vendors
+from relay.cli.main import json_option
+from relay.cli.output import show_json, show_table
+from relay.vendors import Vendor
+
+
+@click.command("vendors")
+@json_option
+def command(*, as_json: bool) -> None:
+    """List the vendors whose webhooks the relay understands."""
+    found = [_describe(name, vendor) for name, vendor in vendors.discover().items()]
+    if as_json:
+        show_json(found)
+    else:
+        show_table(
+            ("Vendor", "Samples", "Handshake", "What"),
+            [
+                (it["name"], it["samples"], "handshake" if it["handshake"] else "", it["about"])
+                for it in found
+            ],
+        )
+
+
+def _describe(name: str, vendor: Vendor) -> dict[str, object]:
+    return {
+        "name": name,
+        "about": (vendor.__doc__ or "").strip().partition("\n")[0],
+        "samples": len(vendors.samples(name)),
+        "handshake": vendors.handshake(vendor, "secret") is not None,
+    }

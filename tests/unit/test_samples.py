@@ -1,0 +1,220 @@
+"""The contract of a vendor, on every payload its documentation shows.
+
+Vendors and samples find themselves: a new vendor needs no line here. Beside `NAME.json` lies
+`NAME.expected.json`, with what consumers get, or the reason it is quarantined.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import pytest
+
+from relay import vendors
+from relay.authentication import Secrets
+from relay.envelope import Origin, encode_events
+from relay.errors import Malformed, Unauthenticated
+from relay.event import TYPES
+from relay.request import Delivery, Request
+
+SECRET = "the-live-one"
+VENDORS = vendors.discover()
+SAMPLES = [
+    pytest.param(name, sample, id=f"{name}-{sample.name}")
+    for name in VENDORS
+    for sample in vendors.samples(name)
+]
+ATTRIBUTES = ("type", "vendortype", "subject", "time", "partitionkey", "data")
+
+
+def received(delivery: Delivery) -> Request:
+    return Request(
+        body=delivery.body,
+        headers={name.lower(): value for name, value in delivery.headers.items()},
+        query_string=urlencode(delivery.query),
+        path_secret=delivery.path_secret,
+    )
+
+
+def expected_of(sample: Traversable | Path) -> dict[str, Any]:
+    path = Path(str(sample))
+    expectation = path.with_name(path.name.removesuffix(path.suffix) + ".expected.json")
+    return json.loads(expectation.read_bytes())
+
+
+def part_at(document: Any, pointer: str) -> Any:
+    """Follow a JSON pointer (RFC 6901); those of the samples need no escapes."""
+    for step in pointer.split("/")[1:]:
+        document = document[int(step) if isinstance(document, list) else step]
+    return document
+
+
+def published(name: str, vendor: vendors.Vendor, body: bytes) -> list[dict[str, Any]]:
+    """Return what consumers get, in the form of the expectation, with `raw` as it came out."""
+    events = vendor.normalize(Request(body=body))
+    messages = encode_events(events, origin=Origin(vendor=name, source="acme"), received_at=1.5)
+    found = []
+    for message in messages:
+        document = json.loads(message.body)
+        raw = document["data"].pop("raw")
+        seen = {name: document[name] for name in ATTRIBUTES if name in document}
+        found.append({"routing_key": message.routing_key, **seen, "raw": raw})
+    return found
+
+
+def check_the_sample_gives_what_is_expected(
+    name: str, vendor: vendors.Vendor, sample: Traversable | Path
+) -> None:
+    body, expected = sample.read_bytes(), expected_of(sample)
+
+    if reason := expected.get("quarantined"):
+        with pytest.raises(Malformed) as caught:
+            vendor.normalize(Request(body=body))
+        assert caught.value.reason == reason
+        return
+
+    found = published(name, vendor, body)
+
+    document = json.loads(body)
+    wanted = [event | {"raw": part_at(document, event["raw"])} for event in expected["events"]]
+    assert found == wanted
+    # `==` takes 0 for false and does not see the order of members.
+    assert [orjson.dumps(it["raw"]) for it in found] == [orjson.dumps(it["raw"]) for it in wanted]
+    assert {event["type"] for event in found} <= TYPES
+
+
+def check_what_the_vendor_signs_is_let_in(vendor: vendors.Vendor, body: bytes) -> None:
+    delivery = vendor.sign(body, SECRET)
+
+    echo = vendor.authenticate(received(delivery), Secrets(["the-next-one", SECRET]))
+
+    assert delivery.body == body
+    assert echo is None or (vendors.echoes(vendor) and echo.token == SECRET)
+    with pytest.raises(Unauthenticated):
+        vendor.authenticate(received(delivery), Secrets(["another"]))
+    with pytest.raises(Unauthenticated):
+        vendor.authenticate(Request(body=body), Secrets([SECRET]))
+
+
+@pytest.mark.parametrize(("name", "sample"), SAMPLES)
+def test_a_documented_payload_gives_the_event_beside_it(name: str, sample: Traversable) -> None:
+    check_the_sample_gives_what_is_expected(name, VENDORS[name], sample)
+
+
+@pytest.mark.parametrize(("name", "sample"), SAMPLES)
+def test_a_documented_payload_is_let_in_when_signed(name: str, sample: Traversable) -> None:
+    check_what_the_vendor_signs_is_let_in(VENDORS[name], sample.read_bytes())
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_every_vendor_has_samples_and_every_expectation_belongs_to_one(name: str) -> None:
+    samples = [Path(str(sample)) for sample in vendors.samples(name)]
+
+    assert samples
+    folder = samples[0].parent
+    wanted = {it.with_name(it.name.removesuffix(it.suffix) + ".expected.json") for it in samples}
+    assert set(folder.rglob("*.expected.json")) == wanted
+    assert {it.suffix for it in folder.rglob("*") if it.is_file()} <= {".json", ".txt", ".md"}
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_an_insecure_source_lets_everyone_in_and_echoes_nothing(name: str) -> None:
+    stranger = Request(body=b'{"token": "x"}', query_string="token=x", path_secret="x")
+
+    echo = VENDORS[name].authenticate(stranger, Secrets([]))
+
+    assert echo is None
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_a_call_without_a_body_is_a_test_call_without_events(name: str) -> None:
+    bodies = [b"", b" \r\n", b"\xef\xbb\xbf"]
+
+    found = [VENDORS[name].normalize(Request(body=body)) for body in bodies]
+
+    assert found == [[], [], []]
+
+
+@pytest.mark.parametrize("name", [it for it in VENDORS if vendors.handshake(VENDORS[it], SECRET)])
+def test_a_handshake_is_let_in_and_holds_no_event(name: str) -> None:
+    vendor = VENDORS[name]
+    delivery = vendors.handshake(vendor, SECRET)
+    assert delivery is not None
+
+    echo = vendor.authenticate(received(delivery), Secrets([SECRET]))
+
+    assert (echo.token if echo else None) == (SECRET if vendors.echoes(vendor) else None)
+    assert vendor.normalize(received(delivery)) == []
+
+
+THIRD_PARTY = """
+import orjson
+from relay.authentication import require_secret
+from relay.errors import Malformed
+from relay.event import Event
+from relay.request import Delivery
+
+def authenticate(request, secrets):
+    require_secret([request.headers.get("x-tiny", "")], secrets)
+
+def normalize(request):
+    if not request.body.strip(b"\\xef\\xbb\\xbf \\r\\n"):
+        return []
+    try:
+        body = orjson.loads(request.body)
+    except ValueError as error:
+        raise Malformed("not_json") from error
+    contact = {"id": body["who"]}
+    return [Event(type="note.created", vendortype="n", data={"contact": contact}, raw=request.body)]
+
+def sign(body, secret):
+    return Delivery(body=body, headers={"X-Tiny": secret})
+"""
+
+
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Install a vendor as another package would; return the folder of its samples."""
+    info = tmp_path / "tinychat-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tinychat\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[relay.vendors]\ntinychat = tinychat_vendor\nacquire = tinychat_vendor\n"
+    )
+    (tmp_path / "tinychat_vendor.py").write_text(THIRD_PARTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("tinychat_vendor", None)
+
+
+def test_a_vendor_of_another_package_meets_the_same_contract(third_party: Path) -> None:
+    sample, malformed = third_party / "01-note.json", third_party / "02-cut.txt"
+    sample.write_bytes(b'{"who": "7"}')
+    malformed.write_bytes(b'{"who": "')
+    attributes = {"type": "note.created", "vendortype": "n", "subject": "contact/7"}
+    event = {"routing_key": "tinychat.note.created", **attributes, "partitionkey": "7", "raw": ""}
+    expected = {"events": [event | {"data": {"contact": {"id": "7"}}}]}
+    sample.with_name("01-note.expected.json").write_text(json.dumps(expected))
+    malformed.with_name("02-cut.expected.json").write_text('{"quarantined": "not_json"}')
+
+    vendor = vendors.discover()["tinychat"]
+
+    check_what_the_vendor_signs_is_let_in(vendor, sample.read_bytes())
+    check_the_sample_gives_what_is_expected("tinychat", vendor, sample)
+    check_the_sample_gives_what_is_expected("tinychat", vendor, malformed)
+    assert not vendors.echoes(vendor)
+    assert vendors.handshake(vendor, SECRET) is None
+    assert vendors.samples("tinychat") == []
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_vendor_of_another_package_cannot_take_a_built_in_name() -> None:
+    found = vendors.discover()
+
+    assert found["acquire"] is VENDORS["acquire"]
+    assert list(found) == sorted([*VENDORS, "tinychat"])
