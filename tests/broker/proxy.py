@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import ssl
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Forward bytes to the broker of `url` while `is_open`; see `cut` and `stall`."""
+    """Forward bytes to the broker of `url` while `is_open`; with tls, be a TLS listener."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         parsed = urlsplit(url)
         self._host, self._port = parsed.hostname or "127.0.0.1", parsed.port or 5672
         self._credentials = parsed.netloc.rpartition("@")[0]
@@ -23,9 +25,10 @@ class Proxy:
         self.connections = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         port = self._server.sockets[0].getsockname()[1]
-        self.url = f"amqp://{self._credentials}@127.0.0.1:{port}{self._path}"
+        scheme = "amqps" if self._tls else "amqp"
+        self.url = f"{scheme}://{self._credentials}@127.0.0.1:{port}{self._path}"
         return self
 
     async def __aexit__(

@@ -1,4 +1,4 @@
-"""WotNot, as Swiftsell and Support Hunt: where a token may travel, and that it goes no further."""
+"""WotNot, as Swiftsell and Support Hunt: an array of events, and every quirk their pages show."""
 
 import json
 from typing import Any
@@ -6,227 +6,21 @@ from typing import Any
 import orjson
 import pytest
 
-from relay.authentication import Secrets
-from relay.envelope import Origin, encode_events, encode_quarantined
-from relay.errors import Malformed, Unauthenticated
-from relay.event import Event
-from relay.request import Echo, Request
-from relay.vendors import supporthunt, swiftsell
-
-TOKEN = "tok-1"
-SECRETS = Secrets(["tok-2", TOKEN])
-ORIGIN = Origin(vendor="swiftsell", source="acme")
-NOTE = {"event": {"type": "note", "payload": {"note": "hi"}}, "conversation": {"key": "c1"}}
-NOTES = json.dumps({"events": [NOTE]}).encode()
-
-MULTIPART = {"content-type": "multipart/form-data; boundary=b0"}
-URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
+from relay.errors import Malformed
+from relay.event import Data, Event
+from relay.request import Request
+from relay.vendors import swiftsell
 
 
-def form_part(name: str, value: str) -> str:
-    return f'--b0\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-
-
-def delivery(
-    body: str | bytes | dict[str, Any] = "",
-    headers: dict[str, str] | None = None,
-    query: str = "",
-    path: str | None = None,
-) -> Request:
-    if isinstance(body, dict):
-        body = json.dumps(body)
+def events_of(body: bytes | str) -> list[Event]:
     text = body.encode() if isinstance(body, str) else body
-    return Request(body=text, headers=headers or {}, query_string=query, path_secret=path)
+    return swiftsell.normalize(Request(body=text))
 
 
-def forms(token: str) -> list[tuple[str, Request, str]]:
-    """Return every place a token may be in: (name, request, shape of the echo)."""
-    in_event = json.dumps({"events": [NOTE | {"token": token}]})
-    form = form_part("token", token)
-    return [
-        ("object", delivery({"token": token}), "object"),
-        ("object, no events", delivery({"token": token, "events": []}), "object"),
-        ("object, null events", delivery({"events": None, "token": token}), "object"),
-        ("object, other members", delivery({"a": 1, "token": token, "b": []}), "object"),
-        (
-            "object, BOM",
-            delivery(b"\xef\xbb\xbf" + json.dumps({"token": token}).encode()),
-            "object",
-        ),
-        ("beside events", delivery({"events": [NOTE], "token": token}), "object"),
-        ("in an event", delivery(in_event), "object"),
-        ("Authorization", delivery(headers={"authorization": token}), "object"),
-        ("Bearer", delivery(headers={"authorization": f"Bearer {token}"}), "object"),
-        ("bearer", delivery(headers={"authorization": f"bearer  {token}"}), "object"),
-        ("Token", delivery(headers={"authorization": f"Token {token}"}), "object"),
-        ("token", delivery("{}", headers={"token": token}), "object"),
-        ("x-token", delivery(headers={"x-token": token}), "object"),
-        ("x-auth-token", delivery(headers={"x-auth-token": token}), "object"),
-        ("x-webhook-token", delivery(headers={"x-webhook-token": token}), "object"),
-        ("x-api-key", delivery(headers={"x-api-key": token}), "object"),
-        ("query", delivery(query=f"a=1&token={token}"), "object"),
-        ("second in query", delivery(query=f"token=x&token={token}"), "object"),
-        ("path", delivery(path=token), "object"),
-        ("header over body", delivery("{}", {"x-token": "x", "authorization": token}), "object"),
-        ("form", delivery(f"token={token}", URLENCODED), "form"),
-        ("form, type not said", delivery(f"token={token}\n"), "form"),
-        ("form, more fields", delivery(f"a=1&token={token}", URLENCODED), "object"),
-        ("multipart", delivery(form + "--b0--\r\n", MULTIPART), "form"),
-        ("multipart, more", delivery(form + form_part("a", "") + "--b0--", MULTIPART), "object"),
-        ("bare", delivery(token), "text"),
-        ("bare, line", delivery(f" {token}\r\n"), "text"),
-        ("bare, BOM", delivery(b"\xef\xbb\xbf" + token.encode()), "text"),
-        ("string", delivery(f'"{token}"'), "string"),
-        (
-            "string, escaped",
-            delivery('"' + "".join(f"\\u{ord(c):04x}" for c in token) + '"'),
-            "string",
-        ),
-    ]
-
-
-def named(cases: list[tuple[str, Request, str]]) -> list[Any]:
-    return [pytest.param(request, shape, id=name) for name, request, shape in cases]
-
-
-@pytest.mark.parametrize("vendor", [swiftsell, supporthunt])
-@pytest.mark.parametrize(("request_", "shape"), named(forms(TOKEN)))
-def test_a_live_token_is_found_wherever_it_is(vendor: Any, request_: Request, shape: Any) -> None:
-    echo = vendor.authenticate(request_, SECRETS)
-
-    assert echo == Echo(token=TOKEN, shape=shape)
-    assert echo.is_handshake == (shape != "object")
-
-
-@pytest.mark.parametrize(("request_", "shape"), named(forms("tok-3")))
-def test_a_wrong_token_is_refused_and_never_echoed(request_: Request, shape: str) -> None:
-    with pytest.raises(Unauthenticated) as caught:
-        swiftsell.authenticate(request_, SECRETS)
-
-    assert "tok-3" not in str(caught.value), shape
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        delivery(),
-        delivery(NOTES),
-        delivery({"Token": TOKEN}),
-        delivery({"token": [TOKEN]}),
-        delivery({"token": None}),
-        delivery({"token": {"token": TOKEN}}),
-        delivery([TOKEN] and f'["{TOKEN}"]'),
-        delivery({"events": [NOTE, NOTE | {"token": TOKEN}]}),
-        delivery({"events": [{"event": {"token": TOKEN}}]}),
-        delivery(headers={"authorization": f"Basic {TOKEN}"}),
-        delivery(headers={"x-other": TOKEN}),
-        delivery(query=f"Token={TOKEN}"),
-        delivery(query=TOKEN),
-        delivery("token=" + "&token=".join(["x"] * 64) + f"&token={TOKEN}", URLENCODED),
-        delivery(form_part("other", TOKEN) + "--b0--", MULTIPART),
-        delivery(form_part("token", TOKEN), {"content-type": "multipart/form-data"}),
-        delivery(f"token={TOKEN}&a=" + "x" * 70_000, URLENCODED),
-        delivery(f'{{"token": "{TOKEN}"'),
-        delivery("\udcff".encode(errors="surrogateescape") + TOKEN.encode()),
-    ],
-)
-def test_a_token_in_no_known_place_is_refused(request_: Request) -> None:
-    with pytest.raises(Unauthenticated):
-        swiftsell.authenticate(request_, SECRETS)
-
-
-def test_a_token_of_digits_alone_may_come_bare() -> None:
-    request = delivery("12345")
-
-    echo = swiftsell.authenticate(request, Secrets(["12345"]))
-
-    assert echo == Echo(token="12345", shape="text")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [{"token": TOKEN}, {"token": TOKEN, "events": []}, {"events": None, "token": "", "a": {}}],
-)
-def test_a_handshake_holds_no_events(body: dict[str, Any]) -> None:
-    events = swiftsell.normalize(delivery(body))
-
-    assert events == []
-
-
-# What a form's parser makes of hostile bodies: a caller needs no secret to send them.
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        delivery("x", {"content-type": "multipart/form-data; token *"}),
-        delivery("--b0\r\nContent-Disposition: form-data; name *\r\n\r\nx\r\n--b0--", MULTIPART),
-        delivery(f"--b0\r\nContent-Disposition: form-data; {'(' * 1000}\r\n\r\nx", MULTIPART),
-        delivery(
-            "--b0\r\n"
-            + "".join(
-                f"Content-Type: multipart/x; boundary=b{i}\r\n\r\n--b{i}\r\n"
-                for i in range(1, 1200)
-            ),
-            MULTIPART,
-        ),
-        delivery("", {"content-type": "multipart/form-data; boundary=" + "(" * 5000}),
-    ],
-    ids=["parameter of the header", "parameter of a part", "comments", "nesting", "in the header"],
-)
-def test_a_hostile_form_is_refused_like_any_other(request_: Request) -> None:
-    with pytest.raises(Unauthenticated):
-        swiftsell.authenticate(request_, SECRETS)
-
-
-# What goes on.
-
-
-def stored(body: bytes, token: str, headers: dict[str, str] | None = None) -> bytes:
-    """Return all that would be kept of an authenticated delivery."""
-    request = Request(body=body, headers=headers or {})
-    assert swiftsell.authenticate(request, Secrets([token]))
-    try:
-        events = swiftsell.normalize(request)
-    except Malformed as error:
-        kept = [
-            encode_quarantined(
-                body,
-                reason=error.reason,
-                origin=ORIGIN,
-                received_at=1.5,
-                headers=request.headers,
-                secrets=[token],
-            )
-        ]
-    else:
-        kept = encode_events(events, origin=ORIGIN, received_at=1.5)
-    return b"\n".join([it.routing_key.encode() + it.properties + it.body for it in kept])
-
-
-@pytest.mark.parametrize(
-    ("token", "body", "headers"),
-    [
-        ("tok-1", b'{"token":"tok-1","events":[{"event":{"type":"note"}}]}', {}),
-        ("tok-1", b'{"events":[{"token":"tok-1","event":{"type":"note"}}]}', {}),
-        ("tok-1", b'{"events":[{"event":{"type":"note"}, "token" :"tok-1"}],"x":1}', {}),
-        ("tok-1", b'{"events":[{"\\u0074oken":"tok-1","event":{"type":"note"}}]}', {}),
-        ("tok-1", b'{"events":[{"\\u0074oken":"tok-1","event":{"type":"note"}}],"x":1}', {}),
-        ("tok-1", b'{"token":"tok-1","events":[{"a":1}]}', {}),
-        ("tok-1", b"a=1&token=tok-1", {"x-api-key": "tok-1", "x-other": "is tok-1"}),
-        ("a/b==", b'{"token":"a\\/b==","events":[{"a":1}]}', {}),
-        ("é", b'{"token":"\\u00e9","events":[{"a":1}]}', {}),
-        ("a/b==", b"a=1&token=a%2Fb%3D%3D", {}),
-    ],
-)
-def test_a_token_of_the_body_is_in_nothing_that_is_kept(
-    token: str, body: bytes, headers: dict[str, str]
-) -> None:
-    kept = stored(body, token, headers)
-
-    spellings = [token.encode(), *body.partition(b"oken")[2].split(b'"')[2:3]]
-    spellings += [part.partition(b"=")[2] for part in body.split(b"&") if b"token=" in part]
-    assert [it for it in spellings if it in kept] == []
+def understood(vendortype: str, payload: Any = None, **envelope: Any) -> Event:
+    element = {"event": {"type": vendortype, "payload": payload}} | envelope
+    [event] = events_of(json.dumps({"events": [element]}))
+    return event
 
 
 def test_only_the_token_is_taken_out_of_an_element() -> None:
@@ -235,7 +29,7 @@ def test_only_the_token_is_taken_out_of_an_element() -> None:
         ' "\\u00e9":"\\u00e9", "event":{"type":"x","token":"kept"}}], "more": 1}'
     )
 
-    [event] = swiftsell.normalize(delivery(body))
+    [event] = events_of(body)
 
     pairs = json.loads(event.raw, object_pairs_hook=list, parse_float=str)
     assert pairs == [
@@ -244,10 +38,6 @@ def test_only_the_token_is_taken_out_of_an_element() -> None:
         ("é", "é"),
         ("event", [("type", "x"), ("token", "kept")]),
     ]
-
-
-def events_of(body: bytes | str) -> list[Event]:
-    return swiftsell.normalize(delivery(body))
 
 
 def test_every_event_of_an_array_is_understood_in_order() -> None:
@@ -292,3 +82,150 @@ def test_what_is_not_understood_says_why(body: str, reason: str) -> None:
         events_of(body)
 
     assert caught.value.reason == reason
+
+
+# Who, where and when.
+
+USER = {"email": "a@b.example", "id": "8292", "type": "user"}
+AGENT = {"type": "agent", "id": "8292", "email": "a@b.example"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "time"),
+    [
+        ("2023-09-01 14:13:45.503552", "2023-09-01T14:13:45.503552Z"),
+        ("2023-09-01 14:13:45", "2023-09-01T14:13:45Z"),
+        ("2023-09-01T14:13:45", "2023-09-01T14:13:45Z"),
+        ("2023-09-01T14:13:45.5Z", "2023-09-01T14:13:45.500000Z"),
+        ("2023-09-01 14:13:45+05:30", "2023-09-01T08:43:45Z"),
+        ("01/09/2023", None),
+        ("", None),
+        (None, None),
+        (1693577625, None),
+    ],
+)
+def test_a_timestamp_is_utc_unless_it_says_otherwise(sent: Any, time: str | None) -> None:
+    event = understood("note", timestamp=sent)
+
+    assert event.time == time
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        (USER, AGENT),
+        ({"type": "user", "id": 8292, "email": None}, {"type": "agent", "id": "8292"}),
+        (
+            {"type": "bot", "id": "", "email": "seq_user@wotnot-seq.com"},
+            {"type": "bot", "email": "seq_user@wotnot-seq.com"},
+        ),
+        ({"type": "visitor", "id": None, "email": None}, {"type": "contact"}),
+        ({"type": "robot", "id": "1"}, None),
+        ({"id": "1"}, None),
+        ({"type": ["user"]}, None),
+        ("user", None),
+        (None, None),
+    ],
+)
+def test_an_actor_is_who_the_vendor_says_or_nobody(sent: Any, seen: Data | None) -> None:
+    event = understood("note", {"note_by": sent})
+
+    assert event.data.get("actor") == seen
+
+
+@pytest.mark.parametrize("odd", [None, "", 0, [], {}, "text", [1], {"key": "", "id": None}])
+def test_a_missing_party_is_left_out(odd: Any) -> None:
+    event = understood("note", {"note": odd}, conversation=odd, visitor=odd, account=odd)
+
+    assert event.data == ({"note": {"text": "text"}} if odd == "text" else {})
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"to": USER, "from": None, "changed_by": USER}, {"actor": AGENT, "to": AGENT}),
+        ({"to": None, "from": USER}, {"from": AGENT}),
+        ({"to": None, "from": None}, {}),
+        (None, {}),
+    ],
+)
+def test_a_side_without_an_assignee_is_left_out(payload: Any, expected: Data) -> None:
+    event = understood("assignee_change", payload)
+
+    assert event.type == "conversation.assigned"
+    who = {"actor": expected.pop("actor")} if "actor" in expected else {}
+    assert event.data == who | ({"assignment": expected} if expected else {})
+
+
+# Types.
+
+
+@pytest.mark.parametrize(
+    ("status", "event_type"),
+    [
+        ("Close", "conversation.closed"),
+        ("closed", "conversation.closed"),
+        ("Open", "conversation.opened"),
+        ("OPENED", "conversation.opened"),
+        ("Pending", "conversation.status_changed"),
+        ("", "conversation.status_changed"),
+        (None, "conversation.status_changed"),
+        (1, "conversation.status_changed"),
+    ],
+)
+def test_a_status_decides_the_type(status: Any, event_type: str) -> None:
+    event = understood("status", {"opened_by": USER, "status": status})
+
+    assert event.type == event_type
+    assert event.data["actor"] == AGENT
+    assert event.data.get("status") == (status if isinstance(status, str) and status else None)
+
+
+@pytest.mark.parametrize(
+    ("action", "event_type"),
+    [
+        ("deleted", "labels.removed"),
+        ("Removed", "labels.removed"),
+        ("detached", "labels.removed"),
+        ("created", "labels.added"),
+        ("added", "labels.added"),
+        ("ATTACHED", "labels.added"),
+        ("renamed", "labels.changed"),
+        (None, "labels.changed"),
+        ({}, "labels.changed"),
+    ],
+)
+def test_an_action_on_labels_decides_the_type(action: Any, event_type: str) -> None:
+    labels = [{"id": 1}, {"id": "2"}, {"id": None}, {"id": ""}, {}, 3, None]
+
+    event = understood("conversation_labels", {"action": action, "labels": labels})
+
+    assert event.type == event_type
+    assert event.data == {"labels": [{"id": "1"}, {"id": "2"}]}
+
+
+@pytest.mark.parametrize("vendortype", ["sla_breached", "Conversation.Create", "é", "x" * 1000])
+def test_an_unknown_type_is_unrecognized_with_its_name_as_the_detail(vendortype: str) -> None:
+    event = understood(vendortype, {"a": 1}, conversation={"key": "c1"})
+
+    assert (event.type, event.detail, event.vendortype) == ("unrecognized", vendortype, vendortype)
+    assert event.data == {"conversation": {"id": "c1"}}
+
+
+@pytest.mark.parametrize(
+    ("payload", "data"),
+    [
+        ({"message_id": 5, "status": "read"}, {"message": {"id": "5"}, "status": "read"}),
+        (
+            {"message": {"id": "m", "type": "form.response", "status": "sent"}},
+            {"message": {"id": "m", "kind": "form_response"}, "status": "sent"},
+        ),
+        (None, {}),
+    ],
+)
+def test_a_message_status_is_understood_as_far_as_it_goes(payload: Any, data: Data) -> None:
+    event = understood("message_status", payload)
+
+    assert event.type == "message.status_changed"
+    assert event.detail == ""
+    assert event.data == data

@@ -1,0 +1,363 @@
+"""A private RabbitMQ node from the installed Debian package, and what keeps it private.
+
+Everything is on loopback and in one directory, and only what was started here is ever signalled.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+URLS_VARIABLE = "RELAY_BROKER__URLS"
+INSTALL_ADVICE = (
+    "No RabbitMQ was found: run `sudo apt-get install rabbitmq-server`, "
+    f"start Docker, or set {URLS_VARIABLE}."
+)
+
+# Below the ephemeral range: while a node is down, a port of that range may become the local end
+# of any connection, even of a client that keeps trying to reach the node and so meets itself.
+_PORTS = range(20_000, 32_768)
+# A start takes 3 s on two idle cores, a stop 1 s; the rest is for a busy or slow machine.
+START_LIMIT_S = 90.0
+_STOP_LIMIT_S = 30.0
+# A killed node needs a moment until it is gone and its directory is free.
+_CLAIM_LIMIT_S = 2.0
+_POLL_INTERVAL_S = 0.02
+_LOG_TAIL_LINES = 12
+
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_NODE_NAME = "relay@localhost"
+# RabbitMQ's own choice is never to spin, which makes each of the many small reads of a start wait
+# for a thread to be woken: 6 s instead of 3 on a virtual machine. Schedulers beyond two only cost
+# memory. Loopback as the interface also covers what Erlang opens besides AMQP.
+_ERLANG_FLAGS = (
+    "+S 2:2 +sbwt very_short +sbwtdio very_short -kernel inet_dist_use_interface {127,0,0,1}"
+)
+# The limit keeps the disk alarm quiet on a nearly full development disk. RabbitMQ reads a path
+# with a space everywhere but in its disk monitor, which then gives up: no alarm, no other harm.
+# These settings are Erlang terms because a rabbitmq.conf takes RabbitMQ another second to parse.
+_SETTINGS = """\
+[{{rabbit, [{{tcp_listeners, [{{"127.0.0.1", {port}}}]}}, {{disk_free_limit, 1000000}}]}}].
+"""
+
+_GUARD_SCRIPT = 'while read -r name; do set -- "$@" "$name"; done; "$@"'
+
+
+class BrokerError(Exception):
+    """There is no usable broker; the message says why, and what to do."""
+
+
+class PrivateBroker:
+    """A RabbitMQ node of our own, from the installed Debian package, on loopback only.
+
+    Everything it reads and writes is in one directory, which may be used again: the data stays.
+
+    Args:
+        directory: Where the node lives; created when missing.
+        port: The AMQP port; a free one is chosen when it is not given.
+    """
+
+    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.directory = directory.resolve()
+        self._environment: dict[str, str] = {}
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The AMQP URL, the same before and after a restart."""
+        return url_of(self.port)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The node and its epmd, while they run."""
+        return tuple(process.pid for process in (self._node, self._epmd) if process)
+
+    def start(self) -> None:
+        """Start the node and return once it answers AMQP.
+
+        Raises:
+            BrokerError: It did not come up, with the end of its log; nothing is left running.
+        """
+        if self._node:
+            raise BrokerError(f"The private RabbitMQ in {self.directory} is already started.")
+        if _connects(self.port):
+            raise BrokerError(f"Port {self.port} on 127.0.0.1 is taken.")
+        scripts = scripts_folder()
+        if scripts is None:
+            raise BrokerError(INSTALL_ADVICE)
+        try:
+            self._wait_until_ready(self._launch(scripts))
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stop the node cleanly and return once nothing of it runs."""
+        if self._node:
+            self.resume()  # a paused node obeys nothing but SIGKILL
+            self._node.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._node.wait(_STOP_LIMIT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the node by SIGKILL. The data stays, and `start` brings it back on the same port."""
+        processes = [process for process in (self._node, self._epmd) if process]
+        for process in processes:
+            process.kill()
+        # Disarmed before the processes are reaped: only from then on can their ids be reused.
+        if self._guard:
+            self._guard.disarm()
+        for process in processes:
+            process.wait()
+        self._node = self._epmd = self._guard = None
+
+    def pause(self) -> None:
+        """Stop the node in its tracks; its connections stay open and silent."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused node go on."""
+        self._signal(signal.SIGCONT)
+
+    def ctl(self, *args: str, timeout_s: float = 60) -> str:
+        """Run rabbitmqctl against this node and return what it printed, without headings.
+
+        Raises:
+            BrokerError: The command failed or took too long.
+        """
+        scripts = scripts_folder()
+        if scripts is None or self._node is None:
+            raise BrokerError("The private RabbitMQ is not running.")
+        command = f"rabbitmqctl {' '.join(args)}"
+        try:
+            result = subprocess.run(  # noqa: S603 - our own node, no shell
+                [scripts / "rabbitmqctl", "--silent", *args],
+                cwd=self.directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BrokerError(f"`{command}` did not finish within {timeout_s:g} s.") from error
+        if result.returncode:
+            raise BrokerError(f"`{command}` failed: {result.stderr.strip()}")
+        return result.stdout
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "rabbitmq.log"
+
+    def _launch(self, scripts: Path) -> subprocess.Popen[bytes]:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # The node inherits the lock and holds it for as long as it lives.
+        with (self.directory / "lock").open("w") as lock:
+            if not eventually(lambda: _lock(lock.fileno()), _CLAIM_LIMIT_S):
+                raise BrokerError(f"Another RabbitMQ already runs in {self.directory}.")
+            self._write_files()
+            self._environment = self._new_environment()
+            self._guard = Guard("kill", "-KILL")
+            # Left to itself, Erlang would start an epmd that serves the whole machine and stays.
+            epmd_port = self._environment["ERL_EPMD_PORT"]
+            self._epmd = self._spawn("epmd", "-address", "127.0.0.1", "-port", epmd_port)
+            if not eventually(lambda: _connects(int(epmd_port)), START_LIMIT_S):
+                raise BrokerError(f"epmd did not start; {self._log_end()}")
+            server = str(scripts / "rabbitmq-server")
+            self._node = self._spawn(server, "-noinput", keep=(lock.fileno(),))
+        return self._node
+
+    def _spawn(self, *command: str, keep: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - the package's own programs, no shell
+                command,
+                cwd=self.directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=keep,
+                start_new_session=True,  # Ctrl-C is for us, who stop the node in order
+            )
+        if self._guard:
+            self._guard.watch(str(process.pid))
+        return process
+
+    def _write_files(self) -> None:
+        cookie = self.directory / ".erlang.cookie"
+        if not cookie.exists():
+            cookie.touch(mode=0o600)
+            cookie.write_text(secrets.token_hex(16))
+            cookie.chmod(0o400)
+        (self.directory / "advanced.config").write_text(_SETTINGS.format(port=self.port))
+        (self.directory / "enabled_plugins").write_text("[].\n")
+
+    def _new_environment(self) -> dict[str, str]:
+        """Return the node's whole environment: nothing of the user's, RABBITMQ_* least of all."""
+        directory = self.directory
+        epmd_port = free_port(self.port)
+        return {
+            "PATH": _PATH,
+            "HOME": str(directory),  # the cookie is looked for here
+            "LANG": "C.UTF-8",
+            "ERL_CRASH_DUMP_SECONDS": "0",  # no dump, the log is enough
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_FLAGS": _ERLANG_FLAGS,
+            # With input allowed the script becomes the node instead of its parent, so that the id
+            # we signal is the node's; -noinput takes the input away again.
+            "RABBITMQ_ALLOW_INPUT": "1",
+            "RABBITMQ_NODENAME": _NODE_NAME,
+            "RABBITMQ_DIST_PORT": str(free_port(self.port, epmd_port)),
+            "RABBITMQ_CTL_DIST_PORT_MIN": "0",
+            "RABBITMQ_CTL_DIST_PORT_MAX": "0",
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_LOG_BASE": str(directory),
+            "RABBITMQ_LOGS": "-",  # to its output, which is the log file
+            "RABBITMQ_PID_FILE": str(directory / "pid"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
+            # These three do not exist; named, they keep those in /etc/rabbitmq out.
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_CONFIG_FILES": str(directory / "conf.d"),
+        }
+
+    def _wait_until_ready(self, node: subprocess.Popen[bytes]) -> None:
+        eventually(lambda: speaks_amqp(self.port) or node.poll() is not None, START_LIMIT_S)
+        if node.poll() is not None or not speaks_amqp(self.port):
+            raise BrokerError(f"RabbitMQ did not start; {self._log_end()}")
+
+    def _log_end(self) -> str:
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
+        return f"{self._log} ends with:\n" + "\n".join(lines[-_LOG_TAIL_LINES:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._node:
+            self._node.send_signal(number)
+
+
+class Guard:
+    """Cleans up when this process dies, however it dies: by SIGKILL, too.
+
+    A shell waits for the end of a pipe that only we hold; the kernel closes it with our last
+    breath, and the shell runs `command` with every name it was told. PR_SET_PDEATHSIG would be
+    shorter, but acts when the *thread* that started the node ends, as after `asyncio.to_thread`.
+    """
+
+    def __init__(self, *command: str) -> None:
+        self._shell = subprocess.Popen(  # noqa: S603 - a constant script
+            ["/bin/sh", "-c", _GUARD_SCRIPT, "guard", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def watch(self, name: str) -> None:
+        """Add a process id or a container name to what is cleaned up."""
+        if self._shell.stdin:
+            self._shell.stdin.write(f"{name}\n")
+            self._shell.stdin.flush()
+
+    def disarm(self) -> None:
+        """Clean up nothing any more."""
+        self._shell.kill()
+        self._shell.communicate()
+
+
+def scripts_folder() -> Path | None:
+    """Return where the package keeps RabbitMQ's own scripts.
+
+    Those in /usr/sbin are Debian's wrappers: they switch the user and insist on /var/lib/rabbitmq.
+    """
+    listing = output_of("dpkg-query", "--listfiles", "rabbitmq-server", timeout_s=10) or ""
+    for line in listing.splitlines():
+        if line.startswith("/usr/lib/") and line.endswith("/sbin/rabbitmq-server"):
+            return Path(line).parent
+    return None
+
+
+def output_of(*command: str, timeout_s: float) -> str | None:
+    """Return what a command printed, or None when it is missing, fails or hangs."""
+    try:
+        result = subprocess.run(  # noqa: S603 - constant commands, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout
+
+
+def free_port(*others: int) -> int:
+    """Return a port on loopback that nobody listens on, and none of `others`."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in others:
+                return port
+
+
+def _lock(descriptor: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _connects(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def speaks_amqp(port: int) -> bool:
+    """Tell whether an AMQP handshake is answered: Docker's proxy accepts long before RabbitMQ."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as client:
+        client.sendall(b"AMQP\x00\x00\x09\x01")
+        return client.recv(1) == b"\x01"
+    return False
+
+
+def eventually(condition: Callable[[], bool], limit_s: float) -> bool:
+    """Wait until the condition holds; False when it did not within the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_INTERVAL_S)
+    return True
+
+
+def url_of(port: int) -> str:
+    """Return the URL of a new broker on this port."""
+    return f"amqp://guest:guest@127.0.0.1:{port}/"

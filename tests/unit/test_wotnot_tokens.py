@@ -1,0 +1,241 @@
+"""WotNot, as Swiftsell and Support Hunt: where a token may travel, and that it goes no further."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from relay.authentication import Secrets
+from relay.envelope import Origin, encode_events, encode_quarantined
+from relay.errors import Malformed, Unauthenticated
+from relay.request import Echo, Request
+from relay.vendors import supporthunt, swiftsell
+
+TOKEN = "tok-1"
+SECRETS = Secrets(["tok-2", TOKEN])
+ORIGIN = Origin(vendor="swiftsell", source="acme")
+NOTE = {"event": {"type": "note", "payload": {"note": "hi"}}, "conversation": {"key": "c1"}}
+NOTES = json.dumps({"events": [NOTE]}).encode()
+
+MULTIPART = {"content-type": "multipart/form-data; boundary=b0"}
+URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def form_part(name: str, value: str) -> str:
+    return f'--b0\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+
+
+def delivery(
+    body: str | bytes | dict[str, Any] = "",
+    headers: dict[str, str] | None = None,
+    query: str = "",
+    path: str | None = None,
+) -> Request:
+    if isinstance(body, dict):
+        body = json.dumps(body)
+    text = body.encode() if isinstance(body, str) else body
+    return Request(body=text, headers=headers or {}, query_string=query, path_secret=path)
+
+
+def forms(token: str) -> list[tuple[str, Request, str]]:
+    """Return every place a token may be in: (name, request, shape of the echo)."""
+    in_event = json.dumps({"events": [NOTE | {"token": token}]})
+    form = form_part("token", token)
+    return [
+        ("object", delivery({"token": token}), "object"),
+        ("object, no events", delivery({"token": token, "events": []}), "object"),
+        ("object, null events", delivery({"events": None, "token": token}), "object"),
+        ("object, other members", delivery({"a": 1, "token": token, "b": []}), "object"),
+        (
+            "object, BOM",
+            delivery(b"\xef\xbb\xbf" + json.dumps({"token": token}).encode()),
+            "object",
+        ),
+        ("beside events", delivery({"events": [NOTE], "token": token}), "object"),
+        ("in an event", delivery(in_event), "object"),
+        ("Authorization", delivery(headers={"authorization": token}), "object"),
+        ("Bearer", delivery(headers={"authorization": f"Bearer {token}"}), "object"),
+        ("bearer", delivery(headers={"authorization": f"bearer  {token}"}), "object"),
+        ("Token", delivery(headers={"authorization": f"Token {token}"}), "object"),
+        ("token", delivery("{}", headers={"token": token}), "object"),
+        ("x-token", delivery(headers={"x-token": token}), "object"),
+        ("x-auth-token", delivery(headers={"x-auth-token": token}), "object"),
+        ("x-webhook-token", delivery(headers={"x-webhook-token": token}), "object"),
+        ("x-api-key", delivery(headers={"x-api-key": token}), "object"),
+        ("query", delivery(query=f"a=1&token={token}"), "object"),
+        ("second in query", delivery(query=f"token=x&token={token}"), "object"),
+        ("path", delivery(path=token), "object"),
+        ("header over body", delivery("{}", {"x-token": "x", "authorization": token}), "object"),
+        ("form", delivery(f"token={token}", URLENCODED), "form"),
+        ("form, type not said", delivery(f"token={token}\n"), "form"),
+        ("form, more fields", delivery(f"a=1&token={token}", URLENCODED), "object"),
+        ("multipart", delivery(form + "--b0--\r\n", MULTIPART), "form"),
+        ("multipart, more", delivery(form + form_part("a", "") + "--b0--", MULTIPART), "object"),
+        ("bare", delivery(token), "text"),
+        ("bare, line", delivery(f" {token}\r\n"), "text"),
+        ("bare, BOM", delivery(b"\xef\xbb\xbf" + token.encode()), "text"),
+        ("string", delivery(f'"{token}"'), "string"),
+        (
+            "string, escaped",
+            delivery('"' + "".join(f"\\u{ord(c):04x}" for c in token) + '"'),
+            "string",
+        ),
+    ]
+
+
+def named(cases: list[tuple[str, Request, str]]) -> list[Any]:
+    return [pytest.param(request, shape, id=name) for name, request, shape in cases]
+
+
+@pytest.mark.parametrize("vendor", [swiftsell, supporthunt])
+@pytest.mark.parametrize(("request_", "shape"), named(forms(TOKEN)))
+def test_a_live_token_is_found_wherever_it_is(vendor: Any, request_: Request, shape: Any) -> None:
+    echo = vendor.authenticate(request_, SECRETS)
+
+    assert echo == Echo(token=TOKEN, shape=shape)
+    assert echo.is_handshake == (shape != "object")
+
+
+@pytest.mark.parametrize(("request_", "shape"), named(forms("tok-3")))
+def test_a_wrong_token_is_refused_and_never_echoed(request_: Request, shape: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        swiftsell.authenticate(request_, SECRETS)
+
+    assert "tok-3" not in str(caught.value), shape
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        delivery(),
+        delivery(NOTES),
+        delivery({"Token": TOKEN}),
+        delivery({"token": [TOKEN]}),
+        delivery({"token": None}),
+        delivery({"token": {"token": TOKEN}}),
+        delivery(f'["{TOKEN}"]'),
+        delivery({"events": [NOTE, NOTE | {"token": TOKEN}]}),
+        delivery({"events": [{"event": {"token": TOKEN}}]}),
+        delivery(headers={"authorization": f"Basic {TOKEN}"}),
+        delivery(headers={"x-other": TOKEN}),
+        delivery(query=f"Token={TOKEN}"),
+        delivery(query=TOKEN),
+        delivery("token=" + "&token=".join(["x"] * 64) + f"&token={TOKEN}", URLENCODED),
+        delivery(form_part("other", TOKEN) + "--b0--", MULTIPART),
+        delivery(form_part("token", TOKEN), {"content-type": "multipart/form-data"}),
+        delivery(f"token={TOKEN}&a=" + "x" * 70_000, URLENCODED),
+        delivery(f'{{"token": "{TOKEN}"'),
+        delivery("\udcff".encode(errors="surrogateescape") + TOKEN.encode()),
+    ],
+)
+def test_a_token_in_no_known_place_is_refused(request_: Request) -> None:
+    with pytest.raises(Unauthenticated):
+        swiftsell.authenticate(request_, SECRETS)
+
+
+def test_a_token_of_digits_alone_may_come_bare() -> None:
+    request = delivery("12345")
+
+    echo = swiftsell.authenticate(request, Secrets(["12345"]))
+
+    assert echo == Echo(token="12345", shape="text")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"token": TOKEN}, {"token": TOKEN, "events": []}, {"events": None, "token": "", "a": {}}],
+)
+def test_a_handshake_holds_no_events(body: dict[str, Any]) -> None:
+    events = swiftsell.normalize(delivery(body))
+
+    assert events == []
+
+
+# What a form's parser makes of hostile bodies: a caller needs no secret to send them.
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        delivery("x", {"content-type": "multipart/form-data; token *"}),
+        delivery("--b0\r\nContent-Disposition: form-data; name *\r\n\r\nx\r\n--b0--", MULTIPART),
+        delivery(f"--b0\r\nContent-Disposition: form-data; {'(' * 1000}\r\n\r\nx", MULTIPART),
+        delivery(
+            "--b0\r\n"
+            + "".join(
+                f"Content-Type: multipart/x; boundary=b{i}\r\n\r\n--b{i}\r\n"
+                for i in range(1, 1200)
+            ),
+            MULTIPART,
+        ),
+        delivery("", {"content-type": "multipart/form-data; boundary=" + "(" * 5000}),
+    ],
+    ids=["parameter of the header", "parameter of a part", "comments", "nesting", "in the header"],
+)
+def test_a_hostile_form_is_refused_like_any_other(request_: Request) -> None:
+    with pytest.raises(Unauthenticated):
+        swiftsell.authenticate(request_, SECRETS)
+
+
+def test_a_hostile_form_keeps_nobody_waiting() -> None:
+    quotes = '"' * 30_000
+    part = f"--b0\r\nContent-Disposition: form-data; name=token; x={quotes}\r\n\r\nx\r\n--b0--"
+    started_s = time.process_time()
+
+    with pytest.raises(Unauthenticated):
+        swiftsell.authenticate(delivery(part, MULTIPART), SECRETS)
+
+    assert time.process_time() - started_s < 1
+
+
+# What goes on.
+
+
+def stored(body: bytes, token: str) -> bytes:
+    """Return all that would be kept of an authenticated delivery."""
+    request = Request(body=body)
+    assert swiftsell.authenticate(request, Secrets([token]))
+    try:
+        events = swiftsell.normalize(request)
+    except Malformed as error:
+        kept = [
+            encode_quarantined(
+                body,
+                reason=error.reason,
+                origin=ORIGIN,
+                received_at=1.5,
+                headers={},
+                secrets=[token],
+            )
+        ]
+    else:
+        kept = encode_events(events, origin=ORIGIN, received_at=1.5)
+    return b"\n".join([it.routing_key.encode() + it.properties + it.body for it in kept])
+
+
+@pytest.mark.parametrize(
+    ("token", "spelling", "body"),
+    [
+        ("tok-1", b"tok-1", b'{"token":"tok-1","events":[{"event":{"type":"note"}}]}'),
+        ("tok-1", b"tok-1", b'{"events":[{"token":"tok-1","event":{"type":"note"}}]}'),
+        ("tok-1", b"tok-1", b'{"events":[{"event":{"type":"a"}, "token" :"tok-1"}],"x":1}'),
+        ("tok-1", b"tok-1", b'{"events":[{"\\u0074oken":"tok-1","event":{"type":"a"}}]}'),
+        ("tok-1", b"tok-1", b'{"events":[{"\\u0074oken":"tok-1","event":{"type":"a"}}],"x":1}'),
+        ("tok-1", b"tok-1", b'{"token":"tok-1","events":[{"a":1}]}'),
+        ("tok-1", b"tok-1", b"a=1&token=tok-1"),
+        ("a/b==", b"a\\/b==", b'{"token":"a\\/b==","events":[{"a":1}]}'),
+        ("\u00e9", b"\\u00e9", b'{"token":"\\u00e9","events":[{"a":1}]}'),
+        ("tok-1", b"\\u006f", b'{"token":"t\\u006fk-1","events":[{"a":1}]}'),
+        ("a/b==", b"a%2Fb%3D%3D", b"a=1&token=a%2Fb%3D%3D"),
+    ],
+)
+def test_a_token_of_the_body_is_in_nothing_that_is_kept(
+    token: str, spelling: bytes, body: bytes
+) -> None:
+    assert spelling in body
+
+    kept = stored(body, token)
+
+    assert spelling not in kept
+    assert kept
