@@ -19,6 +19,8 @@ APP_ID = "relay"
 
 _METHOD, _HEADER, _BODY = 1, 2, 3  # frame types, 4.2.3
 _FRAME_END = b"\xce"
+_LONGEST_SHORT_STRING = 255
+_NO_FRAME_MAX = 2**32 - 1  # a frame's size is a long (4.2.3)
 _FRAME_OVERHEAD = 8  # type, channel, size before the payload and the end octet after it
 _BASIC = 60  # class id
 _PERSISTENT = b"\x02"  # delivery-mode
@@ -60,8 +62,10 @@ class Publishable(Protocol):
 
 
 def short_string(text: str) -> bytes:
-    """Encode a short string, cut to 255 bytes (4.2.5.3)."""
-    encoded = text.encode(errors="replace")[:255]
+    """Encode a short string, cut to 255 bytes between two characters (4.2.5.3)."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) > _LONGEST_SHORT_STRING:
+        encoded = encoded[:_LONGEST_SHORT_STRING].decode(errors="ignore").encode()
     return bytes((len(encoded),)) + encoded
 
 
@@ -101,9 +105,9 @@ def publish_frames(
     Args:
         messages: what to publish, in order.
         channel: the channel's number.
-        frame_max: the size limit of a frame negotiated with the broker, in bytes.
+        frame_max: the size limit of a frame negotiated with the broker, in bytes; 0 for none.
     """
-    largest_body = frame_max - _FRAME_OVERHEAD
+    largest_body = (frame_max or _NO_FRAME_MAX) - _FRAME_OVERHEAD
     parts: list[bytes] = []
     for exchange, message in messages:
         body, props = message.body, message.properties

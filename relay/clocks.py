@@ -8,7 +8,7 @@ _LONGEST = 40  # characters; no notation of a vendor is longer
 
 def rfc3339(moment: datetime) -> str:
     """Write an aware datetime in UTC, as in 2023-09-01T14:13:45.503552Z."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def from_utc_text(value: object) -> str | None:
@@ -17,7 +17,7 @@ def from_utc_text(value: object) -> str | None:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return rfc3339(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return rfc3339(moment) if moment.tzinfo else moment.isoformat() + "Z"
     except (ValueError, OverflowError):
         return None
 

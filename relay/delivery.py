@@ -4,7 +4,7 @@ Between the HTTP request and the outbox lies this one function; `relay inspect` 
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -88,15 +88,15 @@ def names_seen(delivery: Request) -> dict[str, object]:
         "header_names": _bounded(delivery.headers),
         "query_names": _bounded(_form_names(delivery.query_string)),
         "body_names": _bounded(_body_names(delivery)),
-        "content_type": delivery.headers.get("content-type", "")[:_LONGEST_NAME],
+        "content_type": _printable(delivery.headers.get("content-type", "").partition(";")[0]),
     }
 
 
 def _body_names(delivery: Request) -> list[str]:
     if len(delivery.body) > _LONGEST_LOOKED_INTO:
         return []
-    body = jsontext.without_bom(delivery.body)
-    if "form" in delivery.headers.get("content-type", ""):
+    body = jsontext.trimmed(delivery.body)
+    if "urlencoded" in delivery.headers.get("content-type", ""):
         return _form_names(body.decode(errors="replace"))
     try:
         value = jsontext.parse(body)
@@ -106,9 +106,15 @@ def _body_names(delivery: Request) -> list[str]:
 
 
 def _form_names(text: str) -> list[str]:
-    """Return the names of a form; a part without `=` may be a bare token, so it is none."""
-    return [part.partition("=")[0] for part in text.split("&", _MOST_NAMES) if "=" in part]
+    """Return the names of a form. A part without a value may be a bare token, so it is none."""
+    pairs = [part.partition("=") for part in text.split("&", _MOST_NAMES)]
+    return [name for name, _, value in pairs if value.strip("=")]
 
 
-def _bounded(names: Sequence[str] | Mapping[str, str]) -> list[str]:
-    return [name[:_LONGEST_NAME] for name in itertools.islice(names, _MOST_NAMES)]
+def _bounded(names: Iterable[str]) -> list[str]:
+    return [_printable(name) for name in itertools.islice(names, _MOST_NAMES)]
+
+
+def _printable(text: str) -> str:
+    """Return text that fits a log line; aiohttp reads bytes that are not UTF-8 as surrogates."""
+    return text[:_LONGEST_NAME].encode(errors="replace").decode()

@@ -3,6 +3,7 @@
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import orjson
 from pamqp import encode
-from pamqp.common import FieldValue
 
-from relay import amqp, topology
+from relay import amqp, redaction, topology
 from relay.clocks import rfc3339
 from relay.event import Event
 
+if TYPE_CHECKING:
+    from pamqp.common import FieldValue
+
 _ID_BYTES = 16
 _LONGEST_ATTRIBUTE = 255
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 _MOST_HEADERS = 64
-_LONGEST_HEADER = 1024  # 64 of them fit in one header frame, whose limit is 128 KiB
+_MOST_HEADER_BYTES = 64 * 1024  # half of the frame RabbitMQ allows a content header
+_LONGEST_NAME, _LONGEST_VALUE = 128, 1024  # bytes; a field's name is a short string
 _SECRET_HEADER = re.compile(
     r"authorization|cookie|token|secret|signature|api-?key|password", re.IGNORECASE
 )
@@ -88,17 +95,17 @@ def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has 
     secrets: Sequence[str],
 ) -> Message:
     """Encode a delivery for the quarantine: its bytes and headers, without any live secret."""
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"[secret removed]")
+    body = redaction.redact(body, secrets)
     message_id = _digest(origin, body, 0)
-    content_type = headers.get("content-type", "application/octet-stream")
+    public = _public_headers(headers, secrets)
+    content_type = public.get("content-type", "application/octet-stream")
     table: dict[str, FieldValue] = {
         "source": origin.source,
         "vendor": origin.vendor,
         "reason": reason,
-        "content-type": content_type[:_LONGEST_HEADER],
+        "content-type": content_type,
         "received_at": _recorded_time(received_at),
-        "headers": _public_headers(headers, secrets),
+        "headers": dict(public),
     }
     return Message(
         id=message_id,
@@ -186,10 +193,24 @@ def _recorded_time(received_at: float) -> str:
     return rfc3339(datetime.fromtimestamp(received_at, UTC))
 
 
-def _public_headers(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, FieldValue]:
-    """Return the request's headers without those that hold, or may hold, a secret."""
-    return {
-        name[:_LONGEST_HEADER]: value[:_LONGEST_HEADER]
-        for name, value in list(headers.items())[:_MOST_HEADERS]
-        if not _SECRET_HEADER.search(name) and not any(secret in value for secret in secrets)
-    }
+def _public_headers(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
+    """Return the request's headers without those that hold, or may hold, a secret.
+
+    Cut so that all of them fit into one frame with the rest: a content header can't be split.
+    """
+    public = {}
+    left = _MOST_HEADER_BYTES
+    for name, value in itertools.islice(headers.items(), _MOST_HEADERS):
+        if _SECRET_HEADER.search(name) or redaction.holds_secret(value, secrets):
+            continue
+        short_name, short_value = _cut(name, _LONGEST_NAME), _cut(value, _LONGEST_VALUE)
+        left -= len(short_name.encode()) + len(short_value.encode())
+        if left < 0:
+            break
+        public[short_name.lower()] = short_value
+    return public
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """Return what of text is UTF-8 and fits; aiohttp reads other bytes as surrogates."""
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")

@@ -79,6 +79,12 @@ def text(value: object) -> str | None:
     return value if type(value) is str and value else None
 
 
+def message_kind(value: object) -> str | None:
+    """Return a vendor's message type as the kind of a message: `form.response` is form_response."""
+    kind = text(value)
+    return kind.replace(".", "_") if kind else None
+
+
 def known(**fields: object) -> Data:
     """Return the fields that hold something: None, "", [] and {} are left out."""
     return {name: value for name, value in fields.items() if value or value is False or value == 0}

@@ -18,6 +18,7 @@ from relay.errors import Malformed
 MAX_DEPTH = 200
 """Nesting allowed in a delivery. Parsers of consumers give up from 256 (some C++) or 1,000 up."""
 
+WHITE_SPACE = b" \t\n\r"
 _PARSER_DEPTH = 1024  # orjson's own limit
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)  # only the positions are of interest
@@ -46,9 +47,9 @@ def _check_depth(text: bytes) -> None:
         raise Malformed("too_deep") from error
 
 
-def without_bom(body: bytes) -> bytes:
-    """Return the body without the UTF-8 byte order mark that some senders put first."""
-    return body.removeprefix(codecs.BOM_UTF8)
+def trimmed(body: bytes) -> bytes:
+    """Return the body without a byte order mark in front and white space around (RFC 8259, 2)."""
+    return body.removeprefix(codecs.BOM_UTF8).strip(WHITE_SPACE)
 
 
 def members(text: str) -> list[tuple[str, str]]:

@@ -323,9 +323,9 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
         OutboxError: there is none, or it can't be read.
     """
     path = directory / FILE_NAME
-    if not path.exists():
-        raise OutboxError(f"There is no outbox in {directory}.")
     try:
+        if not path.exists():
+            raise OutboxError(f"There is no outbox in {directory}.")
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             keys = db.execute(
@@ -334,7 +334,7 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
             return stats(db, max_bytes), keys
         finally:
             db.close()
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise OutboxError(f"The outbox {path} can't be read: {error}.") from error
 
 

@@ -7,24 +7,25 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, cast
+from typing import Annotated, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
 import orjson
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -52,8 +53,23 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-Strings = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
-Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_listed)]
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no network, such as 10.0.0.0/8") from error
+
+
+def _source_name(name: str) -> str:
+    if not _SOURCE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: up to 64 of a-z, 0-9, _ and -")
+    return name
+
+
+Strings = Annotated[list[str], BeforeValidator(_listed)]
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
+Networks = Annotated[list[Network], BeforeValidator(_listed)]
+SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -84,7 +100,9 @@ class AdminSettings(_Section):
 class BrokerSettings(_Section):
     """RabbitMQ."""
 
-    urls: Annotated[Strings, Field(min_length=1)] = ["amqp://guest:guest@127.0.0.1:5672/"]
+    urls: Annotated[Strings, Field(min_length=1, repr=False)] = [
+        "amqp://guest:guest@127.0.0.1:5672/"
+    ]
     exchange: str = Field(default="webhooks", pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     declare_topology: bool = True
     heartbeat_s: int = Field(default=10, ge=1, le=600)
@@ -121,11 +139,11 @@ class LogSettings(_Section):
 
 
 class SourceSettings(_Section):
-    """One endpoint."""
+    """One endpoint. A field's check may look at the fields above it."""
 
     vendor: str
-    secrets: Strings = Field(default=[], repr=False)
     insecure: bool = False
+    secrets: Strings = Field(default=[], repr=False, validate_default=True)
     allow_from: Networks = []
     echo: Literal["json", "text", "mirror"] | None = None
 
@@ -139,19 +157,22 @@ class SourceSettings(_Section):
 
     @field_validator("secrets")
     @classmethod
-    def _check_secrets(cls, secrets: list[str]) -> list[str]:
+    def _check_secrets(cls, secrets: list[str], info: ValidationInfo) -> list[str]:
+        is_insecure = info.data.get("insecure", False)
+        if not secrets and not is_insecure:
+            raise ValueError("there is none; set it, or insecure = true to let everyone in")
+        if secrets and is_insecure:
+            raise ValueError("insecure = true makes them useless; remove one of the two")
         resolve_secrets(secrets)
         return secrets
 
-    @model_validator(mode="after")
-    def _check_combination(self) -> Self:
-        if not self.secrets and not self.insecure:
-            raise ValueError("has no secret: set secrets, or insecure = true to let everyone in")
-        if self.secrets and self.insecure:
-            raise ValueError("has secrets and insecure = true; remove one of them")
-        if self.echo and not vendors.echoes(vendors.discover()[self.vendor]):
-            raise ValueError(f"{self.vendor} wants no token read back; remove echo")
-        return self
+    @field_validator("echo")
+    @classmethod
+    def _check_echo(cls, echo: str, info: ValidationInfo) -> str:
+        vendor = info.data.get("vendor")
+        if vendor and echo and not vendors.echoes(vendors.discover()[vendor]):
+            raise ValueError(f"{vendor} wants no token read back; remove it")
+        return echo
 
 
 class Settings(BaseSettings):
@@ -162,6 +183,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        enable_decoding=False,  # lists are read by _listed
         hide_input_in_errors=True,  # it may be a secret
     )
     file: ClassVar[Path | None] = None
@@ -171,15 +193,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     outbox: OutboxSettings = OutboxSettings()
     log: LogSettings = LogSettings()
-    sources: dict[str, SourceSettings] = {}
-
-    @field_validator("sources")
-    @classmethod
-    def _check_names(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
-        for name in sources:
-            if not _SOURCE_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name: up to 64 of a-z, 0-9, _ and -")
-        return sources
+    sources: dict[SourceName, SourceSettings] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -212,8 +226,6 @@ def load(path: Path | None = None) -> Settings:
         raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([*problems, f"{file} can't be read: {error}."]) from error
-    except ValueError as error:  # an environment variable that is not JSON
-        raise SettingsError([*problems, f"{error}."]) from error
     if problems:
         raise SettingsError(problems)
     return settings
@@ -223,9 +235,17 @@ def resolve_secrets(secrets: Sequence[str]) -> list[str]:
     """Return the values of a source's secrets: literal, or from `env:NAME` or `file:PATH`.
 
     Raises:
-        ValueError: one of them is not there, or empty.
+        ValueError: some are not there, or empty; each is named.
     """
-    return [_resolve(secret) for secret in secrets]
+    values, problems = [], []
+    for secret in secrets:
+        try:
+            values.append(_resolve(secret))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return values
 
 
 def _resolve(secret: str) -> str:
@@ -237,13 +257,13 @@ def _resolve(secret: str) -> str:
             case "file":
                 value = Path(rest).read_text().strip()
             case _:
-                return secret
+                value = secret
     except KeyError as error:
         raise ValueError(f"the environment variable {rest} is not set") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the file {rest} can't be read: {error}") from error
     if not value:
-        raise ValueError(f"{secret} is empty")
+        raise ValueError(f"{secret or 'one'} is empty")
     return value
 
 
@@ -254,6 +274,8 @@ def _find(path: Path | None) -> Path | None:
         return default if default.exists() else None
     if not named.exists():
         raise SettingsError([f"The settings file {named} does not exist."])
+    if named.is_dir():
+        raise SettingsError([f"The settings file {named} is a directory."])
     return named
 
 
@@ -268,7 +290,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _sentences(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(str(part) for part in problem["loc"])
+        name = ".".join(str(part) for part in _place(problem["loc"]))
         match problem["type"]:
             case "extra_forbidden":
                 yield f"{name} is no setting."
@@ -276,3 +298,8 @@ def _sentences(error: ValidationError) -> Iterator[str]:
                 yield f"{name} is missing."
             case _:
                 yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return where a problem is; of a wrong name, where it was given."""
+    return location[:-2] if location[-1] == "[key]" else location

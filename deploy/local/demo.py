@@ -21,12 +21,11 @@ import aio_pika
 import click
 
 from deploy.local.broker import BrokerError, open_broker
+from deploy.local.node import free_port
 from deploy.local.run import (
-    PORTS,
     ROOT,
     Environment,
     environment,
-    free_port,
     relay,
     until_interrupted,
     wait_until_ready,
@@ -86,11 +85,13 @@ def main() -> int:
 
 async def _demo(url: str, directory: Path) -> int:
     exchange = f"demo-{uuid.uuid4().hex[:8]}"  # a given broker may hold anything else
+    ingress = free_port()
     settings = {
         "RELAY_BROKER__EXCHANGE": exchange,
         "RELAY_OUTBOX__DIRECTORY": str(directory / "outbox"),
         "RELAY_LOG__LEVEL": "warning",
-        **{name: str(free_port("127.0.0.1")) for name in PORTS},
+        "RELAY_INGRESS__PORT": str(ingress),
+        "RELAY_ADMIN__PORT": str(free_port(ingress)),
     }
     try:
         ids, arrivals = await _send_and_receive(environment(url, **settings))
@@ -98,7 +99,7 @@ async def _demo(url: str, directory: Path) -> int:
         await _remove_topology(url, exchange)
     samples = list(_documented())
     show_table(("Sample", "Routing key", "Type", "Excerpt"), _rows(samples, ids, arrivals))
-    problems = list(_problems(samples, ids, arrivals))
+    problems = list(differences(samples, ids, arrivals))
     for problem in problems:
         click.echo(problem, err=True)
     missing = f"{len(problems)} problems" if problems else "nothing is missing"
@@ -204,10 +205,10 @@ def _rows(
             yield f"{sample.source}/{sample.name}", *arrival
 
 
-def _problems(
+def differences(
     samples: Sequence[Sample], ids: Ids, arrivals: Mapping[str, Arrival]
 ) -> Iterator[str]:
-    """Compare what is documented with what arrived."""
+    """Say where what arrived is not what is documented."""
     for sample in samples:
         told = ids.get((sample.source, sample.name), [])
         arrived = [arrivals[it].routing_key for it in told if it in arrivals]

@@ -19,6 +19,7 @@ import aiohttp
 import click
 
 from deploy.local.broker import URLS_VARIABLE, BrokerError, open_broker
+from deploy.local.node import free_port
 from relay.errors import RelayError
 from relay.settings import load
 
@@ -54,7 +55,7 @@ def _environment(urls: str) -> Environment:
     wanted += [(settings.admin.host, settings.admin.port)]
     ports = {}
     for name, (host, port) in zip(PORTS, wanted, strict=True):
-        ports[name] = str(free_port(host, port))
+        ports[name] = str(_port(host, port))
         if ports[name] != str(port):
             click.echo(f"port {port} is taken: {name}={ports[name]}", err=True)
     return environment(urls, **ports)
@@ -100,16 +101,12 @@ def environment(urls: str, **settings: str) -> Environment:
     return {**os.environ, "RELAY_CONFIG": str(CONFIG), URLS_VARIABLE: urls, **settings}
 
 
-def free_port(host: str, wanted: int = 0) -> int:
-    """Return the wanted port if it can be listened on, else one that can.
-
-    Raises:
-        RelayError: host is not one of this machine's addresses.
-    """
-    for port in (wanted, 0):
-        with contextlib.suppress(OSError), socket.create_server((host, port)) as probe:
-            return int(probe.getsockname()[1])
-    raise RelayError(f"Nothing can listen on {host}.")
+def _port(host: str, wanted: int) -> int:
+    """Return the wanted port if it can be listened on, else one that is free on loopback."""
+    if wanted:
+        with contextlib.suppress(OSError), socket.create_server((host, wanted)):
+            return wanted
+    return free_port()
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,5 @@
 """`relay check`: would `relay serve` work with these settings, here and now?"""
 
-import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -60,27 +59,24 @@ async def _check_outbox(settings: Settings) -> str:
     if settings.ingress.ack_after == "confirm":
         return 'not used, since ingress.ack_after is "confirm"'
     directory = settings.outbox.directory
-    if not (directory / outbox_db.FILE_NAME).exists():
-        _require_writable(directory)
-        return f"{directory}, empty"
-    stats, _ = outbox_db.inspect(directory, settings.outbox.max_bytes)
-    _require_writable(directory)
-    return f"{directory}, {stats.depth} messages waiting"
-
-
-def _require_writable(directory: Path) -> None:
-    """Raise OutboxError unless files can be made in directory, or directory in what there is."""
     try:
-        if directory.exists():
-            with tempfile.TemporaryFile(dir=directory):
-                return
+        _require_writable(directory)
+        is_new = not (directory / outbox_db.FILE_NAME).exists()
     except OSError as error:
         raise OutboxError(
             f"The outbox directory {directory} can't be used: {error.strerror}."
         ) from error
-    parent = next(it for it in directory.absolute().parents if it.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutboxError(f"The outbox directory {directory} can't be made in {parent}.")
+    if is_new:
+        return f"{directory}, not made yet"
+    stats, _ = outbox_db.inspect(directory, settings.outbox.max_bytes)
+    return f"{directory}, {stats.depth} messages waiting"
+
+
+def _require_writable(directory: Path) -> None:
+    """Raise OSError unless files can be made in directory, or directory in what there is of it."""
+    existing = next(it for it in (directory, *directory.absolute().parents) if it.exists())
+    with tempfile.TemporaryFile(dir=existing):
+        pass
 
 
 async def _check_broker(url: str, settings: Settings) -> str:

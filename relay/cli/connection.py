@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelInvalidStateError
 
 from relay import broker, logs
 from relay.errors import BrokerError
@@ -27,9 +27,12 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnectio
         yield connection
     except BrokenPipeError:
         raise  # of our own output: `| head` has seen enough
-    except CONNECTION_EXCEPTIONS as error:
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise BrokerError(f"RabbitMQ broke off: {reason}.") from error
+    except AMQPChannelError as error:
+        raise BrokerError(f"RabbitMQ refused it: {error}.") from error
+    except TimeoutError as error:
+        raise BrokerError("RabbitMQ did not answer in time.") from error
+    except (AMQPError, ConnectionError, ChannelInvalidStateError) as error:
+        raise BrokerError("The connection to RabbitMQ was lost.") from error
     finally:
         with contextlib.suppress(TimeoutError, *broker.ERRORS):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):

@@ -32,10 +32,16 @@ def command() -> None:
 
 @command.command("list")
 @config_option
-@click.option("--limit", type=click.IntRange(min=1), default=_DEFAULT_LIMIT, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=_DEFAULT_LIMIT,
+    show_default=True,
+    help="List no more than so many.",
+)
 @json_option
 def list_command(config: Path | None, limit: int, *, as_json: bool) -> None:
-    """List the oldest deliveries in quarantine."""
+    """List what is in quarantine, oldest first."""
     found = run(_list(load(config).broker, limit))
     now = time.time()
     if as_json:
@@ -89,7 +95,8 @@ def drop_command(config: Path | None, ids: tuple[str, ...], *, is_all: bool, yes
 
 async def _list(settings: BrokerSettings, limit: int) -> list[Quarantined]:
     async with connected(settings) as connection:
-        return [it async for it, _ in _quarantined(connection, settings, limit=limit)]
+        found = [it async for it, _ in _quarantined(connection, settings, limit=limit)]
+    return sorted(found, key=lambda it: it.received_at or 0)
 
 
 async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[Quarantined, bytes]:

@@ -1,6 +1,7 @@
 """The quarantine's queue, read message by message; nothing leaves it that is not acked.
 
-Everything is fetched over one channel, and closing that gives back, in order, what was not acked.
+Everything is fetched over one channel, and closing that gives back what was not acked: all of it,
+but in no order that one may rely on, since a quorum queue takes each `basic.get` for a consumer.
 """
 
 from collections.abc import AsyncIterator, Container, Sequence
@@ -63,7 +64,7 @@ class Quarantined:
 async def fetch(
     connection: AbstractConnection, name: str, *, limit: int | None = None
 ) -> AsyncIterator[AbstractIncomingMessage]:
-    """Yield what is in the queue now, oldest first; others don't see it until connection closes.
+    """Yield what is in the queue now, one by one; others don't see it until connection closes.
 
     Raises:
         TopologyError: there is no such queue.

@@ -8,8 +8,6 @@ One POST carries an array of events. Timestamps are naive and UTC (inferred from
 
 import re
 from collections.abc import Callable, Mapping
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 
 import orjson
@@ -18,7 +16,18 @@ from relay import jsontext
 from relay.authentication import Secrets
 from relay.clocks import from_utc_text
 from relay.errors import Malformed, Unauthenticated
-from relay.event import ActorType, Data, Event, actor, identifier, known, mapping, sequence, text
+from relay.event import (
+    ActorType,
+    Data,
+    Event,
+    actor,
+    identifier,
+    known,
+    mapping,
+    message_kind,
+    sequence,
+    text,
+)
 from relay.request import Delivery, Echo, Request, form_fields
 
 ECHOES = True
@@ -26,6 +35,9 @@ ECHOES = True
 _TOKEN_HEADERS = ("token", "x-token", "x-auth-token", "x-webhook-token", "x-api-key")
 _SCHEMES = ("bearer", "token")
 _LONGEST_FORM = 65_536  # bytes; a form only ever carries the token of a handshake
+_MOST_FORM_FIELDS = 64
+_BOUNDARY = re.compile(r'boundary="?([^";, ]{1,70})', re.IGNORECASE)
+_FIELD_NAME = re.compile(rb'content-disposition:[^\r\n]*[; ]name="?([^"\r\n;]*)', re.IGNORECASE)
 
 _ACTORS: dict[object, ActorType] = {"user": "agent", "bot": "bot", "visitor": "contact"}
 _STATUSES = {
@@ -45,7 +57,7 @@ _LABEL_ACTIONS = {
 
 
 # `{"events": [` of a delivery with nothing else in it: all that were ever seen look like this.
-_ONLY_EVENTS = re.compile(rb'\{\s*"events"\s*:\s*\[\s*')
+_ONLY_EVENTS = re.compile(rb'\{[ \t\n\r]*"events"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*')
 
 
 def authenticate(request: Request, secrets: Secrets) -> Echo | None:
@@ -71,7 +83,7 @@ def normalize(request: Request) -> list[Event]:
     Raises:
         Malformed: `not_json`, `too_deep`, `unknown_shape` or `duplicate_events`.
     """
-    body = jsontext.without_bom(request.body).strip()
+    body = jsontext.trimmed(request.body)
     if not body:
         return []
     return [_event(value, raw) for value, raw in _only_element(body) or _elements(body)]
@@ -106,7 +118,7 @@ def _tokens_outside_body(request: Request) -> list[str]:
 
 
 def _tokens_in_body(request: Request) -> list[Echo]:
-    body = jsontext.without_bom(request.body).strip()
+    body = jsontext.trimmed(request.body)
     bare = Echo(token=body.decode(errors="replace"), shape="text")
     try:
         value = jsontext.parse(body)
@@ -137,13 +149,17 @@ def _tokens_in_form(request: Request) -> list[Echo]:
 
 
 def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    head = f"Content-Type: {content_type}\r\n\r\n".encode(errors="replace")
+    """Read the fields of a form (RFC 7578), as far as a handshake may have any."""
+    boundary = _BOUNDARY.search(content_type)
+    if not boundary:
+        return []
     fields = []
-    for part in BytesParser(policy=HTTP).parsebytes(head + body).walk():
-        name = part.get_param("name", header="content-disposition")
-        payload = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(payload, bytes):
-            fields.append((name, payload.decode(errors="replace").strip()))
+    for part in body.split(b"--" + boundary[1].encode(errors="replace"))[1:_MOST_FORM_FIELDS]:
+        head, _, value = part.partition(b"\r\n\r\n")
+        if name := _FIELD_NAME.search(head):
+            fields.append(
+                (name[1].decode(errors="replace"), value.decode(errors="replace").strip())
+            )
     return fields
 
 
@@ -157,16 +173,15 @@ def _only_element(body: bytes) -> list[tuple[Any, bytes]]:
     parse is all the checking there is to do, and the only parse of the whole delivery.
     """
     start = _ONLY_EVENTS.match(body)
-    inner = body[:-1].rstrip()
+    inner = body[:-1].rstrip(jsontext.WHITE_SPACE)
     if not (start and body.endswith(b"}") and inner.endswith(b"]")):
         return []
-    element = inner[start.end() : -1].rstrip()
-    if b'"token"' in element:
-        return []
+    raw = inner[start.end() : -1].rstrip(jsontext.WHITE_SPACE)
     try:
-        return [(jsontext.parse(element), element)]
+        element = jsontext.parse(raw)
     except Malformed:
         return []
+    return [] if "token" in mapping(element) else [(element, raw)]
 
 
 def _elements(body: bytes) -> list[tuple[Any, bytes]]:
@@ -181,18 +196,16 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
         return []  # a handshake
     if type(events) is not list or not events:
         raise Malformed("unknown_shape")
-    texts = map(_without_token, jsontext.elements(arrays[0]))
-    return [(event, text.encode()) for event, text in zip(events, texts, strict=True)]
+    raws = jsontext.elements(arrays[0])
+    return [
+        (event, (_without_token(raw) if "token" in mapping(event) else raw).encode())
+        for event, raw in zip(events, raws, strict=True)
+    ]
 
 
 def _without_token(element: str) -> str:
     """Remove the secret that may travel in an element; every other member stays as it is."""
-    if '"token"' not in element or not element.startswith("{"):
-        return element
-    members = jsontext.members(element)
-    kept = [(name, value) for name, value in members if name != "token"]
-    if len(kept) == len(members):
-        return element
+    kept = [(name, value) for name, value in jsontext.members(element) if name != "token"]
     return "{" + ",".join(f"{orjson.dumps(name).decode()}:{value}" for name, value in kept) + "}"
 
 
@@ -262,7 +275,7 @@ def _message(payload: Mapping[str, Any], _: str) -> Understood:
         "actor": _actor(payload.get("message_by")),
         "message": known(
             id=identifier(message.get("id")),
-            kind=kind.replace(".", "_"),
+            kind=message_kind(kind),
             text=_shown_text(message, content),
             attachments=_attachments(content),
             variables=_variables(content.get("variables")) or _form_answers(kind, content),
@@ -295,7 +308,7 @@ def _attachments(content: Mapping[str, Any]) -> list[Data]:
 def _variables(value: object) -> list[Data]:
     """Return one array whatever was sent: an array of objects, or an object by name."""
     if type(value) is dict:
-        return [{"name": _unwrapped(name), "value": it} for name, it in value.items()]
+        return [known(name=_unwrapped(name)) | {"value": it} for name, it in value.items()]
     return [_variable(it, it.get("name")) for it in map(mapping, sequence(value)) if it]
 
 
@@ -359,12 +372,11 @@ def _note(payload: Mapping[str, Any], _: str) -> Understood:
 def _message_status(payload: Mapping[str, Any], _: str) -> Understood:
     """Understand the delivery status of a message; its shape is not published."""
     message = mapping(payload.get("message"))
-    kind = text(message.get("type"))
     status = text(payload.get("status")) or text(message.get("status"))
     specific = {
         "message": known(
             id=identifier(payload.get("message_id")) or identifier(message.get("id")),
-            kind=kind.replace(".", "_") if kind else None,
+            kind=message_kind(message.get("type")),
         ),
         "status": status,
     }

@@ -15,7 +15,17 @@ import orjson
 from relay import jsontext
 from relay.authentication import Secrets, require_signature, signature_of
 from relay.errors import Malformed
-from relay.event import ActorType, Data, Event, actor, identifier, known, mapping, text
+from relay.event import (
+    ActorType,
+    Data,
+    Event,
+    actor,
+    identifier,
+    known,
+    mapping,
+    message_kind,
+    text,
+)
 from relay.request import Delivery, Request
 from relay.vendors._javascript import restringify
 
@@ -59,7 +69,7 @@ def normalize(request: Request) -> list[Event]:
         Malformed: `not_json` (XML and form encoding, which Acquire can be set to, included),
             `too_deep` or `unknown_shape`.
     """
-    raw = jsontext.without_bom(request.body).strip()
+    raw = jsontext.trimmed(request.body)
     if not raw:
         return []
     body = jsontext.parse(raw)
@@ -94,12 +104,10 @@ def _readings(body: bytes) -> Iterator[bytes]:
     Which one Acquire signs is not documented; their own sample verifies the second.
     """
     yield body
-    raw = jsontext.without_bom(body).strip()
     try:
-        jsontext.parse(raw)  # refuses what is nested too deeply for the recursion below
-        yield restringify(raw.decode()).encode()
-    except (Malformed, ValueError):
-        return
+        yield restringify(jsontext.trimmed(body).decode()).encode()
+    except (ValueError, RecursionError):
+        return  # no JSON, or nested beyond what we would take anyway
 
 
 def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
@@ -134,7 +142,7 @@ def _case_message(data: Mapping[str, Any]) -> Data:
     sender = _ACTORS.get(text(message.get("senderType")))
     content = known(
         id=identifier(message.get("id")),
-        kind=text(message.get("type")) or "message",
+        kind=message_kind(message.get("type")) or "message",
         text=text(message.get("message")),
     )
     who = actor(sender, message.get("senderId")) if sender else {}
@@ -159,7 +167,7 @@ def _chat(body: Mapping[str, Any], vendortype: str) -> Data:
         case "CHAT_ON_MESSAGE":
             message = _unpacked(body.get("message"))
             content = known(
-                kind=text(message.get("type")) or "message", text=text(message.get("msg"))
+                kind=message_kind(message.get("type")) or "message", text=text(message.get("msg"))
             )
             data |= known(actor=_person(mapping(message.get("user"))), message=content)
         case _:  # CHAT_ON_CLOSE, whose own `status` still says "active"

@@ -45,7 +45,7 @@ def normalize(request: Request) -> list[Event]:
     Raises:
         Malformed: `not_json`, `too_deep` or `unknown_shape`.
     """
-    raw = jsontext.without_bom(request.body).strip()
+    raw = jsontext.trimmed(request.body)
     if not raw:
         return []
     body = mapping(jsontext.parse(raw))

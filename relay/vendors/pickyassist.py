@@ -49,7 +49,7 @@ def normalize(request: Request) -> list[Event]:
         Malformed: `not_json`, `too_deep`, or `unknown_shape`, which the vendor's other
             webhooks are: they number their events from 1, too, but carry `data`.
     """
-    raw = jsontext.without_bom(request.body).strip()
+    raw = jsontext.trimmed(request.body)
     if not raw:
         return []
     body = jsontext.parse(raw)

@@ -7,7 +7,7 @@ import pytest
 
 from relay.authentication import Secrets
 from relay.errors import Malformed, Unauthenticated
-from relay.event import Data, Event
+from relay.event import TYPES, Data, Event
 from relay.request import Request
 from relay.vendors import channeltalk
 
@@ -60,6 +60,11 @@ def test_no_other_place_does(request_: Request) -> None:
         ("user", "update", "contact.updated", ""),
         ("user", "delete", "contact.deleted", ""),
         ("user", "remove", "contact.deleted", ""),
+        ("user", "deleted", "contact.deleted", ""),
+        ("user", "removed", "contact.deleted", ""),
+        ("user", "upserted", "contact.updated", ""),
+        ("userChat", "updated", "conversation.updated", ""),
+        ("message", "created", "message.created", "unknown"),
         ("user", "push", "unrecognized", "user_push"),
         ("message", "delete", "unrecognized", "message_delete"),
         ("userchat", "push", "unrecognized", "userchat_push"),
@@ -72,6 +77,7 @@ def test_model_and_verb_decide_the_type(
     event = understood(model, verb, {"id": "1", "channelId": 7})
 
     assert (event.type, event.detail) == (event_type, detail)
+    assert event.type in TYPES
     assert event.vendortype == f"{model}.{verb}"
     assert event.data["account"] == {"id": "7"}
 

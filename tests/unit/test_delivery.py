@@ -70,7 +70,7 @@ def seen(body: bytes = b"", query_string: str = "", **headers: str) -> dict[str,
 
 
 def test_names_are_seen_and_values_are_not() -> None:
-    found = seen(b'{"key": "s1", "nested": {"in": 1}}', "a=s2&b=s3&a=", x_auth="s4")
+    found = seen(b'{"key": "s1", "nested": {"in": 1}}', "a=s2&b=s3&a=s5", x_auth="s4")
 
     assert found == {
         "header_names": ["x-auth"],
@@ -81,20 +81,18 @@ def test_names_are_seen_and_values_are_not() -> None:
 
 
 FORM = "application/x-www-form-urlencoded"
-MULTIPART = 'form-data; name="key"\r\n\r\nvalue&more=1\r\n--b--'
 
 
 @pytest.mark.parametrize(
     ("body", "content_type", "names"),
     [
         (b"key=s1&other=s2", FORM, ["key", "other"]),
-        (b"\xef\xbb\xbf{}", "application/json", []),
+        (b'\xef\xbb\xbf{"key":"s1"}', "application/json", ["key"]),
         (b"[1]", "", []),
         (b'"s1"', "", []),
         (b"s1", FORM, []),
         (b"s1&s2", FORM, []),
         (b"bm90IGEgbmFtZQ==", FORM, []),
-        (b"--b\r\nContent-Disposition: " + MULTIPART.encode(), "multipart/form-data", ["key"]),
         (b'{"a":' * 300, "", []),
         (b'{"a": "' + b"x" * 140_000 + b'"}', "", []),
     ],
@@ -104,8 +102,16 @@ def test_the_names_of_a_body_are_those_of_its_fields(
 ) -> None:
     found = seen(body, content_type=content_type)
 
-    assert found["body_names"] in (names, [])  # none is always right, a value never is
+    assert found["body_names"] == names
     assert found["content_type"] == content_type
+
+
+def test_a_value_of_a_multipart_form_is_no_name() -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nvalue&more=1\r\n--b--'
+
+    found = seen(body, content_type="multipart/form-data; boundary=b")
+
+    assert set(found["body_names"]) <= {"key"}
 
 
 @pytest.mark.parametrize("query_string", ["c2VjcmV0dG9rZW4=", "c2VjcmV0dG9rZW4", "a&c2VjcmV0dA=="])
@@ -126,7 +132,7 @@ def test_names_are_bounded_in_number_and_length() -> None:
 
 @given(
     body=st.binary(max_size=60) | st.text('a=&%{}":', max_size=30).map(str.encode),
-    query_string=st.text(st.characters(), max_size=30),
+    query_string=st.text(max_size=30),
     headers=st.dictionaries(st.just("content-type") | st.text(), st.text(st.characters())),
 )
 def test_names_can_be_logged_as_json_whatever_arrived(

@@ -92,10 +92,17 @@ def test_brackets_in_strings_and_in_a_row_are_not_deep() -> None:
 
 @pytest.mark.parametrize(
     ("body", "rest"),
-    [(b"\xef\xbb\xbf{}", b"{}"), (b"{}", b"{}"), (b"\xef\xbb{}", b"\xef\xbb{}"), (b"", b"")],
+    [
+        (b"\xef\xbb\xbf{}", b"{}"),
+        (b"\xef\xbb\xbf {}\r\n", b"{}"),
+        (b"{}", b"{}"),
+        (b"\xef\xbb{}", b"\xef\xbb{}"),
+        (b"\x0b{}\x0c", b"\x0b{}\x0c"),  # white space to Python, not to JSON
+        (b" \t", b""),
+    ],
 )
-def test_a_byte_order_mark_is_taken_off(body: bytes, rest: bytes) -> None:
-    assert jsontext.without_bom(body) == rest
+def test_a_byte_order_mark_and_white_space_are_taken_off(body: bytes, rest: bytes) -> None:
+    assert jsontext.trimmed(body) == rest
 
 
 @pytest.mark.parametrize(

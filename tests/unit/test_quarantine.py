@@ -126,8 +126,10 @@ def test_a_resend_has_the_same_id_and_another_source_has_another() -> None:
         {f"x-{number}": "😀" * 2_000 for number in range(64)},
         {f"{number:03}" + "x" * 2_000: "é" * 4_000 for number in range(64)},
     ],
-    ids=["latin-1", "odd type", "long type", "longer type", "long name", "long value", "many"]
-    + ["heavy values", "heavy names"],
+    ids=[
+        *("latin-1", "odd type", "long type", "longer type", "long name", "long value"),
+        *("many", "heavy values", "heavy names"),
+    ],
 )
 def test_odd_headers_do_not_keep_a_delivery_from_being_read(headers: dict[str, str]) -> None:
     message = quarantined(**headers)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from relay import vendors
 from relay.authentication import Secrets
 from relay.envelope import Origin, encode_events, encode_quarantined
 from relay.errors import Malformed, Unauthenticated
@@ -150,6 +151,14 @@ def test_a_handshake_holds_no_events(body: dict[str, Any]) -> None:
     events = swiftsell.normalize(delivery(body))
 
     assert events == []
+
+
+def test_the_likeliest_handshake_is_an_object_with_the_token() -> None:
+    call = vendors.handshake(swiftsell, TOKEN)
+
+    assert call is not None
+    assert json.loads(call.body) == {"token": TOKEN}
+    assert (call.headers, call.query) == ({"Content-Type": "application/json"}, {})
 
 
 # What a form's parser makes of hostile bodies: a caller needs no secret to send them.

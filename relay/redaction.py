@@ -1,0 +1,45 @@
+"""Taking live secrets out of what is kept, however they are spelled. Pure.
+
+A secret that came in a body may stand there as it is, escaped as JSON may escape it, or
+percent-encoded as forms do; and each character in a spelling of its own.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+MARK = b"[secret removed]"
+
+
+def redact(body: bytes, secrets: Sequence[str]) -> bytes:
+    """Return body with every spelling of every secret replaced by MARK."""
+    for secret in secrets:
+        body = _spellings(secret).sub(MARK, body)
+    return body
+
+
+def holds_secret(text: str, secrets: Sequence[str]) -> bool:
+    """Tell whether text has one of secrets in it, in any spelling."""
+    encoded = text.encode(errors="surrogateescape" if text.isprintable() else "replace")
+    return any(_spellings(secret).search(encoded) for secret in secrets)
+
+
+@lru_cache(maxsize=256)
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    return re.compile(b"".join([_character(character) for character in secret]))
+
+
+def _character(character: str) -> bytes:
+    """Return a pattern for one character: itself, escaped (RFC 8259, 7) or %XX (RFC 3986, 2.1)."""
+    plain = character.encode(errors="surrogatepass")
+    units = character.encode("utf-16-be", errors="surrogatepass")
+    escaped = b"".join(
+        rb"\\u(?i:%04x)" % int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)
+    )
+    percent = b"".join(b"(?i:%%%02x)" % byte for byte in plain)
+    spellings = [re.escape(plain), escaped, percent]
+    if character in '"\\/':
+        spellings.append(re.escape(b"\\" + plain))
+    if character == " ":
+        spellings.append(rb"\+")
+    return b"(?:" + b"|".join(spellings) + b")"

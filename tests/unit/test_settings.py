@@ -1,0 +1,197 @@
+"""Settings: the defaults of the contract, every way to set them, and every problem at once."""
+
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.errors import SettingsError
+from relay.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a settings file; return where it is."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set environment variables."""
+
+    def set_all(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def problems_of(path: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    return list(caught.value.problems)
+
+
+DEFAULTS: dict[str, Any] = {
+    "ingress": {
+        "host": "0.0.0.0",  # noqa: S104  the contract
+        "port": 8080,
+        "workers": 1,
+        "ack_after": "outbox",
+        "body_limit_bytes": 5_242_880,
+        "read_timeout_s": 10,
+        "shutdown_grace_s": 20,
+        "trusted_proxies": [],
+    },
+    "admin": {"host": "127.0.0.1", "port": 9090},
+    "broker": {
+        "urls": ["amqp://guest:guest@127.0.0.1:5672/"],
+        "exchange": "webhooks",
+        "declare_topology": True,
+        "heartbeat_s": 10,
+        "confirm_timeout_s": 30,
+        "max_in_flight": 2000,
+    },
+    "outbox": {"directory": Path("var/outbox"), "max_bytes": 10_737_418_240},
+    "log": {"format": "auto", "level": "info"},
+    "sources": {},
+}
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    found = load().model_dump()
+
+    broker, expected = found.pop("broker"), dict(DEFAULTS)
+    assert broker.items() >= expected.pop("broker").items()  # it has bounds of its queues, too
+    assert found == expected
+
+
+def test_a_file_is_named_or_in_the_environment_or_relay_toml(
+    written: Callable[[str], Path], setting: Callable[..., None], tmp_path: Path
+) -> None:
+    (tmp_path / "relay.toml").write_text("[admin]\nport = 1\n")
+    (tmp_path / "other.toml").write_text("[admin]\nport = 2\n")
+    named = written("[admin]\nport = 3\n")
+
+    by_default = load()
+    setting(RELAY_CONFIG="other.toml")
+    by_environment = load()
+    by_name = load(named)
+
+    assert [it.admin.port for it in (by_default, by_environment, by_name)] == [1, 2, 3]
+
+
+def test_a_file_sets_everything(written: Callable[[str], Path]) -> None:
+    path = written(
+        '[ingress]\nack_after = "confirm"\ntrusted_proxies = ["10.0.0.0/8", "::1"]\n'
+        '[broker]\nurls = ["amqps://u:p%40@b:5671/v?cafile=/ca.pem", "amqp://c/"]\n'
+        '[sources.acme]\nvendor = "swiftsell"\nsecrets = ["a", "env:HOME"]\necho = "mirror"\n'
+        '[sources.b_2]\nvendor = "acquire"\ninsecure = true\nallow_from = ["192.0.2.1"]\n'
+    )
+
+    found = load(path)
+
+    assert found.ingress.ack_after == "confirm"
+    assert found.ingress.trusted_proxies == [ip_network("10.0.0.0/8"), ip_network("::1")]
+    assert found.broker.urls == ["amqps://u:p%40@b:5671/v?cafile=/ca.pem", "amqp://c/"]
+    assert found.sources["acme"].secrets == ["a", "env:HOME"]
+    assert found.sources["acme"].echo == "mirror"
+    assert found.sources["b_2"].insecure
+    assert found.sources["b_2"].allow_from == [ip_network("192.0.2.1/32")]
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "value"),
+    [
+        ({"RELAY_INGRESS__PORT": "81"}, "ingress.port", 81),
+        ({"relay_ingress__port": "81"}, "ingress.port", 81),
+        (
+            {"RELAY_BROKER__URLS": "amqp://a/, amqps://b/v"},
+            "broker.urls",
+            ["amqp://a/", "amqps://b/v"],
+        ),
+        ({"RELAY_BROKER__URLS": '["amqp://a/"]'}, "broker.urls", ["amqp://a/"]),
+        ({"RELAY_BROKER__DECLARE_TOPOLOGY": "false"}, "broker.declare_topology", False),
+        ({"RELAY_BROKER__EXCHANGE": "a.b:c-d_E9"}, "broker.exchange", "a.b:c-d_E9"),
+        ({"RELAY_BROKER__MAX_IN_FLIGHT": "1"}, "broker.max_in_flight", 1),
+        ({"RELAY_BROKER__UNROUTED_MAX_LENGTH": "1"}, "broker.unrouted_max_length", 1),
+        ({"RELAY_BROKER__QUARANTINE_MAX_LENGTH": "1"}, "broker.quarantine_max_length", 1),
+        ({"RELAY_OUTBOX__DIRECTORY": "/x"}, "outbox.directory", Path("/x")),
+        ({"RELAY_INGRESS__TRUSTED_PROXIES": "::1"}, "ingress.trusted_proxies", [ip_network("::1")]),
+        ({"RELAY_INGRESS__TRUSTED_PROXIES": ""}, "ingress.trusted_proxies", []),
+        ({"RELAY_LOG__LEVEL": "debug", "RELAY_CONFIG": ""}, "log.level", "debug"),
+    ],
+)
+def test_the_environment_overrides_the_file(
+    variables: dict[str, str],
+    path: str,
+    value: Any,
+    written: Callable[[str], Path],
+    setting: Callable[..., None],
+) -> None:
+    setting(**variables)
+
+    found: Any = load(written("[ingress]\nport = 80\nread_timeout_s = 7\n"))
+
+    assert found.ingress.read_timeout_s == 7
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ("one", ["one"]),
+        ("env:HOME, two ,", ["env:HOME", "two"]),
+        ('["a,b", "c"]', ["a,b", "c"]),
+        ("123456", ["123456"]),
+        ("true", ["true"]),
+        ("null", ["null"]),
+        ('{"a":1}', ['{"a":1}']),
+        ("1e5", ["1e5"]),
+        ("a=b:c", ["a=b:c"]),
+    ],
+)
+def test_a_source_can_be_set_by_the_environment_alone(
+    value: str, secrets: list[str], setting: Callable[..., None]
+) -> None:
+    setting(RELAY_SOURCES__ACME__VENDOR="acquire", RELAY_SOURCES__ACME__SECRETS=value)
+
+    found = load().sources["acme"]
+
+    assert (found.vendor, found.secrets) == ("acquire", secrets)
+
+
+def test_settings_are_frozen() -> None:
+    found: Any = load()
+
+    with pytest.raises(ValueError, match="frozen"):
+        found.ingress.port = 1
+    with pytest.raises(ValueError, match="frozen"):
+        found.log = None
+
+
+def test_every_load_stands_alone(written: Callable[[str], Path]) -> None:
+    first = load(written("[admin]\nport = 1\n"))
+
+    second = load()
+
+    assert (first.admin.port, second.admin.port) == (1, 9090)
+    assert isinstance(first, Settings)
+    assert Settings.file is None
+    assert problems_of(Path("nowhere.toml")) == ["The settings file nowhere.toml does not exist."]

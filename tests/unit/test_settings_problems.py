@@ -1,0 +1,258 @@
+"""What is wrong with the settings is told at start, by name, and all of it at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay import vendors
+from relay.errors import SettingsError
+from relay.settings import load
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+    monkeypatch.setenv("EMPTY", " \n")
+
+
+@pytest.fixture
+def problems_of(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Return what is wrong with a settings file of this text."""
+
+    def load_text(text: str) -> list[str]:
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        with pytest.raises(SettingsError) as caught:
+            load(path)
+        return list(caught.value.problems)
+
+    return load_text
+
+
+def names(problems: list[str]) -> set[str]:
+    """Return what the problems are about: the word each sentence begins with."""
+    return {problem.split(" ")[0].rstrip(":") for problem in problems}
+
+
+def source(**fields: Any) -> str:
+    lines = [f"{name} = {value!r}" for name, value in ({"vendor": "swiftsell"} | fields).items()]
+    return "[sources.acme]\n" + "\n".join(lines).replace("True", "true") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("ingress.port", "65536"),
+        ("ingress.port", "-1"),
+        ("ingress.port", '"http"'),
+        ("ingress.port", "8080.5"),
+        ("ingress.workers", "0"),
+        ("ingress.ack_after", '"never"'),
+        ("ingress.body_limit_bytes", "0"),
+        ("ingress.body_limit_bytes", "8_000_000"),
+        ("ingress.read_timeout_s", "0"),
+        ("ingress.shutdown_grace_s", "-1"),
+        ("ingress.shutdown_grace_s", "nan"),
+        ("admin.port", "70_000"),
+        ("broker.urls", "[]"),
+        ("broker.urls", '["http://a/"]'),
+        ("broker.urls", '["amqp:///"]'),
+        ("broker.urls", '"amqp://a/, nonsense"'),
+        ("broker.exchange", '""'),
+        ("broker.exchange", '"a b"'),
+        ("broker.heartbeat_s", "0"),
+        ("broker.confirm_timeout_s", "0"),
+        ("broker.max_in_flight", "0"),
+        ("broker.unrouted_max_length", "0"),
+        ("broker.quarantine_max_length", "0"),
+        ("broker.declare_topology", '"perhaps"'),
+        ("outbox.max_bytes", "1"),
+        ("log.format", '"xml"'),
+        ("log.level", '"loud"'),
+    ],
+)
+def test_a_value_out_of_bounds_is_a_problem(
+    setting: str, value: str, problems_of: Callable[[str], list[str]]
+) -> None:
+    section, _, name = setting.partition(".")
+
+    problems = problems_of(f"[{section}]\n{name} = {value}\n")
+
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{setting}: ")
+    assert problems[0].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[ingress]\nprt = 1\n", "ingress.prt is no setting."),
+        ("[ingres]\nport = 1\n", "ingres is no setting."),
+        ("file = 'x'\n", "file is no setting."),
+        (source(secrets=["a"], token="x"), "sources.acme.token is no setting."),
+        ("[sources.acme]\nsecrets = ['a']\n", "sources.acme.vendor is missing."),
+        (
+            source(vendor="nope", secrets=["a"]),
+            f"sources.acme.vendor: 'nope' is none of {', '.join(vendors.discover())}.",
+        ),
+        (
+            source(),
+            "sources.acme.secrets: there is none; set it, or insecure = true to let everyone in.",
+        ),
+        (
+            source(secrets=["a"], insecure=True),
+            "sources.acme.secrets: insecure = true makes them useless; remove one of the two.",
+        ),
+        (
+            source(vendor="acquire", secrets=["a"], echo="json"),
+            "sources.acme.echo: acquire wants no token read back; remove it.",
+        ),
+        (
+            source(secrets=["env:NOT_SET_ANYWHERE"]),
+            "sources.acme.secrets: the environment variable NOT_SET_ANYWHERE is not set.",
+        ),
+        (source(secrets=["env:EMPTY"]), "sources.acme.secrets: env:EMPTY is empty."),
+        (
+            "[sources.'a b']\nvendor = 'acquire'\ninsecure = true\n",
+            "sources: 'a b' is no name: up to 64 of a-z, 0-9, _ and -.",
+        ),
+    ],
+)
+def test_a_problem_is_told_in_one_sentence(
+    text: str, problem: str, problems_of: Callable[[str], list[str]]
+) -> None:
+    assert problems_of(text) == [problem]
+
+
+@pytest.mark.parametrize("name", ["A", "-a", "a/b", "a.b", "é", "x" * 65, ""])
+def test_a_name_that_fits_no_path_is_refused(
+    name: str, problems_of: Callable[[str], list[str]]
+) -> None:
+    [problem] = problems_of(f"[sources.{name!r}]\nvendor = 'acquire'\ninsecure = true\n")
+
+    assert repr(name) in problem
+
+
+@pytest.mark.parametrize("echo", ["json", "text", "mirror"])
+@pytest.mark.parametrize("vendor", ["swiftsell", "supporthunt"])
+def test_a_vendor_that_echoes_may_be_told_how(vendor: str, echo: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(source(vendor=vendor, secrets=["a"], echo=echo))
+
+    assert load(path).sources["acme"].echo == echo
+
+
+# All at once.
+
+
+def test_every_problem_of_file_and_environment_is_told_at_once(
+    problems_of: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_INGRES__PORT", "1")
+    monkeypatch.setenv("RELAY_PORT", "1")
+    monkeypatch.setenv("RELAY_BROKER__URL", "amqp://a/")
+    monkeypatch.setenv("RELAY_LOG__LEVEL", "loud")
+
+    problems = problems_of("[ingress]\nport = 'x'\nworkers = 9\n[extra]\na = 1\n" + source())
+
+    assert names(problems) == {
+        "RELAY_INGRES__PORT",
+        "RELAY_PORT",
+        "broker.url",
+        "log.level",
+        "ingress.port",
+        "ingress.workers",
+        "extra",
+        "sources.acme.secrets",
+    }
+
+
+def test_a_variable_of_no_section_is_a_problem_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_INGRES__PORT", "1")
+
+    with pytest.raises(SettingsError) as caught:
+        load()
+
+    problem = "RELAY_INGRES__PORT is no setting: there is no section 'ingres'."
+    assert caught.value.problems == (problem,)
+
+
+def test_a_wrong_name_does_not_hide_behind_another_problem(
+    problems_of: Callable[[str], list[str]],
+) -> None:
+    wrong_name = "[sources.Bad]\nvendor = 'acquire'\ninsecure = true\n"
+
+    problems = problems_of(wrong_name + source(vendor="nope", secrets=["a"]))
+
+    assert "sources.acme.vendor" in names(problems)
+    assert "'Bad'" in " ".join(problems)
+
+
+def test_every_secret_that_cannot_be_had_is_told(problems_of: Callable[[str], list[str]]) -> None:
+    problems = " ".join(problems_of(source(secrets=["env:EMPTY", "env:GONE", "file:gone"])))
+
+    assert [it for it in ("env:EMPTY", "GONE", "file gone") if it not in problems] == []
+
+
+def test_a_source_without_secret_does_not_hide_behind_its_vendor(
+    problems_of: Callable[[str], list[str]],
+) -> None:
+    assert names(problems_of(source(vendor="nope"))) == {
+        "sources.acme.vendor",
+        "sources.acme.secrets",
+    }
+
+
+def test_a_variable_that_is_not_json_hides_nothing(
+    problems_of: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_INGRESS", "{")
+    monkeypatch.setenv("RELAY_TYPO", "1")
+
+    problems = problems_of("[admin]\nport = -1\n")
+
+    assert "RELAY_TYPO" in names(problems)
+    assert "ingress" in " ".join(problems).lower()
+    assert "admin.port" in names(problems)
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "10.0.0.0/33", "example.com", "", 5])
+def test_a_network_that_is_none_is_one_problem_in_plain_words(
+    network: Any, problems_of: Callable[[str], list[str]]
+) -> None:
+    problems = problems_of(f"[ingress]\ntrusted_proxies = [{network!r}]\n")
+
+    assert len(problems) == 1
+    assert problems[0].startswith("ingress.trusted_proxies")
+    assert "[" not in problems[0]
+
+
+# The file itself.
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"not toml [", "is not TOML"), (b"a = '\xff'", "can't be read")]
+)
+def test_a_file_that_is_no_toml_is_a_problem(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=words) as caught:
+        load(path)
+
+    assert "broken.toml" in str(caught.value)
+
+
+def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=str(tmp_path)):
+        load(tmp_path)
+
+
+def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_CONFIG", "nowhere.toml")
+
+    with pytest.raises(SettingsError, match=r"nowhere\.toml does not exist"):
+        load()

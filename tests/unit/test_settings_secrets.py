@@ -1,0 +1,110 @@
+"""Where a secret comes from, and that it shows nowhere else."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.errors import SettingsError
+from relay.settings import load, resolve_secrets
+
+SECRET = "hunter2-hunter2"
+SOURCE = '[sources.acme]\nvendor = "swiftsell"\n'
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a settings file; return where it is."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("secret", ["", "env:EMPTY", "file:empty"])
+def test_an_empty_secret_would_let_everyone_in(
+    secret: str, written: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMPTY", " \n")
+    written("").with_name("empty").write_text("\n")
+
+    with pytest.raises(SettingsError) as caught:
+        load(written(SOURCE + f'secrets = ["a", "{secret}"]\n'))
+
+    [problem] = caught.value.problems
+    assert problem.startswith("sources.acme.secrets: ")
+    assert problem.endswith(" is empty.")
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [
+        ("file:nowhere", "the file nowhere can't be read"),
+        ("file:.", "the file . can't be read"),
+        ("file:latin", "the file latin can't be read"),
+        ("env:", "the environment variable  is not set"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_says_why(secret: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"\xff")
+
+    with pytest.raises(ValueError, match=words.replace(".", r"\.")):
+        resolve_secrets([secret])
+
+
+def test_a_secret_is_itself_or_in_the_environment_or_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TOKEN", " from-env\n")
+    (tmp_path / "token").write_text("from-file\n")
+
+    found = resolve_secrets(["literal", "a:b", "env:TOKEN", f"file:{tmp_path}/token"])
+
+    assert found == ["literal", "a:b", "from-env", "from-file"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SOURCE + f'secrets = ["{SECRET}"]\ninsecure = true\n',
+        SOURCE + f'secrets = "[{SECRET}"\n',
+        SOURCE + f'secrets = {{a = "{SECRET}"}}\n',
+        SOURCE + f'secrets = [["{SECRET}"]]\n',
+        SOURCE + f'secrets = ["{SECRET}"]\n[ingress]\nport = "x"\n',
+        f'[sources]\nacme = "{SECRET}"\n',
+        f'[sources.acme]\nvendor = "nope"\nsecrets = ["{SECRET}"]\n',
+        f'[sources.acquire]\nvendor = "acquire"\nsecrets = ["{SECRET}"]\necho = "json"\n',
+        f'[broker]\nurls = ["http://user:{SECRET}@host/"]\n',
+    ],
+)
+def test_no_secret_is_in_the_text_of_an_error(text: str, written: Callable[[str], Path]) -> None:
+    path = written(text)
+
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_no_secret_is_in_the_text_of_the_settings(written: Callable[[str], Path]) -> None:
+    found = load(written(SOURCE + f'secrets = ["{SECRET}"]\n'))
+
+    assert SECRET not in f"{found} {found!r} {found.sources['acme']}"
+
+
+def test_no_password_of_the_broker_is_in_the_text_of_the_settings(
+    written: Callable[[str], Path],
+) -> None:
+    found = load(written(f'[broker]\nurls = ["amqp://user:{SECRET}@host/"]\n'))
+
+    assert SECRET not in f"{found} {found!r} {found.broker}"
