@@ -34,12 +34,15 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
     """
     address = URL(url).update_query(heartbeat=heartbeat_s)
     name = f"relay {platform.node()} {os.getpid()}"
+    connection = aio_pika.Connection(address, client_properties={"connection_name": name})
     try:
-        return await aio_pika.connect(
-            address, timeout=CONNECT_TIMEOUT_S, client_properties={"connection_name": name}
-        )
+        await connection.connect(timeout=CONNECT_TIMEOUT_S)
     except ERRORS as error:
         raise BrokerError(f"RabbitMQ at {public_address(url)} {_explain(error)}.") from error
+    finally:
+        if connection.transport is None:
+            await connection.close()  # or its destructor would, when no loop runs any more
+    return connection
 
 
 async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractConnection:

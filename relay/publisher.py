@@ -83,10 +83,12 @@ class Publisher:
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     session: Session[T] = await self._open(url, stack)
+                    _end_if_cancelled()
                     delay_s = 0.0
                     self._note_connected(url, session)
                     await self._serve(session, use)
             except (BrokerError, *broker.ERRORS) as error:
+                _end_if_cancelled()
                 self._note_lost(error)
                 delay_s = _next_delay(delay_s, error)
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  jitter
@@ -131,6 +133,16 @@ class Publisher:
             log.error("broker unavailable", reason=reason)
         self.reason = reason
         self._metrics.failures.inc()
+
+
+def _end_if_cancelled() -> None:
+    """Go through with a cancellation that aiormq 7.2 turned into an error of its own, or lost.
+
+    It does so when it is cancelled while connecting. Without this, the relay may never stop.
+    """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _raise_first(results: Iterable[object]) -> None:

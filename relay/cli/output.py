@@ -51,14 +51,15 @@ def show_row(*cells: str, styles: Sequence[str] = ()) -> None:
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table on a terminal; in a pipe its rows alone, as `show_row` does."""
+    """Print a table on a terminal; in a pipe its rows alone, as `show_row` does. None is blank."""
+    written = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not is_terminal():
-        for row in rows:
-            show_row(*map(str, row))
+        for cells in written:
+            show_row(*cells)
         return
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
-    for row in rows:
-        table.add_row(*[Text(printable(str(cell))) for cell in row])
+    for cells in written:
+        table.add_row(*[Text(printable(cell)) for cell in cells])
     _CONSOLE.print(table)

@@ -177,7 +177,7 @@ def _require_choice(ids: Collection[str], *, is_all: bool) -> None:
 def _ask(ids: Collection[str]) -> None:
     if not sys.stdin.isatty():
         raise RelayError("Nobody is there to ask; give --yes to drop them.")
-    what = f"{len(ids)} deliveries" if ids else "all deliveries"
+    what = " and ".join(ids) or "all deliveries"
     click.confirm(f"Drop {what} for good?", abort=True, err=True)
 
 
@@ -188,7 +188,7 @@ def _unknown(ids: Collection[str]) -> RelayError:
 def _described(it: Quarantined, now: float) -> dict[str, object]:
     return {
         "id": it.id,
-        "age_s": round(now - it.received_at, 1) if it.received_at else "",
+        "age_s": None if it.received_at is None else round(now - it.received_at, 1),
         "source": it.source,
         "vendor": it.vendor,
         "reason": it.reason,
@@ -198,9 +198,7 @@ def _described(it: Quarantined, now: float) -> dict[str, object]:
 
 
 def _show_delivery(it: Quarantined, body: bytes) -> None:
-    for name, value in _described(it, time.time()).items():
-        show_row(name, str(value), styles=("bold",))
-    for name, value in it.headers.items():
-        show_row(f"header {name}", value, styles=("bold",))
+    headers = {f"header {name}": value for name, value in it.headers.items()}
+    show_table(("Delivery", ""), (_described(it, time.time()) | headers).items())
     click.echo()
     click.echo(printable(body.decode(errors="backslashreplace"), keep="\n\t"))

@@ -17,23 +17,26 @@ ODD_SECRET = "ä/ö ?&=#%"  # must be percent-encoded in a path and in a query
 
 
 @pytest.fixture
-async def process(
+def stopped(
     tmp_path: Path,
     broker_url: str,
     exchange: str,
     declared: Topology,  # noqa: ARG001  takes down what the relay declares
-) -> AsyncIterator[RelayProcess]:
-    every_vendor = tuple(vendors.discover())
+) -> RelayProcess:
+    """A relay with one source per vendor that is not started, but whose settings are written."""
     odd = {f"sources__{name}": {"secrets": [ODD_SECRET]} for name in ("channeltalk", "pickyassist")}
-    process = RelayProcess(
-        tmp_path, broker_url=broker_url, exchange=exchange, vendors=every_vendor, **odd
-    )
-    async with process:
-        yield process
+    every = tuple(vendors.discover())
+    return RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange, vendors=every, **odd)
 
 
 @pytest.fixture
-def relay(process: RelayProcess, tmp_path: Path) -> RelayCommand:  # noqa: ARG001
+async def process(stopped: RelayProcess) -> AsyncIterator[RelayProcess]:
+    async with stopped:
+        yield stopped
+
+
+@pytest.fixture
+def relay(stopped: RelayProcess, tmp_path: Path) -> RelayCommand:  # noqa: ARG001
     return RelayCommand(tmp_path / "relay.toml")
 
 

@@ -8,6 +8,24 @@ import pytest
 from relay import event
 from relay.event import Event
 
+# The table of the contract. Consumers bind to these words: one may be added, none taken away.
+VOCABULARY = """
+    agent.status_changed
+    contact.deleted contact.updated
+    conversation.accepted conversation.assigned conversation.closed conversation.created
+    conversation.joined conversation.left conversation.missed conversation.opened
+    conversation.rejected conversation.status_changed conversation.updated
+    labels.added labels.changed labels.removed
+    message.created message.status_changed message.updated
+    note.created
+    unrecognized
+    variables.updated
+"""
+
+
+def test_the_types_are_those_of_the_contract() -> None:
+    assert set(VOCABULARY.split()) == event.TYPES
+
 
 @pytest.mark.parametrize(
     ("value", "seen"),

@@ -112,6 +112,13 @@ def test_a_documented_payload_is_let_in_when_signed(name: str, sample: Traversab
 
 
 @pytest.mark.parametrize("name", VENDORS)
+def test_a_signed_delivery_says_that_it_is_json(name: str) -> None:
+    delivery = VENDORS[name].sign(b"{}", SECRET)
+
+    assert delivery.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("name", VENDORS)
 def test_every_vendor_has_samples_and_every_expectation_belongs_to_one(name: str) -> None:
     samples = [Path(str(sample)) for sample in vendors.samples(name)]
 

@@ -134,6 +134,12 @@ def test_a_file_sets_everything(written: Callable[[str], Path]) -> None:
         ({"RELAY_INGRESS__TRUSTED_PROXIES": "::1"}, "ingress.trusted_proxies", [ip_network("::1")]),
         ({"RELAY_INGRESS__TRUSTED_PROXIES": ""}, "ingress.trusted_proxies", []),
         ({"RELAY_LOG__LEVEL": "debug", "RELAY_CONFIG": ""}, "log.level", "debug"),
+        ({"RELAY_LOG__LEVEL": "warning"}, "log.level", "warning"),
+        ({"RELAY_LOG__LEVEL": "error"}, "log.level", "error"),
+        ({"RELAY_LOG__FORMAT": "console"}, "log.format", "console"),
+        ({"RELAY_LOG__FORMAT": "json"}, "log.format", "json"),
+        ({"RELAY_INGRESS__SHUTDOWN_GRACE_S": "0"}, "ingress.shutdown_grace_s", 0),
+        ({"RELAY_INGRESS__BODY_LIMIT_BYTES": "7340032"}, "ingress.body_limit_bytes", 7_340_032),
     ],
 )
 def test_the_environment_overrides_the_file(

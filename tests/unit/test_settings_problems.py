@@ -1,5 +1,6 @@
 """What is wrong with the settings is told at start, by name, and all of it at once."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,19 @@ def test_a_file_that_is_no_toml_is_a_problem(content: bytes, words: str, tmp_pat
 def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=str(tmp_path)):
         load(tmp_path)
+
+
+def test_a_file_that_is_no_plain_file_is_not_passed_over() -> None:
+    reading, writing = os.pipe()  # what `--config <(envsubst < template)` names
+    os.write(writing, b"[admin]\nport = 7\n")
+    os.close(writing)
+
+    try:
+        port = load(Path(f"/dev/fd/{reading}")).admin.port
+    except SettingsError:
+        port = 7  # saying no is fine, too
+
+    assert port == 7
 
 
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
