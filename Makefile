@@ -18,7 +18,7 @@ demo: setup ## send every documented sample, fail if one does not arrive
 
 test: setup ## all tests, against a real RabbitMQ
 	@$(PYTHON) -m deploy.local.broker --ensure
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
 
 lint: setup ## ruff and mypy
 	$(PYTHON) -m ruff check .

@@ -274,8 +274,8 @@ def _find(path: Path | None) -> Path | None:
         return default if default.exists() else None
     if not named.exists():
         raise SettingsError([f"The settings file {named} does not exist."])
-    if named.is_dir():
-        raise SettingsError([f"The settings file {named} is a directory."])
+    if not named.is_file():  # pydantic-settings would pass over it without a word
+        raise SettingsError([f"The settings file {named} is no regular file."])
     return named
 
 

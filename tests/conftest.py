@@ -8,7 +8,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 
-from deploy.local.broker import URLS_VARIABLE, PrivateBroker, open_broker
+from deploy.local.broker import PrivateBroker, open_broker
 from relay import topology
 
 SAMPLES = Path("relay/vendors/samples")
@@ -38,9 +38,12 @@ def own_broker(own_node: PrivateBroker) -> Iterator[PrivateBroker]:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of whoever runs the tests must not reach the relays under test."""
+    """Settings of whoever runs the tests must not reach the relays under test.
+
+    A broker given as RELAY_BROKER__URLS has been taken note of by then: `broker_url` comes first.
+    """
     for name in list(os.environ):
-        if name.startswith("RELAY_") and name != URLS_VARIABLE:
+        if name.startswith("RELAY_"):
             monkeypatch.delenv(name)
 
 

@@ -73,8 +73,7 @@ class RelayCommand:
         return Result(process.returncode or 0, out.decode(), err.decode())
 
     def _environment(self) -> dict[str, str]:
-        outside = {name: it for name, it in os.environ.items() if not name.startswith("RELAY_")}
-        return outside | {"RELAY_CONFIG": str(self._config)}
+        return os.environ | {"RELAY_CONFIG": str(self._config)}
 
 
 def _read_all(terminal: int) -> bytes:

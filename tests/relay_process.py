@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterable
@@ -58,7 +57,6 @@ class RelayProcess:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
                 stderr=log,
-                env={k: v for k, v in os.environ.items() if not k.startswith("RELAY_")},
             )
         await eventually(lambda: self._has_started(lines_before))
         addresses = {
@@ -121,7 +119,7 @@ class RelayProcess:
         traceback: TracebackType | None,
     ) -> None:
         if self.process.returncode is None:
-            await self.kill()
+            await self.stop()
         if error:
             print(self._log.read_text()[-5000:])  # noqa: T201  pytest shows it
 

@@ -37,7 +37,9 @@ _SCHEMES = ("bearer", "token")
 _LONGEST_FORM = 65_536  # bytes; a form only ever carries the token of a handshake
 _MOST_FORM_FIELDS = 64
 _BOUNDARY = re.compile(r'boundary="?([^";, ]{1,70})', re.IGNORECASE)
-_FIELD_NAME = re.compile(rb'content-disposition:[^\r\n]*[; ]name="?([^"\r\n;]*)', re.IGNORECASE)
+_FIELD_NAME = re.compile(
+    rb'content-disposition:[^\r\n]{0,99}[; ]name="?([^"\r\n;]*)', re.IGNORECASE
+)
 
 _ACTORS: dict[object, ActorType] = {"user": "agent", "bot": "bot", "visitor": "contact"}
 _STATUSES = {
@@ -192,8 +194,8 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
     if len(arrays) > 1:
         raise Malformed("duplicate_events")
     events = value.get("events")
-    if "token" in value and not events:
-        return []  # a handshake
+    if value in ({}, {"events": []}) or ("token" in value and not events):
+        return []  # a handshake, its token maybe in a header
     if type(events) is not list or not events:
         raise Malformed("unknown_shape")
     raws = jsontext.elements(arrays[0])

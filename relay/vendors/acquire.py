@@ -31,6 +31,9 @@ from relay.vendors._javascript import restringify
 
 SIGNATURE = "x-acquire-signature"
 
+_LONGEST_RESTRINGIFIED = 512 * 1024
+"""Bytes. The second reading costs half a second per MiB, and anyone may ask for it."""
+
 _STATUSES = {"closed": "conversation.closed", "active": "conversation.opened"}
 _ACTORS: dict[object, ActorType] = {
     "agent": "agent",
@@ -104,6 +107,8 @@ def _readings(body: bytes) -> Iterator[bytes]:
     Which one Acquire signs is not documented; their own sample verifies the second.
     """
     yield body
+    if len(body) > _LONGEST_RESTRINGIFIED:
+        return
     try:
         yield restringify(jsontext.trimmed(body).decode()).encode()
     except (ValueError, RecursionError):

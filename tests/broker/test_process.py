@@ -163,14 +163,13 @@ async def test_sighup_reads_secrets_again_and_a_bad_file_changes_nothing(tmp_pat
 
 
 def serve(config: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}
     return subprocess.run(
         [sys.executable, "-m", "relay", "serve", "--config", str(config)],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
-        env=clean | environment,
+        env=os.environ | environment,
     )
 
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import resource
+import signal
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from relay import outbox_db
 from relay.envelope import Message
 from relay.errors import OutboxError, OutboxFull, Unavailable
 from relay.outbox import Outbox
-from tests.eventually import eventually
+from tests.eventually import LIMIT_S, eventually
 
 
 def message(name: str = "a", size: int = 100) -> Message:
@@ -326,3 +329,95 @@ async def test_inspect_of_nothing_says_so(tmp_path: Path) -> None:
     (tmp_path / outbox_db.FILE_NAME).write_bytes(b"x" * 5000)
     with pytest.raises(OutboxError, match="can't be read"):
         outbox_db.inspect(tmp_path, 1000)
+
+
+async def test_inspect_sees_one_moment_of_an_outbox_in_use(
+    open_outbox: Open, tmp_path: Path
+) -> None:
+    await open_outbox()
+    db = sqlite3.connect(
+        tmp_path / "outbox" / outbox_db.FILE_NAME, isolation_level=None, check_same_thread=False
+    )
+    is_done = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_done.is_set():
+            outbox_db.insert(db, [outbox_db.Pending(1, message())])
+            outbox_db.delete(db, [1])
+
+    comings_and_goings = asyncio.create_task(asyncio.to_thread(come_and_go))
+    try:
+        seen = [outbox_db.inspect(tmp_path / "outbox", 1000) for _ in range(300)]
+    finally:
+        is_done.set()
+        await comings_and_goings
+        db.close()
+
+    assert all(stats.depth == len(keys) for stats, keys in seen)
+
+
+async def test_a_disk_that_refuses_everything_leaves_the_worker_alive(
+    open_outbox: Open, tmp_path: Path
+) -> None:
+    box = await open_outbox()
+    await box.append([message("before")])
+    # A file system that turned read-only lets nothing be unlinked; nor is a directory ever.
+    reserve = tmp_path / "outbox" / outbox_db.RESERVE_NAME
+    reserve.unlink()
+    reserve.mkdir()
+    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
+    box.confirm([1])
+
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(Unavailable, match="readonly"):
+            await box.append([message("lost")])
+
+    await box._run(lambda: box._db.execute("PRAGMA query_only = OFF"))
+    await eventually(lambda: is_empty(box))
+
+
+async def test_the_reserve_is_only_given_up_to_delete(open_outbox: Open, tmp_path: Path) -> None:
+    box = await open_outbox()
+    reserve = tmp_path / "outbox" / outbox_db.RESERVE_NAME
+    before = reserve.stat().st_ino, reserve.stat().st_mtime_ns
+    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
+
+    with pytest.raises(Unavailable):
+        await box.append([message("lost")])
+
+    assert (reserve.stat().st_ino, reserve.stat().st_mtime_ns) == before
+
+
+async def test_a_disk_that_cannot_be_read_is_an_outbox_error(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box._run(lambda: box._db.execute("ALTER TABLE outbox RENAME TO gone"))
+
+    with pytest.raises(OutboxError, match="can't be read: no such table"):
+        await box.stats()
+
+
+async def test_a_damaged_database_is_named_at_start(open_outbox: Open, tmp_path: Path) -> None:
+    box = await open_outbox()
+    await box._run(lambda: box._db.execute("ALTER TABLE outbox RENAME TO gone"))
+    await box.close()
+
+    with pytest.raises(OutboxError, match="can't be opened: no such table"):
+        await open_outbox()
+
+    assert (tmp_path / "outbox" / outbox_db.FILE_NAME).exists()
+
+
+async def test_a_full_disk_does_not_keep_the_lock_from_being_taken(tmp_path: Path) -> None:
+    (tmp_path / outbox_db.LOCK_NAME).touch()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, unlimited[1]))  # no file may grow by a byte
+
+    try:
+        lock = outbox_db.lock(tmp_path)
+        lock.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+    assert lock.closed

@@ -237,3 +237,14 @@ def test_an_unknown_event_is_unrecognized(vendortype: str) -> None:
     assert (event.type, event.detail, event.vendortype) == ("unrecognized", vendortype, vendortype)
     assert event.data == CASE
     assert event.time is None
+
+
+def test_a_large_body_is_only_read_as_it_was_sent() -> None:
+    # Writing it as JavaScript would costs seconds of CPU, and anyone may ask for it.
+    body = b'{"event": "a", "data": "' + b"x" * 600_000 + b'"}'
+    rewritten = body.replace(b": ", b":").replace(b", ", b",")
+
+    acquire.authenticate(signed(body), SECRETS)
+
+    with pytest.raises(Unauthenticated):
+        acquire.authenticate(signed(body, rewritten), SECRETS)

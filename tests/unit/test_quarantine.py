@@ -122,12 +122,13 @@ def test_a_resend_has_the_same_id_and_another_source_has_another() -> None:
         {"content-type": "x" + "😀" * 100},
         {"x" * 5_000: "1"},
         {"x-long": "1" * 8_000},
+        {"x" + "é" * 100: "x" + "é" * 1_000},
         {f"x-{number}": "1" for number in range(200)},
         {f"x-{number}": "😀" * 2_000 for number in range(64)},
         {f"{number:03}" + "x" * 2_000: "é" * 4_000 for number in range(64)},
     ],
     ids=[
-        *("latin-1", "odd type", "long type", "longer type", "long name", "long value"),
+        *("latin-1", "odd type", "long type", "longer type", "long name", "long value", "cut"),
         *("many", "heavy values", "heavy names"),
     ],
 )

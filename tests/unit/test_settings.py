@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import Settings, load
+from relay.settings import load
 
 
 @pytest.fixture(autouse=True)
@@ -78,21 +78,6 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     broker, expected = found.pop("broker"), dict(DEFAULTS)
     assert broker.items() >= expected.pop("broker").items()  # it has bounds of its queues, too
     assert found == expected
-
-
-def test_a_file_is_named_or_in_the_environment_or_relay_toml(
-    written: Callable[[str], Path], setting: Callable[..., None], tmp_path: Path
-) -> None:
-    (tmp_path / "relay.toml").write_text("[admin]\nport = 1\n")
-    (tmp_path / "other.toml").write_text("[admin]\nport = 2\n")
-    named = written("[admin]\nport = 3\n")
-
-    by_default = load()
-    setting(RELAY_CONFIG="other.toml")
-    by_environment = load()
-    by_name = load(named)
-
-    assert [it.admin.port for it in (by_default, by_environment, by_name)] == [1, 2, 3]
 
 
 def test_a_file_sets_everything(written: Callable[[str], Path]) -> None:
@@ -190,14 +175,3 @@ def test_settings_are_frozen() -> None:
         found.ingress.port = 1
     with pytest.raises(ValueError, match="frozen"):
         found.log = None
-
-
-def test_every_load_stands_alone(written: Callable[[str], Path]) -> None:
-    first = load(written("[admin]\nport = 1\n"))
-
-    second = load()
-
-    assert (first.admin.port, second.admin.port) == (1, 9090)
-    assert isinstance(first, Settings)
-    assert Settings.file is None
-    assert problems_of(Path("nowhere.toml")) == ["The settings file nowhere.toml does not exist."]

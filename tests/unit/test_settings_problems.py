@@ -1,6 +1,5 @@
 """What is wrong with the settings is told at start, by name, and all of it at once."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,44 +228,3 @@ def test_a_network_that_is_none_is_one_problem_in_plain_words(
     assert len(problems) == 1
     assert problems[0].startswith("ingress.trusted_proxies")
     assert "[" not in problems[0]
-
-
-# The file itself.
-
-
-@pytest.mark.parametrize(
-    ("content", "words"), [(b"not toml [", "is not TOML"), (b"a = '\xff'", "can't be read")]
-)
-def test_a_file_that_is_no_toml_is_a_problem(content: bytes, words: str, tmp_path: Path) -> None:
-    path = tmp_path / "broken.toml"
-    path.write_bytes(content)
-
-    with pytest.raises(SettingsError, match=words) as caught:
-        load(path)
-
-    assert "broken.toml" in str(caught.value)
-
-
-def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=str(tmp_path)):
-        load(tmp_path)
-
-
-def test_a_file_that_is_no_plain_file_is_not_passed_over() -> None:
-    reading, writing = os.pipe()  # what `--config <(envsubst < template)` names
-    os.write(writing, b"[admin]\nport = 7\n")
-    os.close(writing)
-
-    try:
-        port = load(Path(f"/dev/fd/{reading}")).admin.port
-    except SettingsError:
-        port = 7  # saying no is fine, too
-
-    assert port == 7
-
-
-def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RELAY_CONFIG", "nowhere.toml")
-
-    with pytest.raises(SettingsError, match=r"nowhere\.toml does not exist"):
-        load()

@@ -1,15 +1,14 @@
 """WotNot, as Swiftsell and Support Hunt: where a token may travel, and that it goes no further."""
 
 import json
-import time
 from typing import Any
 
 import pytest
 
 from relay import vendors
 from relay.authentication import Secrets
-from relay.envelope import Origin, encode_events, encode_quarantined
-from relay.errors import Malformed, Unauthenticated
+from relay.envelope import Origin
+from relay.errors import Unauthenticated
 from relay.request import Echo, Request
 from relay.vendors import supporthunt, swiftsell
 
@@ -128,6 +127,7 @@ def test_a_wrong_token_is_refused_and_never_echoed(request_: Request, shape: str
         delivery("token=" + "&token=".join(["x"] * 64) + f"&token={TOKEN}", URLENCODED),
         delivery(form_part("other", TOKEN) + "--b0--", MULTIPART),
         delivery(form_part("token", "x").encode() + b"\xff--b0--", MULTIPART),
+        delivery(form_part("token", "x").encode().replace(b"token", b"t\xff"), MULTIPART),
         delivery(form_part("token", "").encode().rstrip() + b"\xff\r\n--b0--", MULTIPART),
         delivery(form_part("token", TOKEN), {"content-type": "multipart/form-data"}),
         delivery(f"token={TOKEN}&a=" + "x" * 70_000, URLENCODED),
@@ -150,7 +150,13 @@ def test_a_token_of_digits_alone_may_come_bare() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{"token": TOKEN}, {"token": TOKEN, "events": []}, {"events": None, "token": "", "a": {}}],
+    [
+        {"token": TOKEN},
+        {"token": TOKEN, "events": []},
+        {"events": None, "token": "", "a": {}},
+        {"events": []},  # the token may be in a header
+        {},
+    ],
 )
 def test_a_handshake_holds_no_events(body: dict[str, Any]) -> None:
     events = swiftsell.normalize(delivery(body))
@@ -164,100 +170,3 @@ def test_the_likeliest_handshake_is_an_object_with_the_token() -> None:
     assert call is not None
     assert json.loads(call.body) == {"token": TOKEN}
     assert (call.headers, call.query) == ({"Content-Type": "application/json"}, {})
-
-
-# What a form's parser makes of hostile bodies: a caller needs no secret to send them.
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        delivery("x", {"content-type": "multipart/form-data; token *"}),
-        delivery("--b0\r\nContent-Disposition: form-data; name *\r\n\r\nx\r\n--b0--", MULTIPART),
-        delivery(f"--b0\r\nContent-Disposition: form-data; {'(' * 1000}\r\n\r\nx", MULTIPART),
-        delivery(
-            "--b0\r\n"
-            + "".join(
-                f"Content-Type: multipart/x; boundary=b{i}\r\n\r\n--b{i}\r\n"
-                for i in range(1, 1200)
-            ),
-            MULTIPART,
-        ),
-        delivery("", {"content-type": "multipart/form-data; boundary=" + "(" * 5000}),
-    ],
-    ids=["parameter of the header", "parameter of a part", "comments", "nesting", "in the header"],
-)
-def test_a_hostile_form_is_refused_like_any_other(request_: Request) -> None:
-    with pytest.raises(Unauthenticated):
-        swiftsell.authenticate(request_, SECRETS)
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        "Content-Disposition: form-data; name=token; x=" + '"' * 60_000,
-        "content-disposition:" * 3_000,
-        "content-disposition: ; " * 2_700,
-        "--b0" * 15_000,
-    ],
-    ids=["quotes", "names", "half names", "boundaries"],
-)
-def test_a_hostile_form_keeps_nobody_waiting(part: str) -> None:
-    started_s = time.process_time()
-
-    with pytest.raises(Unauthenticated):
-        swiftsell.authenticate(delivery(f"--b0\r\n{part}\r\n\r\nx\r\n--b0--", MULTIPART), SECRETS)
-
-    assert time.process_time() - started_s < 0.5
-
-
-# What goes on.
-
-
-def stored(body: bytes, token: str) -> bytes:
-    """Return all that would be kept of an authenticated delivery."""
-    request = Request(body=body)
-    assert swiftsell.authenticate(request, Secrets([token]))
-    try:
-        events = swiftsell.normalize(request)
-    except Malformed as error:
-        kept = [
-            encode_quarantined(
-                body,
-                reason=error.reason,
-                origin=ORIGIN,
-                received_at=1.5,
-                headers={},
-                secrets=[token],
-            )
-        ]
-    else:
-        kept = encode_events(events, origin=ORIGIN, received_at=1.5)
-    return b"\n".join([it.routing_key.encode() + it.properties + it.body for it in kept])
-
-
-@pytest.mark.parametrize(
-    ("token", "spelling", "body"),
-    [
-        ("tok-1", b"tok-1", b'{"token":"tok-1","events":[{"event":{"type":"note"}}]}'),
-        ("tok-1", b"tok-1", b'{"events":[{"token":"tok-1","event":{"type":"note"}}]}'),
-        ("tok-1", b"tok-1", b'{"events":[{"event":{"type":"a"}, "token" :"tok-1"}],"x":1}'),
-        ("tok-1", b"tok-1", b'{"events":[{"\\u0074oken":"tok-1","event":{"type":"a"}}]}'),
-        ("tok-1", b"tok-1", b'{"events":[{"\\u0074oken":"tok-1","event":{"type":"a"}}],"x":1}'),
-        ("tok-1", b"tok-1", b'{"token":"tok-1","events":[{"a":1}]}'),
-        ("tok-1", b"tok-1", b"a=1&token=tok-1"),
-        ("a/b==", b"a\\/b==", b'{"token":"a\\/b==","events":[{"a":1}]}'),
-        ("\u00e9", b"\\u00e9", b'{"token":"\\u00e9","events":[{"a":1}]}'),
-        ("tok-1", b"\\u006f", b'{"token":"t\\u006fk-1","events":[{"a":1}]}'),
-        ("a/b==", b"a%2Fb%3D%3D", b"a=1&token=a%2Fb%3D%3D"),
-    ],
-)
-def test_a_token_of_the_body_is_in_nothing_that_is_kept(
-    token: str, spelling: bytes, body: bytes
-) -> None:
-    assert spelling in body
-
-    kept = stored(body, token)
-
-    assert spelling not in kept
-    assert kept

@@ -1,0 +1,72 @@
+"""The forwarder with a real outbox and a session that takes what a test lets it take."""
+
+import asyncio
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry
+
+from relay.envelope import Message
+from relay.forwarder import Forwarder
+from relay.metrics import BrokerMetrics
+from relay.outbox import Outbox
+from relay.outbox_db import Pending
+from relay.session import Outcome
+from tests.eventually import eventually
+
+MESSAGES = [
+    Message(id=name, routing_key="a", properties=b"", body=b"b", received_at=1.5) for name in "abc"
+]
+
+
+class HeldSession:
+    """A session that counts how often it is asked for room and confirms when it is told to."""
+
+    def __init__(self, taken: int = 0) -> None:
+        self.looks = 0
+        self.published: list[Pending] = []
+        self.in_flight_bytes = 0
+        self.on_outcome = lambda _: None
+        self._taken = taken  # in flight from the start, and none of the forwarder's
+
+    @property
+    def in_flight(self) -> int:
+        self.looks += 1
+        return len(self.published) + self._taken
+
+    async def publish(self, batch: Sequence[Pending]) -> None:
+        self.published += batch
+
+    def unsettled(self) -> list[Pending]:
+        left, self.published = self.published, []
+        return left
+
+    def make_room(self) -> None:
+        self._taken = 0
+        self.on_outcome(Outcome([], []))
+
+
+async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: Outbox) -> None:
+    forwarder = Forwarder(
+        outbox=outbox,
+        grown=outbox._grown,
+        max_in_flight=len(MESSAGES),
+        metrics=BrokerMetrics(CollectorRegistry()),
+    )
+    await outbox.append(MESSAGES)
+    first, second = HeldSession(), HeldSession(taken=len(MESSAGES))
+    forwarding = asyncio.create_task(forwarder.forward(first))
+    await eventually(lambda: len(first.published) == len(MESSAGES))
+    forwarding.cancel()
+    await asyncio.wait([forwarding])
+
+    forwarding = asyncio.create_task(forwarder.forward(second))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    looks = second.looks
+    second.make_room()
+
+    await eventually(lambda: [it.message for it in second.published] == MESSAGES)
+    forwarding.cancel()
+    await asyncio.wait([forwarding])
+    assert looks < 5
+    assert not forwarder.is_drained

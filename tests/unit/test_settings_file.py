@@ -1,0 +1,80 @@
+"""Which file the settings come from, and what is said when it can't be used."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from relay.errors import SettingsError
+from relay.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+
+
+def test_a_file_is_named_or_in_the_environment_or_relay_toml(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "relay.toml").write_text("[admin]\nport = 1\n")
+    (tmp_path / "other.toml").write_text("[admin]\nport = 2\n")
+    named = tmp_path / "named.toml"
+    named.write_text("[admin]\nport = 3\n")
+
+    by_default = load()
+    monkeypatch.setenv("RELAY_CONFIG", "other.toml")
+    by_environment = load()
+    by_name = load(named)
+
+    assert [it.admin.port for it in (by_default, by_environment, by_name)] == [1, 2, 3]
+
+
+def test_every_load_stands_alone(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[admin]\nport = 1\n")
+
+    first, second = load(path), load()
+
+    assert (first.admin.port, second.admin.port) == (1, 9090)
+    assert isinstance(first, Settings)
+    assert Settings.file is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"not toml [", "is not TOML"), (b"a = '\xff'", "can't be read")]
+)
+def test_a_file_that_is_no_toml_is_a_problem(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=words) as caught:
+        load(path)
+
+    assert "broken.toml" in str(caught.value)
+
+
+def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=str(tmp_path)):
+        load(tmp_path)
+
+
+def test_a_file_that_is_no_plain_file_is_not_passed_over() -> None:
+    reading, writing = os.pipe()  # what `--config <(envsubst < template)` names
+    os.write(writing, b"[admin]\nport = 7\n")
+    os.close(writing)
+
+    try:
+        port = load(Path(f"/dev/fd/{reading}")).admin.port
+    except SettingsError:
+        port = 7  # saying no is fine, too
+
+    assert port == 7
+
+
+def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_CONFIG", "nowhere.toml")
+
+    with pytest.raises(SettingsError, match=r"nowhere\.toml does not exist"):
+        load()
