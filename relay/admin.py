@@ -1,5 +1,6 @@
 """The admin listener: probes and metrics. Never on the public port."""
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -8,10 +9,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from relay.errors import Refused
+from relay.errors import OutboxError, Refused
 from relay.metrics import BrokerMetrics, OutboxMetrics
 from relay.outbox import Outbox
-from relay.outbox_db import age_s
+from relay.outbox_db import Stats, age_s
 from relay.publisher import Publisher, State
 
 
@@ -63,8 +64,7 @@ class Admin:
         }
         if reason:
             answer["reason"] = reason
-        if self._outbox:
-            stats = await self._outbox.stats()
+        if stats := await self._stats():
             answer["outbox"] = {
                 "messages": stats.depth,
                 "bytes": stats.used_bytes,
@@ -82,11 +82,16 @@ class Admin:
             return str(error)
         return None
 
+    async def _stats(self) -> Stats | None:
+        """Return what is in the outbox; None if there is none, or its disk can't be read now."""
+        with contextlib.suppress(OutboxError):
+            return await self._outbox.stats() if self._outbox else None
+        return None
+
     async def _metrics(self, _: web.Request) -> web.Response:
         for state in State:
             self._broker_metrics.state.labels(state).set(state == self._publisher.state)
-        if self._outbox:
-            stats = await self._outbox.stats()
+        if stats := await self._stats():
             self._outbox_metrics.depth.set(stats.depth)
             self._outbox_metrics.used_bytes.set(stats.used_bytes)
             self._outbox_metrics.max_bytes.set(stats.max_bytes)

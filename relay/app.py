@@ -130,7 +130,9 @@ class _Relay:
             )
         else:
             self._sink = self._forwarder = Direct(
-                max_in_flight=broker.max_in_flight, metrics=self._broker_metrics
+                max_in_flight=broker.max_in_flight,
+                confirm_timeout_s=broker.confirm_timeout_s,
+                metrics=self._broker_metrics,
             )
         self._ingress = Ingress(
             sink=self._sink,

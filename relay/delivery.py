@@ -63,6 +63,12 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
         return Understood(messages=[], echo=echo)
     try:
         events = source.vendor.normalize(delivery)
+        messages = encode_events(
+            events,
+            origin=source.origin,
+            received_at=received_at,
+            traceparent=traceparent_of(delivery.headers),
+        )
     except Malformed as error:
         message = encode_quarantined(
             delivery.body,
@@ -73,12 +79,6 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
             secrets=source.secrets.values,
         )
         return Understood(messages=[message], echo=echo, reason=error.reason)
-    messages = encode_events(
-        events,
-        origin=source.origin,
-        received_at=received_at,
-        traceparent=traceparent_of(delivery.headers),
-    )
     return Understood(messages=messages, echo=echo, types=tuple([event.type for event in events]))
 
 

@@ -40,11 +40,15 @@ class Direct:
 
     Args:
         max_in_flight: messages queued or published and not yet confirmed.
+        confirm_timeout_s: how long a delivery may wait, also for a broker that is blocked.
         metrics: where the time to the confirm is observed.
     """
 
-    def __init__(self, *, max_in_flight: int, metrics: BrokerMetrics) -> None:
+    def __init__(
+        self, *, max_in_flight: int, confirm_timeout_s: float, metrics: BrokerMetrics
+    ) -> None:
         self._max_in_flight = max_in_flight
+        self._confirm_timeout_s = confirm_timeout_s
         self._metrics = metrics
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
@@ -69,7 +73,10 @@ class Direct:
         session = self._check()
         if session.in_flight + len(self._queue) >= self._max_in_flight:
             raise Unavailable("Too many events are unconfirmed; try again later.")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        limit = loop.call_later(self._confirm_timeout_s, _fail, done)
+        done.add_done_callback(lambda _: limit.cancel())
         delivery = _Delivery(len(messages), done)
         self._queue.extend([Waiting(message, delivery) for message in messages])
         self._wake.set()
@@ -99,7 +106,8 @@ class Direct:
                     await session.publish([self._queue.popleft() for _ in range(count)])
         finally:
             self._session = None
-            self._fail([*session.unsettled(), *self._queue])
+            for _, delivery in [*session.unsettled(), *self._queue]:
+                _fail(delivery.done)
             self._queue.clear()
 
     def _settle(self, outcome: Outcome[Waiting]) -> None:
@@ -109,11 +117,10 @@ class Direct:
             delivery.left -= 1
             if not delivery.left and not delivery.done.done():
                 delivery.done.set_result(None)
-        self._fail(outcome.failed)
+        for _, delivery in outcome.failed:
+            _fail(delivery.done)
 
-    def _fail(self, waiting: Sequence[Waiting]) -> None:
-        for _, delivery in waiting:
-            if not delivery.done.done():
-                delivery.done.set_exception(
-                    Unavailable("RabbitMQ did not confirm the event; try again later.")
-                )
+
+def _fail(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_exception(Unavailable("RabbitMQ did not confirm the event; try again later."))

@@ -18,12 +18,16 @@ from pamqp import encode
 
 from relay import amqp, redaction, topology
 from relay.clocks import rfc3339
+from relay.errors import Malformed
 from relay.event import Event
 
 if TYPE_CHECKING:
     from pamqp.common import FieldValue
 
 _ID_BYTES = 16
+_MOST_BODY_BYTES = 16 * 1024 * 1024
+"""RabbitMQ 4's bound. It closes the channel over a larger message, which would so stop all others;
+many small `variables` of a body within the ingress's limit can come to more."""
 _LONGEST_ATTRIBUTE = 255
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -74,7 +78,11 @@ class Message:
 def encode_events(
     events: Sequence[Event], *, origin: Origin, received_at: float, traceparent: str | None = None
 ) -> list[Message]:
-    """Encode the events of one delivery. Equal elements get different ids, by their number."""
+    """Encode the events of one delivery. Equal elements get different ids, by their number.
+
+    Raises:
+        Malformed: `too_large`, when the document of one event would exceed 16 MiB.
+    """
     if len(events) == 1:
         return [_encode(events[0], 0, origin, received_at, traceparent)]
     seen: Counter[bytes] = Counter()
@@ -157,12 +165,15 @@ def _encode(
     if partition_key:
         document["partitionkey"] = partition_key
     document["data"] = {**event.data, "raw": orjson.Fragment(event.raw)}
+    body = orjson.dumps(document)
+    if len(body) > _MOST_BODY_BYTES:
+        raise Malformed("too_large")
     head = _properties_head(origin.vendor, origin.source, traceparent)
     return Message(
         id=event_id,
         routing_key=topology.routing_key(origin.vendor, event.type, event.detail[:256]),
         properties=amqp.assemble(head, event_id, int(received_at), event.type),
-        body=orjson.dumps(document),
+        body=body,
         received_at=received_at,
     )
 

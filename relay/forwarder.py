@@ -80,10 +80,12 @@ class Forwarder:
         while True:
             self._wake.clear()  # before looking, so that nothing is missed
             limit = min(_BATCH, self._max_in_flight - session.in_flight)
-            if limit > 0 and session.in_flight_bytes < _MAX_IN_FLIGHT_BYTES:
-                batch = await self._due(limit) or await self._unread(limit)
-                if batch:
-                    return batch
+            if limit <= 0 or session.in_flight_bytes >= _MAX_IN_FLIGHT_BYTES:
+                await self._wake.wait()  # only a confirm makes room, whatever else is due
+                continue
+            batch = await self._due(limit) or await self._unread(limit)
+            if batch:
+                return batch
             await self._wait()
 
     async def _due(self, limit: int) -> list[Pending]:

@@ -169,13 +169,16 @@ class Ingress:
             self._metrics.count_event(source.origin.vendor, event_type_label(event_type))
 
     def _client(self, request: web.BaseRequest) -> str:
-        """Return the caller's address: the last one a trusted proxy did not vouch for."""
-        address = request.remote or ""
+        """Return the caller's address: the last one a trusted proxy did not vouch for.
+
+        What a proxy forwards may be no address at all; that is "", which no network holds.
+        """
+        address = _address(request.remote or "")
         if self._trusted_proxies:
             hops = request.headers.getall("x-forwarded-for", [])
             forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
             while forwarded and _is_within(address, self._trusted_proxies):
-                address = forwarded.pop()
+                address = _address(forwarded.pop())
         return address
 
 
@@ -197,10 +200,15 @@ def _check_address(client: str, source: Source) -> None:
 
 
 def _is_within(address: str, networks: Sequence[Network]) -> bool:
+    return bool(address) and any(ip_address(address) in network for network in networks)
+
+
+def _address(text: str) -> str:
+    """Return text as an address, an IPv4 one in IPv6 clothes as itself, or "" if it is none."""
     with contextlib.suppress(ValueError):
-        parsed = ip_address(address)
-        return any(parsed in network for network in networks)
-    return False
+        parsed = ip_address(text)
+        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return ""
 
 
 def _summary(understood: Understood) -> dict[str, object]:

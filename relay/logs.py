@@ -21,7 +21,9 @@ def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
     chain: list[structlog.typing.Processor] = [structlog.processors.add_log_level, timestamp]
     factory: structlog.typing.WrappedLogger
     if is_console:
-        chain += [structlog.dev.ConsoleRenderer()]
+        # Its default, rich, shows every frame's variables: bodies and secrets.
+        plain = structlog.dev.plain_traceback
+        chain += [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
         factory = structlog.PrintLoggerFactory(sys.stderr)
     else:
         chain += [

@@ -5,6 +5,7 @@ cost of an fsync is shared without a timer. This module knows nothing of HTTP or
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ import structlog
 
 from relay import outbox_db as database
 from relay.envelope import Message
-from relay.errors import OutboxFull, Unavailable
+from relay.errors import OutboxError, OutboxFull, Unavailable
 from relay.outbox_db import Pending, Stats
 
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
@@ -81,8 +82,7 @@ class Outbox:
         except BaseException:
             self._lock.close()
             raise
-        (last,) = self._db.execute("SELECT max(seq) FROM outbox").fetchone()
-        self._last_committed = last or 0
+        self._last_committed = database.last_seq(self._db)
         self._next_seq = self._last_committed + 1
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
         self._thread.start()
@@ -177,8 +177,15 @@ class Outbox:
         return await self._run(lambda: database.fetch(self._db, seqs))
 
     async def stats(self) -> Stats:
-        """Return what is in the outbox now."""
-        return await self._run(lambda: database.stats(self._db, self._max_bytes))
+        """Return what is in the outbox now.
+
+        Raises:
+            OutboxError: the disk can't be read.
+        """
+        try:
+            return await self._run(lambda: database.stats(self._db, self._max_bytes))
+        except sqlite3.Error as error:
+            raise OutboxError(f"The outbox can't be read: {error}.") from error
 
     async def check_writable(self) -> None:
         """Raise Unavailable unless a delivery made now would be stored.
@@ -230,16 +237,20 @@ class Outbox:
     def _try_delete(self, confirmed: list[int]) -> list[int]:
         """Make room although there was none for the new rows. Return what is still to delete."""
         try:
-            database.delete_on_full_disk(self._db, self._directory, confirmed)
-        except sqlite3.Error:
+            if confirmed:
+                database.delete_on_full_disk(self._db, self._directory, confirmed)
+        except (OSError, sqlite3.Error):
             return confirmed
         return []
 
     def _explain(self, failure: Exception, needed_bytes: int) -> Unavailable:
         """Say why a write failed: SQLite calls our bound and the disk's end by one name."""
-        code = getattr(failure, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL and not database.fits(self._db, needed_bytes):
-            return OutboxFull(f"The outbox has reached {self._max_bytes} bytes; try again later.")
+        is_full = getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        with contextlib.suppress(sqlite3.Error):  # a disk that can't be read is not ours to bound
+            if is_full and not database.fits(self._db, needed_bytes):
+                return OutboxFull(
+                    f"The outbox has reached {self._max_bytes} bytes; try again later."
+                )
         return Unavailable(f"The outbox can't be written ({failure}); try again later.")
 
     def _probe(self) -> None:

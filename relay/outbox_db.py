@@ -3,6 +3,7 @@
 WAL mode with `synchronous=FULL`: a commit that returned survives a power cut.
 """
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -81,7 +82,11 @@ _INSERTS = {
 
 
 def lock(directory: Path) -> IO[str]:
-    """Create the directory and take the lock that keeps a second process out."""
+    """Create the directory and take the lock that keeps a second process out.
+
+    Raises:
+        OutboxError: the directory can't be used, or another process has the lock.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (directory / LOCK_NAME).open("a+")
@@ -99,9 +104,9 @@ def lock(directory: Path) -> IO[str]:
             f"The outbox {directory} is in use by another relay (process {owner}); "
             "give each relay its own outbox.directory."
         ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with contextlib.suppress(OSError):  # the number only helps a person; the disk may be full
+        os.truncate(lock.fileno(), 0)
+        os.write(lock.fileno(), str(os.getpid()).encode())
     return lock
 
 
@@ -128,11 +133,18 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
                 f"{SCHEMA_VERSION}; run the relay that wrote it until it is empty."
             )
         _check_writable(db)
-    except sqlite3.Error as error:
+        last_seq(db)
+        keep_reserve(path.parent)
+        _sync_directory(path.parent)
+    except (OSError, sqlite3.Error) as error:
         raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
-    keep_reserve(path.parent)
-    _sync_directory(path.parent)
     return db
+
+
+def last_seq(db: sqlite3.Connection) -> int:
+    """Return the number of the last row, 0 when there is none."""
+    (last,) = db.execute("SELECT max(seq) FROM outbox").fetchone()
+    return last or 0
 
 
 def _check_writable(db: sqlite3.Connection) -> None:
@@ -211,7 +223,7 @@ def delete_on_full_disk(db: sqlite3.Connection, directory: Path, seqs: list[int]
     could deliver everything and would stay full.
 
     Raises:
-        sqlite3.Error: even that was not enough; some rows may be deleted.
+        OSError, sqlite3.Error: even that was not enough; some rows may be deleted.
     """
     (directory / RESERVE_NAME).unlink(missing_ok=True)
     for start in range(0, len(seqs), _ROWS_PER_CHECKPOINT):
@@ -328,6 +340,7 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
             raise OutboxError(f"There is no outbox in {directory}.")
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
+            db.execute("BEGIN")  # one moment for all that follows, whatever a relay deletes
             keys = db.execute(
                 "SELECT routing_key, count(*) FROM outbox GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
             ).fetchall()

@@ -60,6 +60,15 @@ def _network(value: object) -> IPv4Network | IPv6Network:
         raise ValueError(f"{value!r} is no network, such as 10.0.0.0/8") from error
 
 
+def _is_broker_url(url: str) -> bool:
+    try:
+        parsed = urlsplit(url)
+        port = parsed.port  # a `/` or `#` in the password ends up here
+    except ValueError:
+        return False
+    return parsed.scheme in {"amqp", "amqps"} and bool(parsed.hostname) and port != 0
+
+
 def _source_name(name: str) -> str:
     if not _SOURCE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: up to 64 of a-z, 0-9, _ and -")
@@ -115,8 +124,7 @@ class BrokerSettings(_Section):
     @classmethod
     def _check_urls(cls, urls: list[str]) -> list[str]:
         for url in urls:
-            parsed = urlsplit(url)
-            if parsed.scheme not in {"amqp", "amqps"} or not parsed.hostname:
+            if not _is_broker_url(url):
                 raise ValueError(
                     "each must be amqp://user:password@host:port/vhost or amqps://..., with "
                     "special characters percent-encoded"

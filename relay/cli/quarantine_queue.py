@@ -94,15 +94,14 @@ def understand_again(it: Quarantined, body: bytes, sources: Container[str]) -> l
         raise RelayError(f"its source {it.source!r} is not configured")
     headers = CIMultiDict(it.headers)
     try:
-        events = vendor.normalize(Request(body=body, headers=headers))
+        return encode_events(
+            vendor.normalize(Request(body=body, headers=headers)),
+            origin=Origin(vendor=it.vendor, source=it.source),
+            received_at=it.received_at,
+            traceparent=traceparent_of(headers),
+        )
     except Malformed as error:
         raise RelayError(f"it still is not understood ({error.reason})") from error
-    return encode_events(
-        events,
-        origin=Origin(vendor=it.vendor, source=it.source),
-        received_at=it.received_at,
-        traceparent=traceparent_of(headers),
-    )
 
 
 async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Message]) -> None:

@@ -345,12 +345,13 @@ async def test_inspect_sees_one_moment_of_an_outbox_in_use(
             outbox_db.insert(db, [outbox_db.Pending(1, message())])
             outbox_db.delete(db, [1])
 
-    comings_and_goings = asyncio.create_task(asyncio.to_thread(come_and_go))
+    comings_and_goings = threading.Thread(target=come_and_go)
+    comings_and_goings.start()
     try:
         seen = [outbox_db.inspect(tmp_path / "outbox", 1000) for _ in range(300)]
     finally:
         is_done.set()
-        await comings_and_goings
+        comings_and_goings.join()
         db.close()
 
     assert all(stats.depth == len(keys) for stats, keys in seen)

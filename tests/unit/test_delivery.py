@@ -41,6 +41,17 @@ def test_events_are_encoded_with_the_trace_they_belong_to() -> None:
     assert (found.echo, found.reason) == (Echo(token="tok-1"), None)
 
 
+def test_an_event_that_grows_too_large_is_quarantined_as_it_came() -> None:
+    variables = {f"{number:x}": 0 for number in range(500_000)}
+    event = {"type": "variables", "payload": {"variables": variables}}
+    body = orjson.dumps({"events": [{"event": event}]})
+
+    found = understood(body)
+
+    assert len(body) < 5_242_880  # the default of ingress.body_limit_bytes
+    assert (found.reason, [it.body for it in found.messages]) == ("too_large", [body])
+
+
 def test_a_handshake_leaves_nothing_to_store() -> None:
     bare = understand(Request(body=b"tok-1"), SOURCE, 1.5)
     empty = understood(b"")

@@ -10,6 +10,7 @@ from pamqp import frame, header
 
 from relay import amqp, envelope
 from relay.envelope import Message, Origin, encode_events
+from relay.errors import Malformed
 from relay.event import Event
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
@@ -206,6 +207,12 @@ def test_an_id_is_of_its_source_and_its_vendor() -> None:
 
     assert len(set(found)) == 3
     assert all(len(it) == 32 and int(it, 16) >= 0 for it in found)
+
+
+def test_an_event_that_rabbitmq_would_close_the_channel_over_is_not_made() -> None:
+    # https://www.rabbitmq.com/docs/limits: 16 MiB from 4.0 on
+    with pytest.raises(Malformed, match="too_large"):
+        message(data={"message": {"text": "x" * 16 * 1024 * 1024}})
 
 
 def test_nothing_comes_of_no_events() -> None:

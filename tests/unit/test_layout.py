@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "authentication": "errors",
     "jsontext": "errors",
     "redaction": "",
-    "envelope": "amqp clocks event redaction topology",
+    "envelope": "amqp clocks errors event redaction topology",
     "vendors": "authentication event request",
     "vendors._*": "authentication clocks errors event jsontext request",
     "vendors.*": "authentication clocks errors event jsontext request vendors._*",
