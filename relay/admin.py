@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from relay.errors import OutboxError, Refused
 from relay.metrics import BrokerMetrics, OutboxMetrics
 from relay.outbox import Outbox
-from relay.outbox_db import Stats, age_s
+from relay.outbox_stats import Stats, age_s
 from relay.publisher import Publisher, State
 
 

@@ -33,6 +33,7 @@ _BACKLOG = 1024
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
 _DRAIN_POLL_S = 0.02
+_FIXED = ("ingress", "admin", "broker", "outbox", "log")  # sections that SIGHUP can't change
 
 log = structlog.get_logger("relay")
 
@@ -44,7 +45,10 @@ def sources_of(settings: Settings) -> dict[str, Source]:
         SettingsError: there is none, or a secret can't be read any more.
     """
     if not settings.sources:
-        raise SettingsError(["sources: there is none; add a section such as [sources.swiftsell]."])
+        hint = "" if settings.file else " No relay.toml was found here, and no --config given."
+        raise SettingsError(
+            [f"sources: there is none; add a section such as [sources.swiftsell].{hint}"]
+        )
     known = vendors.discover()
     found, problems = {}, []
     for name, it in settings.sources.items():
@@ -196,11 +200,15 @@ class _Relay:
     def reload(self, config: Path | None) -> None:
         """Read sources and secrets again. A bad file is reported and changes nothing."""
         try:
-            self._ingress.sources = sources_of(load(config))
+            settings = load(config)
+            self._ingress.sources = sources_of(settings)
         except SettingsError as error:
             log.error("reload failed", problems=error.problems)  # noqa: TRY400  no traceback
-        else:
-            log.info("reloaded", sources=sorted(self._ingress.sources))
+            return
+        log.info("reloaded", sources=sorted(self._ingress.sources))
+        changed = [it for it in _FIXED if getattr(settings, it) != getattr(self._settings, it)]
+        if changed:
+            log.warning("restart needed", sections=changed)
 
 
 async def _until(is_done: Callable[[], bool], limit_s: float) -> None:

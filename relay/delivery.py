@@ -21,6 +21,7 @@ EchoStyle = Literal["json", "text", "mirror"]
 
 _MOST_NAMES, _LONGEST_NAME = 50, 64
 _LONGEST_LOOKED_INTO = 128 * 1024
+_VENDOR_ERROR = "vendor_error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +45,28 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """What a delivery turned out to be."""
+    """What a delivery turned out to be.
+
+    Args:
+        messages: what to make durable; nothing for a handshake.
+        types: of the events among them.
+        echo: the token to read back, if any.
+        reason: why it is quarantined, or None.
+        failure: the vendor's bug, when that is why.
+    """
 
     messages: list[Message]
     types: tuple[str, ...] = ()
     echo: Echo | None = None
-    reason: str | None = None  # why it is quarantined
+    reason: str | None = None
+    failure: Exception | None = None
 
 
 def understand(delivery: Request, source: Source, received_at: float) -> Understood:
     """Authenticate, normalize and encode. All of it pure, so it may run in a thread.
+
+    What its vendor's code can't digest is quarantined, be it malformed or the code wrong:
+    nothing authenticated is dropped.
 
     Raises:
         Unauthenticated: nothing may be stored.
@@ -61,6 +74,7 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
     echo = source.vendor.authenticate(delivery, source.secrets)
     if echo and echo.is_handshake:
         return Understood(messages=[], echo=echo)
+    failure: Exception | None = None
     try:
         events = source.vendor.normalize(delivery)
         messages = encode_events(
@@ -70,16 +84,22 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
             traceparent=traceparent_of(delivery.headers),
         )
     except Malformed as error:
-        message = encode_quarantined(
-            delivery.body,
-            reason=error.reason,
-            origin=source.origin,
-            received_at=received_at,
-            headers=delivery.headers,
-            secrets=source.secrets.values,
+        reason = error.reason
+    except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
+        reason, failure = _VENDOR_ERROR, error
+    else:
+        return Understood(
+            messages=messages, echo=echo, types=tuple([event.type for event in events])
         )
-        return Understood(messages=[message], echo=echo, reason=error.reason)
-    return Understood(messages=messages, echo=echo, types=tuple([event.type for event in events]))
+    message = encode_quarantined(
+        delivery.body,
+        reason=reason,
+        origin=source.origin,
+        received_at=received_at,
+        headers=delivery.headers,
+        secrets=source.secrets.values,
+    )
+    return Understood(messages=[message], echo=echo, reason=reason, failure=failure)
 
 
 def names_seen(delivery: Request) -> dict[str, object]:

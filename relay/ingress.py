@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import secrets as random_tokens
 import time
+import traceback
 from collections.abc import Awaitable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Protocol
@@ -93,8 +94,8 @@ class Ingress:
             raise  # the caller is gone; there is nobody to answer
         except web.RequestPayloadError:
             response = self._refuse(Refused("the body's framing is broken"), name, line)
-        except Exception:
-            log.exception("delivery failed", source=name, **line)
+        except Exception as error:  # noqa: BLE001  one delivery's bug must not end the relay
+            log.error("delivery failed", source=name, **_where(error), **line)  # noqa: TRY400
             response = self._refuse(InternalError("see the traceback"), name, line)
         known_name = name if name in self.sources else _UNKNOWN
         if self.is_closing:
@@ -154,6 +155,8 @@ class Ingress:
         except Unauthenticated:
             line.update(names_seen(delivery))
             raise
+        if understood.failure:
+            log.error("vendor failed", source=source.origin.source, **_where(understood.failure))
         if understood.messages:
             await self._sink.append(understood.messages)
         self._count(source, understood)
@@ -173,7 +176,7 @@ class Ingress:
 
         What a proxy forwards may be no address at all; that is "", which no network holds.
         """
-        address = _address(request.remote or "")
+        address = request.remote or ""
         if self._trusted_proxies:
             hops = request.headers.getall("x-forwarded-for", [])
             forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
@@ -199,7 +202,8 @@ def _check_address(client: str, source: Source) -> None:
         raise Unauthenticated("the caller's address is not in allow_from")
 
 
-def _is_within(address: str, networks: Sequence[Network]) -> bool:
+def _is_within(text: str, networks: Sequence[Network]) -> bool:
+    address = _address(text)
     return bool(address) and any(ip_address(address) in network for network in networks)
 
 
@@ -209,6 +213,12 @@ def _address(text: str) -> str:
         parsed = ip_address(text)
         return str(getattr(parsed, "ipv4_mapped", None) or parsed)
     return ""
+
+
+def _where(error: Exception) -> dict[str, object]:
+    """Return what a bug is and where, without its text, which may quote a body."""
+    frames = traceback.format_tb(error.__traceback__)
+    return {"error": type(error).__name__, "traceback": "".join(frames)}
 
 
 def _summary(understood: Understood) -> dict[str, object]:

@@ -19,7 +19,8 @@ import structlog
 from relay import outbox_db as database
 from relay.envelope import Message
 from relay.errors import OutboxError, OutboxFull, Unavailable
-from relay.outbox_db import Pending, Stats
+from relay.outbox_db import Pending
+from relay.outbox_stats import Stats, stats_of
 
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 """Bodies waiting for a commit. At the slowest disk worth using that is some seconds of traffic."""
@@ -183,7 +184,7 @@ class Outbox:
             OutboxError: the disk can't be read.
         """
         try:
-            return await self._run(lambda: database.stats(self._db, self._max_bytes))
+            return await self._run(lambda: stats_of(self._db, self._max_bytes))
         except sqlite3.Error as error:
             raise OutboxError(f"The outbox can't be read: {error}.") from error
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
@@ -17,6 +18,7 @@ from relay.metrics import BrokerMetrics
 from relay.session import Session, T
 
 _FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
+_LASTING_S = 5.0
 _CLOSE_TIMEOUT_S = 5
 
 log = structlog.get_logger("relay.publisher")
@@ -77,19 +79,27 @@ class Publisher:
         return self._session is not None
 
     async def run(self, use: Callable[[Session[T]], Awaitable[None]]) -> None:
-        """Open a session, give it to use, and begin anew whenever it ends."""
+        """Open a session, give it to use, and begin anew whenever it ends.
+
+        An error of use other than BrokerError is a bug of ours and ends this, too.
+        """
+        loop = asyncio.get_running_loop()
         delay_s = 0.0
         for url in itertools.cycle(self._urls):
+            opened_at = math.inf
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     session: Session[T] = await self._open(url, stack)
                     _end_if_cancelled()
-                    delay_s = 0.0
+                    opened_at = loop.time()
                     self._note_connected(url, session)
                     await self._serve(session, use)
-            except (BrokerError, *broker.ERRORS) as error:
+            except BrokerError as error:
                 _end_if_cancelled()
                 self._note_lost(error)
+                # A session that ends at once, for want of a right, say, is no reason to hurry.
+                if loop.time() - opened_at > _LASTING_S:
+                    delay_s = 0.0
                 delay_s = _next_delay(delay_s, error)
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  jitter
 

@@ -117,9 +117,16 @@ class Session(Generic[T]):
         self.on_outcome: Callable[[Outcome[T]], None] = lambda _: None
 
     async def open(self) -> None:
-        """Open the channel and put it into confirm mode."""
+        """Open the channel and put it into confirm mode.
+
+        Raises:
+            BrokerError: the connection was lost meanwhile.
+        """
         self._connection.channels[_CHANNEL_NUMBER] = self._channel
-        await self._channel.open(timeout=broker.CONNECT_TIMEOUT_S)
+        try:
+            await self._channel.open(timeout=broker.CONNECT_TIMEOUT_S)
+        except broker.ERRORS as error:
+            raise BrokerError(f"The channel can't be opened: {error}.") from error
 
     @property
     def in_flight(self) -> int:

@@ -20,6 +20,7 @@ import click
 
 from deploy.local.broker import URLS_VARIABLE, BrokerError, open_broker
 from deploy.local.node import free_port
+from relay import vendors
 from relay.errors import RelayError
 from relay.settings import load
 
@@ -97,7 +98,15 @@ Events appear here. Ctrl-C ends it all.
 
 
 def environment(urls: str, **settings: str) -> Environment:
-    """Return the environment of the children: ours, the demo configuration, and settings."""
+    """Return the environment of the children: ours, the demo configuration, and settings.
+
+    A vendor the configuration does not know, such as one you are adding, gets a source, too.
+    """
+    known = load(CONFIG).sources
+    for name in vendors.discover():
+        if name not in known:
+            source = f"RELAY_SOURCES__{name.upper()}"
+            settings |= {f"{source}__VENDOR": name, f"{source}__SECRETS": f"demo-{name}-secret"}
     return {**os.environ, "RELAY_CONFIG": str(CONFIG), URLS_VARIABLE: urls, **settings}
 
 
@@ -146,23 +155,26 @@ async def wait_until_ready(serve: Process, environment: Environment) -> None:
         RelayError: it ended, or that took too long.
     """
     url = f"http://127.0.0.1:{environment['RELAY_ADMIN__PORT']}/readyz"
+    reason: str | None = "it did not answer"
     try:
         async with asyncio.timeout(_READY_LIMIT_S), aiohttp.ClientSession() as http:
-            while not await _is_ready(http, url):
+            while reason := await _not_ready(http, url):
                 if serve.returncode is not None:
                     raise RelayError(f"`relay serve` ended with {serve.returncode}.")
                 await asyncio.sleep(_POLL_INTERVAL_S)
     except TimeoutError as error:
-        raise RelayError(f"The relay was not ready within {_READY_LIMIT_S:g} s.") from error
+        raise RelayError(f"Not ready within {_READY_LIMIT_S:g} s: {reason}") from error
 
 
-async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
+async def _not_ready(http: aiohttp.ClientSession, url: str) -> str | None:
+    """Return why the relay is not ready, or None when it is and has found its broker."""
     try:
         async with http.get(url) as response:
             answer = await response.json()
-            return bool(answer["ready"] and answer["broker"]["state"] == "connected")
     except aiohttp.ClientError:
-        return False
+        return "the relay does not answer."
+    reason: str | None = answer.get("reason") or answer["broker"]["reason"]
+    return reason
 
 
 async def until_interrupted(work: Coroutine[Any, Any, int], *, interrupted: int) -> int:

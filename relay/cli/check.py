@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from aio_pika.abc import AbstractConnection
 
-from relay import broker, outbox_db
+from relay import broker, outbox_db, outbox_stats
 from relay.app import sources_of, topology_of
 from relay.cli.connection import connected
 from relay.cli.main import FAILED, config_option, run
@@ -68,7 +68,7 @@ async def _check_outbox(settings: Settings) -> str:
         ) from error
     if is_new:
         return f"{directory}, not made yet"
-    stats, _ = outbox_db.inspect(directory, settings.outbox.max_bytes)
+    stats, _ = outbox_stats.inspect(directory, settings.outbox.max_bytes)
     return f"{directory}, {stats.depth} messages waiting"
 
 

@@ -60,6 +60,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> Non
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
+        column.no_wrap = column.header == "ID"  # it is there to be copied
     for cells in written:
         table.add_row(*[Text(printable(cell)) for cell in cells])
     _CONSOLE.print(table)

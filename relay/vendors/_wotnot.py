@@ -28,18 +28,10 @@ from relay.event import (
     sequence,
     text,
 )
-from relay.request import Delivery, Echo, Request, form_fields
+from relay.request import Delivery, Echo, Request
+from relay.vendors import _wotnot_tokens
 
 ECHOES = True
-
-_TOKEN_HEADERS = ("token", "x-token", "x-auth-token", "x-webhook-token", "x-api-key")
-_SCHEMES = ("bearer", "token")
-_LONGEST_FORM = 65_536  # bytes; a form only ever carries the token of a handshake
-_MOST_FORM_FIELDS = 64
-_BOUNDARY = re.compile(r'boundary="?([^";, ]{1,70})', re.IGNORECASE)
-_FIELD_NAME = re.compile(
-    rb'content-disposition:[^\r\n]{0,99}[; ]name="?([^"\r\n;]*)', re.IGNORECASE
-)
 
 _ACTORS: dict[object, ActorType] = {"user": "agent", "bot": "bot", "visitor": "contact"}
 _STATUSES = {
@@ -70,10 +62,10 @@ def authenticate(request: Request, secrets: Secrets) -> Echo | None:
     """
     if not secrets.values:
         return None
-    for token in _tokens_outside_body(request):
+    for token in _wotnot_tokens.outside_body(request):
         if secrets.matches(token):
             return Echo(token=token)
-    for candidate in _tokens_in_body(request):
+    for candidate in _wotnot_tokens.in_body(request):
         if secrets.matches(candidate.token):
             return candidate
     raise Unauthenticated("no live token in headers, query or body")
@@ -101,68 +93,6 @@ def handshake(secret: str) -> Delivery:
     """Return the call made when the event settings are saved, in its likeliest form."""
     headers = {"Content-Type": "application/json"}
     return Delivery(body=orjson.dumps({"token": secret}), headers=headers)
-
-
-# Authentication: where a token may be.
-
-
-def _tokens_outside_body(request: Request) -> list[str]:
-    headers = request.headers
-    found = [headers[name] for name in _TOKEN_HEADERS if name in headers]
-    if authorization := headers.get("authorization"):
-        found.append(authorization)
-        scheme, _, credentials = authorization.partition(" ")
-        if scheme.lower() in _SCHEMES:
-            found.append(credentials.strip())
-    if request.path_secret is not None:
-        found.append(request.path_secret)
-    return found + request.query("token")
-
-
-def _tokens_in_body(request: Request) -> list[Echo]:
-    body = jsontext.trimmed(request.body)
-    bare = Echo(token=body.decode(errors="replace"), shape="text")
-    try:
-        value = jsontext.parse(body)
-    except Malformed:
-        return [bare, *_tokens_in_form(request)]
-    match value:
-        case str():
-            return [Echo(token=value, shape="string")]
-        case dict():
-            first = sequence(value.get("events"))[:1]
-            holders = [value, *map(mapping, first)]
-            return [Echo(token=token) for it in holders if (token := text(it.get("token")))]
-        case _:
-            return [bare]  # a token of digits alone is JSON, too
-
-
-def _tokens_in_form(request: Request) -> list[Echo]:
-    if len(request.body) > _LONGEST_FORM:
-        return []
-    content_type = request.headers.get("content-type", "")
-    if content_type.lower().startswith("multipart/form-data"):
-        fields = _multipart_fields(content_type, request.body)
-    else:
-        fields = form_fields(request.body.decode(errors="replace").strip())
-    tokens = [value for name, value in fields if name == "token"]
-    alone = len(fields) == 1
-    return [Echo(token=token, shape="form" if alone else "object") for token in tokens]
-
-
-def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    """Read the fields of a form (RFC 7578), as far as a handshake may have any."""
-    boundary = _BOUNDARY.search(content_type)
-    if not boundary:
-        return []
-    fields = []
-    for part in body.split(b"--" + boundary[1].encode(errors="replace"))[1:_MOST_FORM_FIELDS]:
-        head, _, value = part.partition(b"\r\n\r\n")
-        if name := _FIELD_NAME.search(head):
-            fields.append(
-                (name[1].decode(errors="replace"), value.decode(errors="replace").strip())
-            )
-    return fields
 
 
 # Cutting a delivery into its elements: (parsed value, bytes as sent).

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local.broker import URLS_VARIABLE
 from deploy.local.demo import Arrival, Sample, differences
+from relay import vendors
 from relay.topology import Topology
 from tests.eventually import LIMIT_S
 
@@ -117,11 +118,13 @@ async def test_a_part_that_dies_ends_everything_with_an_error(run: Process) -> N
 
 
 async def test_the_demo_misses_nothing_however_often_it_runs(broker_url: str) -> None:
+    count = sum(len(vendors.samples(name)) for name in vendors.discover())
     for _ in range(2):
         code, out, err = await end_of(await start("deploy.local.demo", broker_url))
 
         assert (code, err) == (0, "")
-        assert out.splitlines()[-1] == "79 samples sent, 79 arrivals, nothing is missing."
+        summary = f"{count} samples sent, {count} arrivals, nothing is missing."
+        assert out.splitlines()[-1] == summary
         assert "swiftsell/02-message-text.json\tswiftsell.message.created.text\t" in out
 
 
@@ -145,3 +148,13 @@ def test_the_demo_names_what_is_missing_and_what_nobody_sent() -> None:
         "acme/02.json: nothing arrived instead of a.c.",
         "a.d: nothing that was sent explains 3.",
     ]
+
+
+async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
+    process = await start("deploy.local.demo", "amqp://guest:guest@127.0.0.1:1/")
+
+    code, _, err = await end_of(process)
+
+    assert code == 1
+    assert err.splitlines()[-1].startswith("Not ready within 30 s: RabbitMQ at 127.0.0.1:1")
+    assert "Traceback" not in err

@@ -152,6 +152,12 @@ async def test_sighup_reads_secrets_again_and_a_bad_file_changes_nothing(tmp_pat
         await eventually(lambda: relay.lines("reloaded"))
         assert [await status_with(it) for it in (SECRET, "old", "new")] == [401, 200, 200]
 
+        assert relay.lines("restart needed") == []
+        relay.sections["admin"]["port"] = 1
+        relay.write_config(relay.sections)
+        relay.signal(signal.SIGHUP)
+        await eventually(lambda: relay.lines("restart needed"))
+
         relay.sections["sources.swiftsell"] = {"vendor": "nobody"}
         relay.write_config(relay.sections)
         relay.signal(signal.SIGHUP)

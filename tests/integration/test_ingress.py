@@ -12,9 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay import vendors
-from relay.authentication import signature_of
-from relay.envelope import Message
+from relay.authentication import Secrets, require_secret, signature_of
+from relay.delivery import Source
+from relay.envelope import Message, Origin
 from relay.errors import OutboxFull
+from relay.event import Event
+from relay.request import Request
 from tests.integration.conftest import Start, source
 
 TEXT = vendors.samples("swiftsell")[1].read_bytes()
@@ -419,7 +422,35 @@ async def test_our_own_bug_is_a_500_and_leaves_a_traceback(start: Start) -> None
 
     assert answer.status == 500
     assert b"bug" not in answer.body
-    assert any(line["event"] == "delivery failed" and line["exc_info"] for line in lines)
+    (line,) = [line for line in lines if line["event"] == "delivery failed"]
+    assert line["error"] == "KeyError"
+    assert "in append" in line["traceback"]
+
+
+class FailingVendor:
+    """A vendor's code with a bug."""
+
+    def authenticate(self, request: Request, secrets: Secrets) -> None:
+        require_secret([request.headers["Authorization"]], secrets)
+
+    def normalize(self, request: Request) -> list[Event]:
+        raise KeyError(request.body)
+
+
+async def test_a_vendors_bug_is_quarantined_and_logged_without_the_body(start: Start) -> None:
+    origin = Origin(vendor="failing", source="failing")
+    failing = Source(origin=origin, vendor=FailingVendor(), secrets=Secrets([TOKEN]))
+    relay = await start(failing)
+
+    with capture_logs() as lines:
+        answer = await relay.post("/in/failing", b"the body", headers=AUTHORIZED)
+
+    (row,) = await relay.stored()
+    (line,) = [line for line in lines if line["event"] == "vendor failed"]
+    assert orjson.loads(answer.body)["reason"] == "vendor_error"
+    assert (row.message.body, row.message.is_quarantined) == (b"the body", True)
+    assert "in normalize" in line["traceback"]
+    assert "the body" not in str(lines)
 
 
 async def test_a_handshake_needs_no_room(start: Start) -> None:

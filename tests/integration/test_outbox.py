@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from relay import outbox_db
+from relay import outbox_db, outbox_stats
 from relay.envelope import Message
 from relay.errors import OutboxError, OutboxFull, Unavailable
 from relay.outbox import Outbox
@@ -153,8 +153,8 @@ async def test_stats_tell_depth_bytes_and_age(open_outbox: Open) -> None:
     assert (empty.depth, empty.oldest_received_at) == (0, None)
     assert (stats.depth, stats.max_bytes) == (50, 2_000_000)
     assert 50_000 < stats.used_bytes < 150_000
-    assert outbox_db.age_s(stats, now=1_700_000_010.5) == 10
-    assert outbox_db.age_s(empty) == 0
+    assert outbox_stats.age_s(stats, now=1_700_000_010.5) == 10
+    assert outbox_stats.age_s(empty) == 0
 
 
 async def test_a_full_outbox_says_so_and_takes_again_once_there_is_room(open_outbox: Open) -> None:
@@ -317,7 +317,7 @@ async def test_inspect_looks_into_an_outbox_in_use(open_outbox: Open, tmp_path: 
     box = await open_outbox()
     await box.append([message(f"{n}") for n in range(3)])
 
-    stats, keys = outbox_db.inspect(tmp_path / "outbox", 1000)
+    stats, keys = outbox_stats.inspect(tmp_path / "outbox", 1000)
 
     assert (stats.depth, stats.max_bytes) == (3, 1000)
     assert keys == [("swiftsell.message.created.text", 3)]
@@ -325,10 +325,10 @@ async def test_inspect_looks_into_an_outbox_in_use(open_outbox: Open, tmp_path: 
 
 async def test_inspect_of_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="There is no outbox"):
-        outbox_db.inspect(tmp_path, 1000)
+        outbox_stats.inspect(tmp_path, 1000)
     (tmp_path / outbox_db.FILE_NAME).write_bytes(b"x" * 5000)
     with pytest.raises(OutboxError, match="can't be read"):
-        outbox_db.inspect(tmp_path, 1000)
+        outbox_stats.inspect(tmp_path, 1000)
 
 
 async def test_inspect_sees_one_moment_of_an_outbox_in_use(
@@ -348,7 +348,7 @@ async def test_inspect_sees_one_moment_of_an_outbox_in_use(
     comings_and_goings = threading.Thread(target=come_and_go)
     comings_and_goings.start()
     try:
-        seen = [outbox_db.inspect(tmp_path / "outbox", 1000) for _ in range(300)]
+        seen = [outbox_stats.inspect(tmp_path / "outbox", 1000) for _ in range(300)]
     finally:
         is_done.set()
         comings_and_goings.join()
