@@ -99,6 +99,11 @@ def actor(actor_type: ActorType, actor_id: object = None, **fields: object) -> D
     )
 
 
+def contact(contact_id: object, **fields: object) -> Data:
+    """Return the customer: `id`, `name`, `email` and `phone` where they are known."""
+    return known(id=identifier(contact_id), **{name: text(value) for name, value in fields.items()})
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """Return value if it is a JSON object, else an empty one: vendors change types at will."""
     return value if type(value) is dict else {}

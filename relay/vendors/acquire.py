@@ -20,6 +20,7 @@ from relay.event import (
     Data,
     Event,
     actor,
+    contact,
     identifier,
     known,
     mapping,
@@ -120,10 +121,10 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
     event_type = _CASES.get(vendortype, "unrecognized")
     if vendortype == "case:status":
         event_type = _STATUSES.get((status or "").lower(), event_type)
-    contact = mapping(data.get("contact"))
+    customer = mapping(data.get("contact"))
     found = known(
         conversation=known(id=identifier(data.get("caseId"))),
-        contact=_contact(contact.get("id"), mapping(contact.get("fields"))),
+        contact=_contact(customer.get("id"), mapping(customer.get("fields"))),
     )
     match event_type:
         case "message.created":
@@ -192,11 +193,8 @@ def _unpacked(value: object) -> Mapping[str, Any]:
 
 
 def _contact(contact_id: object, fields: Mapping[str, Any]) -> Data:
-    return known(
-        id=identifier(contact_id),
-        name=text(fields.get("name")),
-        email=text(fields.get("email")),
-        phone=text(fields.get("phone")),
+    return contact(
+        contact_id, name=fields.get("name"), email=fields.get("email"), phone=fields.get("phone")
     )
 
 

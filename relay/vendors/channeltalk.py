@@ -14,7 +14,18 @@ from relay import jsontext
 from relay.authentication import Secrets, require_secret
 from relay.clocks import from_epoch_ms
 from relay.errors import Malformed
-from relay.event import ActorType, Data, Event, actor, identifier, known, mapping, sequence, text
+from relay.event import (
+    ActorType,
+    Data,
+    Event,
+    actor,
+    contact,
+    identifier,
+    known,
+    mapping,
+    sequence,
+    text,
+)
 from relay.request import Delivery, Request
 
 _CREATED = {"push", "create", "created"}
@@ -159,9 +170,6 @@ def _user_chat(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
 
 
 def _contact(contact_id: object, user: Mapping[str, Any]) -> Data:
-    return known(
-        id=identifier(contact_id),
-        name=text(user.get("name")),
-        email=text(user.get("email")),
-        phone=text(user.get("mobileNumber")),
+    return contact(
+        contact_id, name=user.get("name"), email=user.get("email"), phone=user.get("mobileNumber")
     )
