@@ -24,6 +24,7 @@ ROW_BYTES = 1024
 
 _RESERVE_BYTES = 8 * 1024 * 1024
 """Two automatic checkpoints' worth of write-ahead log: enough to delete with on a full disk."""
+_LOG_BYTES = 4 * 1024 * 1024  # what the log grows to before its automatic checkpoint
 _ROWS_PER_CHECKPOINT = 500
 _MAX_READ_BYTES = 16 * 1024 * 1024
 _SPARE_PAGES = 8
@@ -185,11 +186,12 @@ def delete(db: sqlite3.Connection, seqs: list[int]) -> None:
 
 
 def keep_reserve(directory: Path) -> None:
-    """Set aside disk space for delete_on_full_disk, if there is any."""
+    """Set aside disk space for delete_on_full_disk, if enough is left for the log beside it."""
     path = directory / RESERVE_NAME
-    if path.exists():
-        return
     try:
+        disk = os.statvfs(directory)
+        if path.exists() or disk.f_bavail * disk.f_frsize < _RESERVE_BYTES + _LOG_BYTES:
+            return
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
     except OSError:
