@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
+from relay.errors import OutboxError
 from relay.metrics import BrokerMetrics
 from relay.outbox import Outbox
 from relay.outbox_db import Pending
@@ -23,6 +24,7 @@ _MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 _MAX_DEFERRED = 100_000
 """Refused messages remembered, by number alone. Beyond that nothing new is sent until some go."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 60.0
+_READ_AGAIN_S = 1.0
 
 log = structlog.get_logger("relay.forwarder")
 
@@ -83,7 +85,12 @@ class Forwarder:
             if limit <= 0 or session.in_flight_bytes >= _MAX_IN_FLIGHT_BYTES:
                 await self._wake.wait()  # only a confirm makes room, whatever else is due
                 continue
-            batch = await self._due(limit) or await self._unread(limit)
+            try:
+                batch = await self._due(limit) or await self._unread(limit)
+            except OutboxError as error:
+                log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
+                await asyncio.sleep(_READ_AGAIN_S)
+                continue
             if batch:
                 return batch
             await self._wait()

@@ -160,6 +160,9 @@ class Outbox:
         """Return the messages that follow `after`, in order of arrival, at most limit.
 
         Fresh ones come from memory. An empty list means that there are none now.
+
+        Raises:
+            OutboxError: the disk can't be read.
         """
         fresh = self._fresh
         while fresh and fresh[0].seq <= after:
@@ -171,11 +174,15 @@ class Outbox:
             return taken
         if after >= self._last_committed:
             return []
-        return await self._run(lambda: database.read(self._db, after=after, limit=limit))
+        return await self._read(lambda: database.read(self._db, after=after, limit=limit))
 
     async def fetch(self, seqs: Sequence[int]) -> list[Pending]:
-        """Return the messages with these numbers that are still there, in order of arrival."""
-        return await self._run(lambda: database.fetch(self._db, seqs))
+        """Return the messages with these numbers that are still there, in order of arrival.
+
+        Raises:
+            OutboxError: the disk can't be read.
+        """
+        return await self._read(lambda: database.fetch(self._db, seqs))
 
     async def stats(self) -> Stats:
         """Return what is in the outbox now.
@@ -183,8 +190,11 @@ class Outbox:
         Raises:
             OutboxError: the disk can't be read.
         """
+        return await self._read(lambda: stats_of(self._db, self._max_bytes))
+
+    async def _read(self, work: Callable[[], T]) -> T:
         try:
-            return await self._run(lambda: stats_of(self._db, self._max_bytes))
+            return await self._run(work)
         except sqlite3.Error as error:
             raise OutboxError(f"The outbox can't be read: {error}.") from error
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from relay.envelope import Message
 from relay.forwarder import Forwarder
@@ -70,3 +72,29 @@ async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: 
     await asyncio.wait([forwarding])
     assert looks < 5
     assert not forwarder.is_drained
+
+
+async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.forwarder._READ_AGAIN_S", 0.01)
+    await outbox.append(MESSAGES)
+    outbox._fresh.clear()
+    await outbox._run(lambda: outbox._db.execute("ALTER TABLE outbox RENAME TO away"))
+    forwarder = Forwarder(
+        outbox=outbox,
+        grown=outbox._grown,
+        max_in_flight=10,
+        metrics=BrokerMetrics(CollectorRegistry()),
+    )
+    session = HeldSession()
+
+    with capture_logs() as lines:
+        forwarding = asyncio.create_task(forwarder.forward(session))
+        await eventually(lambda: lines)
+        await outbox._run(lambda: outbox._db.execute("ALTER TABLE away RENAME TO outbox"))
+        await eventually(lambda: [it.message for it in session.published] == MESSAGES)
+
+    forwarding.cancel()
+    await asyncio.wait([forwarding])
+    assert {line["event"] for line in lines} == {"outbox unreadable"}

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "session": "amqp broker envelope errors metrics",
     "publisher": "broker errors metrics session topology",
     "direct": "envelope errors metrics session",
-    "forwarder": "metrics outbox outbox_db session",
+    "forwarder": "errors metrics outbox outbox_db session",
     "http_answer": "delivery errors request",
     "http_body": "errors",
     "http_server": "errors http_answer",
