@@ -130,13 +130,11 @@ class _Relay:
                 outbox=self._outbox,
                 grown=grown,
                 max_in_flight=broker.max_in_flight,
-                metrics=self._broker_metrics,
             )
         else:
             self._sink = self._forwarder = Direct(
                 max_in_flight=broker.max_in_flight,
                 confirm_timeout_s=broker.confirm_timeout_s,
-                metrics=self._broker_metrics,
             )
         self._ingress = Ingress(
             sink=self._sink,

@@ -3,6 +3,8 @@
 Everything that talks to the broker starts here; publishing itself is in publisher.py.
 """
 
+import asyncio
+import contextlib
 import os
 import platform
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from relay.errors import BrokerError, TopologyError
 from relay.topology import Exchange, Queue, Topology
 
 CONNECT_TIMEOUT_S = 10
+_CLOSE_TIMEOUT_S = 5
 
 ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
 """What the libraries raise when a connection can't be made or does not last."""
@@ -58,6 +61,13 @@ async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractCo
         except BrokerError as error:
             failures.append(str(error))
     raise BrokerError(" ".join(failures))
+
+
+async def close(connection: AbstractConnection) -> None:
+    """Close politely, but not for long: a dead peer never answers."""
+    with contextlib.suppress(TimeoutError, *ERRORS):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await connection.close()
 
 
 def public_address(url: str) -> str:

@@ -5,14 +5,12 @@ done when the broker has confirmed all of its events, and fails when one of them
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from relay.envelope import Message
 from relay.errors import Unavailable
-from relay.metrics import BrokerMetrics
 from relay.session import Outcome, Session
 
 _BATCH = 500
@@ -41,15 +39,11 @@ class Direct:
     Args:
         max_in_flight: messages queued or published and not yet confirmed.
         confirm_timeout_s: how long a delivery may wait, also for a broker that is blocked.
-        metrics: where the time to the confirm is observed.
     """
 
-    def __init__(
-        self, *, max_in_flight: int, confirm_timeout_s: float, metrics: BrokerMetrics
-    ) -> None:
+    def __init__(self, *, max_in_flight: int, confirm_timeout_s: float) -> None:
         self._max_in_flight = max_in_flight
         self._confirm_timeout_s = confirm_timeout_s
-        self._metrics = metrics
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._session: Session[Waiting] | None = None
@@ -111,9 +105,7 @@ class Direct:
             self._queue.clear()
 
     def _settle(self, outcome: Outcome[Waiting]) -> None:
-        now = time.time()
-        for message, delivery in outcome.confirmed:
-            self._metrics.confirm_seconds.observe(max(0.0, now - message.received_at))
+        for _, delivery in outcome.confirmed:
             delivery.left -= 1
             if not delivery.left and not delivery.done.done():
                 delivery.done.set_result(None)

@@ -7,14 +7,12 @@ one with growing delay. While nothing fails, events are published in the order o
 import asyncio
 import heapq
 import random
-import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import structlog
 
 from relay.errors import OutboxError
-from relay.metrics import BrokerMetrics
 from relay.outbox import Outbox
 from relay.outbox_db import Pending
 from relay.session import Outcome, Session
@@ -41,7 +39,6 @@ class Forwarder:
         outbox: where events wait.
         grown: set by the outbox whenever something was committed.
         max_in_flight: messages published and not yet confirmed.
-        metrics: where the time to the confirm is observed.
     """
 
     def __init__(
@@ -50,12 +47,10 @@ class Forwarder:
         outbox: Outbox,
         grown: asyncio.Event,
         max_in_flight: int,
-        metrics: BrokerMetrics,
     ) -> None:
         self._outbox = outbox
         self._wake = grown
         self._max_in_flight = max_in_flight
-        self._metrics = metrics
         self._taken = 0  # everything up to this number was read
         self._deferred: list[_Deferred] = []
         self._attempts: dict[int, int] = {}
@@ -130,9 +125,7 @@ class Forwarder:
 
     def _settle(self, outcome: Outcome[Pending]) -> None:
         confirmed, failed = outcome
-        now = time.time()
         for it in confirmed:
-            self._metrics.confirm_seconds.observe(max(0.0, now - it.message.received_at))
             self._attempts.pop(it.seq, None)
         self._outbox.confirm([it.seq for it in confirmed])
         for it in failed:

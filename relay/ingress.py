@@ -11,7 +11,7 @@ import secrets as random_tokens
 import time
 import traceback
 from collections.abc import Awaitable, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -181,7 +181,7 @@ class Ingress:
             hops = request.headers.getall("x-forwarded-for", [])
             forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
             while forwarded and _is_within(address, self._trusted_proxies):
-                address = _address(forwarded.pop())
+                address = str(_address(forwarded.pop()) or "")
         return address
 
 
@@ -204,15 +204,15 @@ def _check_address(client: str, source: Source) -> None:
 
 def _is_within(text: str, networks: Sequence[Network]) -> bool:
     address = _address(text)
-    return bool(address) and any(ip_address(address) in network for network in networks)
+    return address is not None and any(address in network for network in networks)
 
 
-def _address(text: str) -> str:
-    """Return text as an address, an IPv4 one in IPv6 clothes as itself, or "" if it is none."""
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, an IPv4 one in IPv6 clothes as itself; None if it is none."""
     with contextlib.suppress(ValueError):
         parsed = ip_address(text)
-        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-    return ""
+        return getattr(parsed, "ipv4_mapped", None) or parsed
+    return None
 
 
 def _where(error: Exception) -> dict[str, object]:

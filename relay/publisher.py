@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from aio_pika.abc import AbstractConnection
 
 from relay import broker, topology
 from relay.errors import BrokerError, TopologyError
@@ -19,7 +18,6 @@ from relay.session import Session, T
 
 _FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
 _LASTING_S = 5.0
-_CLOSE_TIMEOUT_S = 5
 
 log = structlog.get_logger("relay.publisher")
 
@@ -105,7 +103,7 @@ class Publisher:
 
     async def _open(self, url: str, stack: contextlib.AsyncExitStack) -> Session[T]:
         connection = await broker.connect(url, heartbeat_s=self._heartbeat_s)
-        stack.push_async_callback(_close, connection)
+        stack.push_async_callback(broker.close, connection)
         await broker.declare(connection, self._wanted, passive=not self._declare_topology)
         session: Session[T] = Session(
             connection,
@@ -165,10 +163,3 @@ def _next_delay(previous_s: float, error: Exception) -> float:
     if isinstance(error, TopologyError):
         return _TOPOLOGY_RETRY_S  # a person has to mend it
     return min(max(previous_s * 2, _FIRST_RETRY_S), _LAST_RETRY_S)
-
-
-async def _close(connection: AbstractConnection) -> None:
-    """Close politely, but not for long: a dead peer never answers."""
-    with contextlib.suppress(TimeoutError, *broker.ERRORS):
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await connection.close()

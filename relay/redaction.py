@@ -20,7 +20,7 @@ def redact(body: bytes, secrets: Sequence[str]) -> bytes:
 
 def holds_secret(text: str, secrets: Sequence[str]) -> bool:
     """Tell whether text has one of secrets in it, in any spelling."""
-    encoded = text.encode(errors="surrogateescape" if text.isprintable() else "replace")
+    encoded = text.encode(errors="replace")
     return any(_spellings(secret).search(encoded) for secret in secrets)
 
 

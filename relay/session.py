@@ -7,6 +7,7 @@ is not decided here: the session reports it, the forwarder decides.
 
 import asyncio
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -186,6 +187,9 @@ class Session(Generic[T]):
         else:
             outcome = Outcome([it for _, it in settled], [])
         self._metrics.confirmed.inc(len(outcome.confirmed))
+        now = time.time()
+        for it in outcome.confirmed:
+            self._metrics.confirm_seconds.observe(max(0.0, now - it.message.received_at))
         self.on_outcome(outcome)
 
     def _settled_by(self, frame: ConfirmationFrameType) -> list[int]:

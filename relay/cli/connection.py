@@ -1,6 +1,5 @@
 """A broker connection for the time of one command."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -10,8 +9,6 @@ from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelInvalidState
 from relay import broker, logs
 from relay.errors import BrokerError
 from relay.settings import BrokerSettings
-
-_CLOSE_TIMEOUT_S = 5
 
 
 @contextlib.asynccontextmanager
@@ -34,6 +31,4 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnectio
     except (AMQPError, ConnectionError, ChannelInvalidStateError) as error:
         raise BrokerError("The connection to RabbitMQ was lost.") from error
     finally:
-        with contextlib.suppress(TimeoutError, *broker.ERRORS):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await connection.close()
+        await broker.close(connection)

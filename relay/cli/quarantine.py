@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from relay import broker
+from relay import broker, vendors
 from relay.app import topology_of
 from relay.cli.connection import connected
 from relay.cli.main import config_option, json_option, run
@@ -108,13 +108,13 @@ async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[Quarantined, 
 
 
 async def _release(settings: Settings, ids: Collection[str]) -> None:
-    exchange = settings.broker.exchange
+    exchange, known = settings.broker.exchange, vendors.discover()
     async with connected(settings.broker) as connection:
         await broker.declare(connection, topology_of(settings.broker), passive=True)
         channel = await connection.channel(on_return_raises=True)
 
         async def release(it: Quarantined, message: AbstractIncomingMessage) -> None:
-            events = understand_again(it, message.body, settings.sources)
+            events = understand_again(it, message.body, settings.sources, known)
             await publish(channel, exchange, events)
             await message.ack()
             show_row("released", it.id, *[event.id for event in events], styles=("green",))

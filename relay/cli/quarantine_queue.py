@@ -4,7 +4,7 @@ Everything is fetched over one channel, and closing that gives back what was not
 but in no order that one may rely on, since a quorum queue takes each `basic.get` for a consumer.
 """
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -14,12 +14,13 @@ from aio_pika.exceptions import DeliveryError
 from multidict import CIMultiDict
 from pamqp import commands
 
-from relay import broker, topology, vendors
+from relay import broker, topology
 from relay.envelope import Message, Origin, encode_events, traceparent_of
 from relay.errors import BrokerError, Malformed, RelayError
 from relay.event import mapping
 from relay.request import Request
 from relay.topology import Queue, Topology
+from relay.vendors import Vendor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +82,15 @@ async def fetch(
         yield message
 
 
-def understand_again(it: Quarantined, body: bytes, sources: Container[str]) -> list[Message]:
+def understand_again(
+    it: Quarantined, body: bytes, sources: Container[str], known: Mapping[str, Vendor]
+) -> list[Message]:
     """Return the events of a delivery as they would have been, had it been understood then.
 
     Raises:
         RelayError: it still is not, or its source is no longer configured.
     """
-    vendor = vendors.discover().get(it.vendor)
+    vendor = known.get(it.vendor)
     if vendor is None or it.received_at is None:
         raise RelayError(f"it is from no known vendor ({it.vendor!r})")
     if it.source not in sources:

@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from relay.direct import Direct, Waiting
 from relay.envelope import Message
 from relay.errors import Unavailable
-from relay.metrics import BrokerMetrics
 from relay.session import Outcome
 from tests.eventually import LIMIT_S, eventually
 
@@ -43,7 +41,6 @@ def direct(confirm_timeout_s: float) -> Direct:
     return Direct(
         max_in_flight=10,
         confirm_timeout_s=confirm_timeout_s,
-        metrics=BrokerMetrics(CollectorRegistry()),
     )
 
 

@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from relay.envelope import Message
 from relay.forwarder import Forwarder
-from relay.metrics import BrokerMetrics
 from relay.outbox import Outbox
 from relay.outbox_db import Pending
 from relay.session import Outcome
@@ -52,7 +50,6 @@ async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: 
         outbox=outbox,
         grown=outbox._grown,
         max_in_flight=len(MESSAGES),
-        metrics=BrokerMetrics(CollectorRegistry()),
     )
     await outbox.append(MESSAGES)
     first, second = HeldSession(), HeldSession(taken=len(MESSAGES))
@@ -85,7 +82,6 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
         outbox=outbox,
         grown=outbox._grown,
         max_in_flight=10,
-        metrics=BrokerMetrics(CollectorRegistry()),
     )
     session = HeldSession()
 

@@ -1,8 +1,9 @@
-"""Shared by the unit tests: how hard hypothesis tries, and how JSON texts are compared."""
+"""Shared by the unit tests: how hard hypothesis tries, JSON compared exactly, settings files."""
 
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,3 +32,21 @@ def exactly() -> Callable[[bytes], Any]:
         return json.loads(text, parse_int=number, parse_float=number, object_pairs_hook=members)
 
     return read
+
+
+@pytest.fixture
+def in_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Stand where no relay.toml is found."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a settings file; return where it is."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        return path
+
+    return write

@@ -8,11 +8,7 @@ import pytest
 from relay.errors import SettingsError
 from relay.settings import Settings, load
 
-
-@pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+pytestmark = pytest.mark.usefixtures("in_empty_directory")
 
 
 def test_a_file_is_named_or_in_the_environment_or_relay_toml(

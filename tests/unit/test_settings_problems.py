@@ -10,11 +10,11 @@ from relay import vendors
 from relay.errors import SettingsError
 from relay.settings import load
 
+pytestmark = pytest.mark.usefixtures("in_empty_directory")
+
 
 @pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+def _empty_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMPTY", " \n")
 
 

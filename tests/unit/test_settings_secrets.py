@@ -13,22 +13,7 @@ SECRET = "hunter2-hunter2"
 SOURCE = '[sources.acme]\nvendor = "swiftsell"\n'
 
 
-@pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RELAY_CONFIG", raising=False)
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Callable[[str], Path]:
-    """Write a settings file; return where it is."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "settings.toml"
-        path.write_text(text)
-        return path
-
-    return write
+pytestmark = pytest.mark.usefixtures("in_empty_directory")
 
 
 @pytest.mark.parametrize("secret", ["", "env:EMPTY", "file:empty"])
