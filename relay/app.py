@@ -27,13 +27,14 @@ from relay.ingress import Ingress
 from relay.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
 from relay.outbox import Outbox
 from relay.publisher import Publisher
-from relay.settings import BrokerSettings, Settings, SourceSettings, load, resolve_secrets
+from relay.settings import Settings, SourceSettings, load, resolve_secrets
 
 _BACKLOG = 1024
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
 _DRAIN_POLL_S = 0.02
-_FIXED = ("ingress", "admin", "broker", "outbox", "log")  # sections that SIGHUP can't change
+# Sections that SIGHUP can't change.
+_FIXED = ("ingress", "admin", "broker", "history", "outbox", "log")
 
 log = structlog.get_logger("relay")
 
@@ -71,13 +72,22 @@ def _source(name: str, it: SourceSettings, known: dict[str, vendors.Vendor]) -> 
     )
 
 
-def topology_of(settings: BrokerSettings) -> topology.Topology:
+def topology_of(settings: Settings) -> topology.Topology:
     """Return what the relay needs on the broker."""
+    broker, history = settings.broker, settings.history
+    bounds = topology.History(max_age_s=history.max_age_s, max_bytes=history.max_bytes)
     return topology.topology(
-        settings.exchange,
-        unrouted_max_length=settings.unrouted_max_length,
-        quarantine_max_length=settings.quarantine_max_length,
+        broker.exchange,
+        unrouted_max_length=broker.unrouted_max_length,
+        quarantine_max_length=broker.quarantine_max_length,
+        history=bounds if history.enabled else None,
     )
+
+
+def entry_of(settings: Settings) -> str:
+    """Return the exchange that events are published to; the history's lies in front."""
+    name = settings.broker.exchange
+    return topology.history_exchange(name) if settings.history.enabled else name
 
 
 async def serve(settings: Settings, config: Path | None) -> None:
@@ -109,8 +119,8 @@ class _Relay:
         broker = settings.broker
         self._publisher = Publisher(
             urls=broker.urls,
-            exchange=broker.exchange,
-            wanted=topology_of(broker),
+            exchanges=(entry_of(settings), topology.quarantine_exchange(broker.exchange)),
+            wanted=topology_of(settings),
             declare_topology=broker.declare_topology,
             heartbeat_s=broker.heartbeat_s,
             confirm_timeout_s=broker.confirm_timeout_s,

@@ -13,10 +13,11 @@ import aio_pika
 import aiormq.exceptions
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import AbstractChannel
 from yarl import URL
 
 from relay.errors import BrokerError, TopologyError
-from relay.topology import Exchange, Queue, Topology
+from relay.topology import Binding, Exchange, Queue, Topology
 
 CONNECT_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
@@ -99,7 +100,7 @@ def _explain(error: BaseException) -> str:
 
 
 async def declare(connection: AbstractConnection, topology: Topology, *, passive: bool) -> None:
-    """Declare the exchanges and queues, or with passive only check that they are there.
+    """Declare what is needed, or with passive only check that exchanges and queues are there.
 
     Raises:
         TopologyError: one is missing, has other properties, or may not be declared by this user.
@@ -109,25 +110,18 @@ async def declare(connection: AbstractConnection, topology: Topology, *, passive
         await _declare_one(connection, exchange, passive=passive)
     for queue in topology.queues:
         await _declare_one(connection, queue, passive=passive)
+    for binding in () if passive else topology.bindings:
+        await _declare_one(connection, binding, passive=False)
 
 
 async def _declare_one(
-    connection: AbstractConnection, it: Exchange | Queue, *, passive: bool
+    connection: AbstractConnection, it: Exchange | Queue | Binding, *, passive: bool
 ) -> None:
     """Declare one object on a channel of its own, since a refusal closes the channel."""
-    what = f"{type(it).__name__} {it.name}"
+    what = f"{type(it).__name__} {it.to if isinstance(it, Binding) else it.name}"
     try:
         async with connection.channel() as channel:
-            if isinstance(it, Exchange):
-                await channel.declare_exchange(
-                    it.name, it.kind, durable=True, passive=passive, arguments=it.arguments
-                )
-            else:
-                queue = await channel.declare_queue(
-                    it.name, durable=True, passive=passive, arguments=it.arguments
-                )
-                if not passive:
-                    await queue.bind(it.exchange, it.pattern)
+            await _declare_on(await channel.get_underlay_channel(), it, passive=passive)
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         raise TopologyError(
             f"{what} exists with other properties ({error.args[0]}); delete it, rename "
@@ -145,3 +139,27 @@ async def _declare_one(
         ) from error
     except ERRORS as error:
         raise BrokerError(f"The connection was lost while declaring {what}: {error}.") from error
+
+
+async def _declare_on(
+    channel: AbstractChannel, it: Exchange | Queue | Binding, *, passive: bool
+) -> None:
+    match it:
+        case Exchange():
+            await channel.exchange_declare(
+                it.name,
+                exchange_type=it.kind,
+                durable=True,
+                passive=passive,
+                arguments=it.arguments,
+            )
+        case Queue():
+            await channel.queue_declare(
+                it.name, durable=True, passive=passive, arguments=it.arguments
+            )
+        case Binding(is_to_exchange=True):
+            await channel.exchange_bind(
+                destination=it.to, source=it.exchange, routing_key=it.pattern
+            )
+        case Binding():
+            await channel.queue_bind(it.to, it.exchange, routing_key=it.pattern)

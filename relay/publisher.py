@@ -11,10 +11,11 @@ from typing import Any
 
 import structlog
 
-from relay import broker, topology
+from relay import broker
 from relay.errors import BrokerError, TopologyError
 from relay.metrics import BrokerMetrics
 from relay.session import Session, T
+from relay.topology import Topology
 
 _FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
 _LASTING_S = 5.0
@@ -35,7 +36,7 @@ class Publisher:
 
     Args:
         urls: brokers, tried in turn.
-        exchange: name of the events' exchange.
+        exchanges: names of the exchange for events and of the one for quarantined deliveries.
         wanted: what must be there before anything is published.
         declare_topology: whether to declare it; if not, it is only checked.
         heartbeat_s: AMQP heartbeat.
@@ -47,15 +48,15 @@ class Publisher:
         self,
         *,
         urls: Sequence[str],
-        exchange: str,
-        wanted: topology.Topology,
+        exchanges: tuple[str, str],
+        wanted: Topology,
         declare_topology: bool,
         heartbeat_s: int,
         confirm_timeout_s: float,
         metrics: BrokerMetrics,
     ) -> None:
         self._urls = urls
-        self._exchanges = (exchange, topology.quarantine_exchange(exchange))
+        self._exchanges = exchanges
         self._wanted = wanted
         self._declare_topology = declare_topology
         self._heartbeat_s = heartbeat_s

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -82,11 +82,13 @@ SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """One section. Unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class IngressSettings(_Section):
+class IngressSettings(Section):
     """The public listener."""
 
     host: str = "0.0.0.0"  # noqa: S104  the point of an ingress
@@ -99,14 +101,14 @@ class IngressSettings(_Section):
     trusted_proxies: Networks = []
 
 
-class AdminSettings(_Section):
+class AdminSettings(Section):
     """The listener for probes and metrics."""
 
     host: str = "127.0.0.1"
     port: Port = 9090
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     """RabbitMQ."""
 
     urls: Annotated[Strings, Field(min_length=1, repr=False)] = [
@@ -132,21 +134,29 @@ class BrokerSettings(_Section):
         return urls
 
 
-class OutboxSettings(_Section):
+class HistorySettings(Section):
+    """A stream of past events, to replay from."""
+
+    enabled: bool = False
+    max_age_s: int = Field(default=604_800, ge=60)
+    max_bytes: int = Field(default=10_737_418_240, ge=10_000_000)
+
+
+class OutboxSettings(Section):
     """The local disk."""
 
     directory: Path = Path("var/outbox")
     max_bytes: int = Field(default=10_737_418_240, ge=1_048_576)
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Logging."""
 
     format: Literal["auto", "console", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """One endpoint. A field's check may look at the fields above it."""
 
     vendor: str
@@ -183,8 +193,8 @@ class SourceSettings(_Section):
         return echo
 
 
-class Settings(BaseSettings):
-    """All settings. Read them with `load`."""
+class File(BaseSettings):
+    """What one TOML file and the environment say; a subclass has the sections. Read with `load`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -195,13 +205,6 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # it may be a secret
     )
     file: ClassVar[Path | None] = None
-
-    ingress: IngressSettings = IngressSettings()
-    admin: AdminSettings = AdminSettings()
-    broker: BrokerSettings = BrokerSettings()
-    outbox: OutboxSettings = OutboxSettings()
-    log: LogSettings = LogSettings()
-    sources: dict[SourceName, SourceSettings] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -216,20 +219,45 @@ class Settings(BaseSettings):
         return env_settings, TomlConfigSettingsSource(settings_cls, cls.file)
 
 
+class Settings(File):
+    """All settings of the relay; those of a consumer are checked by the consumer."""
+
+    ingress: IngressSettings = IngressSettings()
+    admin: AdminSettings = AdminSettings()
+    broker: BrokerSettings = BrokerSettings()
+    history: HistorySettings = HistorySettings()
+    outbox: OutboxSettings = OutboxSettings()
+    log: LogSettings = LogSettings()
+    sources: dict[SourceName, SourceSettings] = {}
+    consumers: dict[str, dict[str, Any]] = {}
+
+
+FileT = TypeVar("FileT", bound=File)
+
+
 def load(path: Path | None = None) -> Settings:
-    """Read the settings from path, or RELAY_CONFIG, or relay.toml if it is there.
+    """Read the relay's settings from path, or RELAY_CONFIG, or relay.toml if it is there.
+
+    Raises:
+        SettingsError: with one sentence per problem.
+    """
+    return load_as(Settings, path)
+
+
+def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
+    """Read the sections of kind; see `load`.
 
     Raises:
         SettingsError: with one sentence per problem.
     """
     file = _find(path)
     # A subclass per load, since pydantic-settings takes the file from the class.
-    bound = cast("type[Settings]", type("Settings", (Settings,), {"file": file}))
+    bound = cast("type[FileT]", type(kind.__name__, (kind,), {"file": file}))
     problems = list(_unknown_variables(os.environ))
     try:
         settings = bound()
     except ValidationError as error:
-        raise SettingsError([*problems, *_sentences(error)]) from error
+        raise SettingsError([*problems, *sentences(error)]) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -296,9 +324,10 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
                 yield f"{name} is no setting: there is no section {section!r}."
 
 
-def _sentences(error: ValidationError) -> Iterator[str]:
+def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
+    """Say of each problem which setting it is about, below section, and what is wrong."""
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(str(part) for part in _place(problem["loc"]))
+        name = section + ".".join(str(part) for part in _place(problem["loc"]))
         match problem["type"]:
             case "extra_forbidden":
                 yield f"{name} is no setting."

@@ -15,7 +15,7 @@ from relay.cli.connection import connected
 from relay.cli.main import FAILED, config_option, run
 from relay.cli.output import show_row
 from relay.errors import OutboxError, RelayError, TopologyError
-from relay.settings import BrokerSettings, Settings, load
+from relay.settings import Settings, load
 from relay.topology import Topology
 
 _Check = Callable[[Settings], Awaitable[str]]
@@ -82,13 +82,13 @@ def _require_writable(directory: Path) -> None:
 async def _check_broker(url: str, settings: Settings) -> str:
     this_one = settings.broker.model_copy(update={"urls": [url]})
     async with connected(this_one) as connection:
-        missing = await _missing(connection, settings.broker)
+        missing = await _missing(connection, settings)
     if missing:
         return f"login accepted; `relay serve` will declare {', '.join(missing)}"
     return "login accepted, topology complete"
 
 
-async def _missing(connection: AbstractConnection, settings: BrokerSettings) -> list[str]:
+async def _missing(connection: AbstractConnection, settings: Settings) -> list[str]:
     """Return the names of what `relay serve` will declare, having checked all the rest.
 
     Raises:
@@ -99,12 +99,12 @@ async def _missing(connection: AbstractConnection, settings: BrokerSettings) -> 
         try:
             await broker.declare(connection, part, passive=True)
         except TopologyError:
-            if not settings.declare_topology:
+            if not settings.broker.declare_topology:
                 raise
             missing.append(name)
         else:
             # It is there, so this changes nothing, but only this compares the properties.
-            if settings.declare_topology:
+            if settings.broker.declare_topology:
                 await broker.declare(connection, part, passive=False)
     return missing
 
@@ -112,6 +112,6 @@ async def _missing(connection: AbstractConnection, settings: BrokerSettings) -> 
 def _parts(wanted: Topology) -> Iterator[tuple[str, Topology]]:
     """Cut a topology into one per object, so that each is looked at though another is missing."""
     for exchange in wanted.exchanges:
-        yield f"exchange {exchange.name}", Topology(exchanges=(exchange,), queues=())
+        yield f"exchange {exchange.name}", Topology(exchanges=(exchange,))
     for queue in wanted.queues:
-        yield f"queue {queue.name}", Topology(exchanges=(), queues=(queue,))
+        yield f"queue {queue.name}", Topology(queues=(queue,))

@@ -9,7 +9,7 @@ import click
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from relay import broker, vendors
-from relay.app import topology_of
+from relay.app import entry_of, topology_of
 from relay.cli.connection import connected
 from relay.cli.main import config_option, json_option, run
 from relay.cli.output import printable, show_json, show_row, show_table
@@ -108,9 +108,9 @@ async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[Quarantined, 
 
 
 async def _release(settings: Settings, ids: Collection[str]) -> None:
-    exchange, known = settings.broker.exchange, vendors.discover()
+    exchange, known = entry_of(settings), vendors.discover()
     async with connected(settings.broker) as connection:
-        await broker.declare(connection, topology_of(settings.broker), passive=True)
+        await broker.declare(connection, topology_of(settings), passive=True)
         channel = await connection.channel(on_return_raises=True)
 
         async def release(it: Quarantined, message: AbstractIncomingMessage) -> None:

@@ -14,7 +14,7 @@ from aio_pika.exceptions import DeliveryError
 from multidict import CIMultiDict
 from pamqp import commands
 
-from relay import broker, topology
+from relay import broker
 from relay.envelope import Message, Origin, encode_events, traceparent_of
 from relay.errors import BrokerError, Malformed, RelayError
 from relay.event import mapping
@@ -70,8 +70,8 @@ async def fetch(
     Raises:
         TopologyError: there is no such queue.
     """
-    needed = Queue(name=name, exchange=name, pattern="#", arguments={})
-    await broker.declare(connection, Topology(exchanges=(), queues=(needed,)), passive=True)
+    needed = Queue(name=name, arguments={})
+    await broker.declare(connection, Topology(queues=(needed,)), passive=True)
     channel = await connection.channel()
     queue = await channel.declare_queue(name, passive=True)
     length = queue.declaration_result.message_count or 0
@@ -112,7 +112,7 @@ async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Me
 
     Args:
         channel: with `on_return_raises`.
-        exchange: the events' exchange.
+        exchange: where events are published to.
         messages: what to publish, in order.
 
     Raises:
@@ -133,7 +133,7 @@ async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Me
         except DeliveryError as error:
             raise BrokerError(
                 f"RabbitMQ did not take the event {it.id}; its delivery stays in quarantine. "
-                f"Is the queue {topology.unrouted_exchange(exchange)} full?"
+                "Is one of the queues it goes to full?"
             ) from error
 
 

@@ -82,7 +82,7 @@ async def _bound_queue(
     connection: AbstractConnection, exchange: str, patterns: Sequence[str]
 ) -> AbstractQueue:
     """Declare a queue that lives as long as the connection, bound to exchange with patterns."""
-    needed = Topology(exchanges=(Exchange(name=exchange, kind="topic"),), queues=())
+    needed = Topology(exchanges=(Exchange(name=exchange, kind="topic"),))
     await broker.declare(connection, needed, passive=True)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=_PREFETCH)

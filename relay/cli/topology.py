@@ -20,10 +20,10 @@ from relay.topology import Topology
 @json_option
 def command(config: Path | None, *, is_applied: bool, as_json: bool) -> None:
     """Print what the relay needs on the broker, or declare it."""
-    settings = load(config).broker
+    settings = load(config)
     wanted = topology_of(settings)
     if is_applied:
-        run(_apply(settings, wanted))
+        run(_apply(settings.broker, wanted))
     if as_json:
         show_json(_described(wanted))
     else:
@@ -47,8 +47,12 @@ def _described(wanted: Topology) -> dict[str, object]:
             {"name": it.name, "durable": True, "arguments": it.arguments} for it in wanted.queues
         ],
         "bindings": [
-            {"exchange": it.exchange, "queue": it.name, "pattern": it.pattern}
-            for it in wanted.queues
+            {
+                "exchange": it.exchange,
+                "to_exchange" if it.is_to_exchange else "queue": it.to,
+                "pattern": it.pattern,
+            }
+            for it in wanted.bindings
         ],
     }
 
@@ -61,8 +65,8 @@ def _rows(wanted: Topology) -> list[tuple[str, str, str]]:
         ],
         *[("queue", it.name, _joined(it.arguments)) for it in wanted.queues],
         *[
-            ("binding", it.name, _joined({"exchange": it.exchange, "pattern": it.pattern}))
-            for it in wanted.queues
+            ("binding", it.to, _joined({"exchange": it.exchange, "pattern": it.pattern}))
+            for it in wanted.bindings
         ],
     ]
 

@@ -15,7 +15,7 @@ def test_the_example_lists_every_setting_with_its_default(monkeypatch: pytest.Mo
     settings = load(EXAMPLE)
 
     defaults = Settings.model_construct()
-    for section in ("ingress", "admin", "broker", "outbox", "log"):
+    for section in ("ingress", "admin", "broker", "history", "outbox", "log"):
         listed = getattr(settings, section)
         assert listed == getattr(defaults, section)
         assert listed.model_fields_set == set(type(listed).model_fields)

@@ -85,10 +85,34 @@ def test_the_relay_declares_its_exchanges_before_what_needs_them() -> None:
         ("hooks.quarantine", "topic", {}),
         ("hooks", "topic", {"alternate-exchange": "hooks.unrouted"}),
     ]
-    assert [(it.name, it.exchange, it.pattern) for it in declared.queues] == [
-        ("hooks.unrouted", "hooks.unrouted", ""),
-        ("hooks.quarantine", "hooks.quarantine", "#"),
+    assert [it.name for it in declared.queues] == ["hooks.unrouted", "hooks.quarantine"]
+    assert [(it.exchange, it.pattern, it.to) for it in declared.bindings] == [
+        ("hooks.unrouted", "", "hooks.unrouted"),
+        ("hooks.quarantine", "#", "hooks.quarantine"),
     ]
+
+
+def test_the_history_lies_in_front_of_the_events_exchange_so_that_unrouted_stays_unrouted() -> None:
+    bounds = topology.History(max_age_s=3600, max_bytes=50_000_000)
+    without = topology.topology("hooks", unrouted_max_length=5, quarantine_max_length=7)
+
+    declared = topology.topology(
+        "hooks", unrouted_max_length=5, quarantine_max_length=7, history=bounds
+    )
+
+    assert declared.exchanges[-1] == topology.Exchange(name="hooks.history", kind="topic")
+    assert declared.queues[-1].arguments == {
+        "x-queue-type": "stream",
+        "x-max-age": "3600s",
+        "x-max-length-bytes": 50_000_000,
+        "x-stream-max-segment-size-bytes": 5_000_000,
+    }
+    added = declared.bindings[len(without.bindings) :]
+    assert [(it.exchange, it.to, it.is_to_exchange) for it in added] == [
+        ("hooks.history", "hooks.history", False),
+        ("hooks.history", "hooks", True),
+    ]
+    assert not [it for it in declared.bindings if it.exchange == "hooks" and not it.is_to_exchange]
 
 
 def test_a_full_queue_refuses_instead_of_losing_the_oldest() -> None:
