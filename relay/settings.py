@@ -44,7 +44,7 @@ _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LARGEST_BODY = 7 * 1024 * 1024
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """Read a list from one environment variable: JSON, or parts separated by commas."""
     if not isinstance(value, str):
         return value
@@ -75,9 +75,9 @@ def _source_name(name: str) -> str:
     return name
 
 
-Strings = Annotated[list[str], BeforeValidator(_listed)]
+Strings = Annotated[list[str], BeforeValidator(listed)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
-Networks = Annotated[list[Network], BeforeValidator(_listed)]
+Networks = Annotated[list[Network], BeforeValidator(listed)]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -201,7 +201,7 @@ class File(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
-        enable_decoding=False,  # lists are read by _listed
+        enable_decoding=False,  # lists are read by listed
         hide_input_in_errors=True,  # it may be a secret
     )
     file: ClassVar[Path | None] = None

@@ -1,0 +1,11 @@
+"""The kit: what a service needs to subscribe to events and survive the night.
+
+A service is a name, binding patterns and a handler; see consumers/README.md.
+"""
+
+from consumers.kit.consumer import Consumer
+from consumers.kit.errors import Reject, Unavailable
+from consumers.kit.event import Event
+from consumers.kit.settings import ConsumerSettings
+
+__all__ = ["Consumer", "ConsumerSettings", "Event", "Reject", "Unavailable"]

@@ -1,0 +1,88 @@
+"""What a service is: a name, binding patterns, and one function for its events."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from consumers.kit.event import Event
+from relay.topology import MAX_ROUTING_KEY_BYTES
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+Handler = Callable[[Event], Awaitable[None]]
+BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+class Database(Protocol):
+    """The `seen` store's own connection, within a transaction: sqlite3's or psycopg's."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Run a statement; the placeholder is `?` in SQLite and `%s` in PostgreSQL."""
+
+
+Writer = Callable[[Event, Database], None]
+
+
+class Consumer:
+    """A service that subscribes. Give it one handler, then call `main`.
+
+    Args:
+        name: of the service and its queue: up to 64 of a-z, 0-9, _ and -.
+        bindings: patterns of routing keys, such as `*.message.#`.
+        handler: the same as decorating it with `handler`.
+
+    Raises:
+        ValueError: the name or a pattern can't be used.
+    """
+
+    def __init__(
+        self, name: str, *, bindings: Sequence[str], handler: Handler | None = None
+    ) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a service: up to 64 of a-z, 0-9, _ and -")
+        if isinstance(bindings, str) or not bindings:
+            raise ValueError("bindings is a list of at least one pattern, such as ['*.message.#']")
+        for pattern in bindings:
+            if len(pattern.encode()) > MAX_ROUTING_KEY_BYTES:
+                raise ValueError(f"a pattern has at most {MAX_ROUTING_KEY_BYTES} bytes: {pattern}")
+        self.name = name
+        self.bindings = tuple(dict.fromkeys(bindings))
+        self.handle_one = handler
+        self.handle_batch: BatchHandler | None = None
+        self.write: Writer | None = None
+        self.batch_limit = 1
+
+    def handler(self, function: Handler) -> Handler:
+        """Decorate the function that is awaited with each event.
+
+        It returns when the event is done. It raises Reject to give the event up, Unavailable to
+        wait for something that is down, and anything else to try again after a delay.
+        """
+        self.handle_one = function
+        return function
+
+    def batch_handler(self, *, limit: int) -> Callable[[BatchHandler], BatchHandler]:
+        """Decorate the function that is awaited with up to limit events, all there are, in order.
+
+        It returns when all are done. When it raises, each event is tried alone. It has to be
+        idempotent by itself: the `seen` store is not asked.
+        """
+
+        def decorate(function: BatchHandler) -> BatchHandler:
+            self.handle_batch, self.batch_limit = function, limit
+            return function
+
+        return decorate
+
+    def writer(self, *, limit: int = 100) -> Callable[[Writer], Writer]:
+        """Decorate a plain function that writes an event into the database of the `seen` store.
+
+        What it writes is committed together with the mark that the event was seen: exactly once.
+        It runs in the store's thread, up to limit events to a transaction.
+        """
+
+        def decorate(function: Writer) -> Writer:
+            self.write, self.batch_limit = function, limit
+            return function
+
+        return decorate

@@ -1,0 +1,32 @@
+"""What a handler may raise to say more than "it failed", and what the kit itself raises.
+
+RelayError
+├── Reject         this event never will work: dead-letter it now
+├── Unavailable    the destination is down, which is not the event's fault: wait, then try again
+└── NotAnEvent     a message that is no event; it is dead-lettered
+
+Anything else a handler raises is a failed attempt, which is made again after a delay.
+"""
+
+from relay.errors import RelayError
+
+
+class Reject(RelayError):
+    """The event never will work; it goes to the dead-letter queue with this reason."""
+
+
+class Unavailable(RelayError):
+    """What the handler needs is down. The event is kept, and no attempt is counted.
+
+    Args:
+        reason: one sentence, for the log and `/readyz`.
+        retry_after_s: how long to wait; without it, the kit waits longer each time.
+    """
+
+    def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class NotAnEvent(RelayError):
+    """A message that is not JSON, or no CloudEvent with an object as `data`."""
