@@ -1,6 +1,6 @@
 """Settings: one TOML file, overridden by the environment, all problems told at once.
 
-Only app.py and cli.py read these; components take plain arguments.
+Only app.py, the commands and the services read these; components take plain arguments.
 """
 
 import os

@@ -14,7 +14,7 @@ from pamqp import commands
 from relay.clocks import rfc3339
 
 ATTEMPT = "relay-attempt"
-"""The attempt to make when the message is delivered, from 1; in a dead letter, the last one made."""
+"""The attempt a delivery is for, from 1; of a dead letter, the last one made."""
 ROUTING_KEY = "relay-routing-key"
 """The routing key the relay published the event under."""
 REASON = "relay-reason"
@@ -27,13 +27,11 @@ REPLAY = "replay"
 _MOST_REASON = 1000  # characters
 _MOST_ATTEMPTS = 1_000_000
 _PERSISTENT = 2
-_OF_THE_BROKER = (
-    "x-death",
-    "x-first-death",
-    "x-last-death",
-    "x-delivery-count",
-    "x-acquired-count",
-)
+_OF_THE_BROKER = {"x-delivery-count", "x-acquired-count", "x-death"} | {
+    f"x-{which}-death-{what}"
+    for which in ("first", "last")
+    for what in ("exchange", "queue", "reason")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The settings of a service: its section `[consumers.<name>]`, and what it shares with the relay."""
+"""A service's settings: its section `[consumers.<name>]`, and what it shares with the relay."""
 
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -27,7 +27,7 @@ class SharedSettings(File):
 
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
-    consumers: dict[str, dict[str, Any]] = {}
+    consumers: dict[str, dict[str, Any]] = Field(default={})
     ingress: Any = None
     admin: Any = None
     history: Any = None
@@ -50,8 +50,7 @@ class ConsumerSettings(Section):
     retry_delays_s: Annotated[
         list[Annotated[float, Field(ge=0.001, le=86_400)]],
         BeforeValidator(listed),
-        Field(max_length=20),
-    ] = [1, 10, 60, 600]
+    ] = Field(default=[1, 10, 60, 600], max_length=20)
     dead_max_length: int = Field(default=1_000_000, ge=1)
     seen: str = Field(default="sqlite:var/seen.db", repr=False)
     seen_for_s: int = Field(default=604_800, ge=60)
