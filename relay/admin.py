@@ -4,11 +4,10 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
-import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from relay import probes
 from relay.errors import OutboxError, Refused
 from relay.metrics import BrokerMetrics, OutboxMetrics
 from relay.outbox import Outbox
@@ -47,16 +46,11 @@ class Admin:
 
     def application(self) -> web.Application:
         """Return the web application to serve."""
-        app = web.Application()
-        app.router.add_get("/livez", self._livez)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
-        return app
+        return probes.application(
+            readiness=self._readiness, refresh=self._refresh, registry=self._registry
+        )
 
-    async def _livez(self, _: web.Request) -> web.Response:
-        return _json({"alive": True})
-
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readiness(self) -> dict[str, object]:
         reason = await self._not_ready()
         answer: dict[str, object] = {
             "ready": reason is None,
@@ -71,7 +65,7 @@ class Admin:
                 "max_bytes": stats.max_bytes,
                 "oldest_age_s": round(age_s(stats), 3),
             }
-        return _json(answer, status=503 if reason else 200)
+        return answer
 
     async def _not_ready(self) -> str | None:
         if self.is_closing:
@@ -88,7 +82,7 @@ class Admin:
             return await self._outbox.stats() if self._outbox else None
         return None
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _refresh(self) -> None:
         for state in State:
             self._broker_metrics.state.labels(state).set(state == self._publisher.state)
         if stats := await self._stats():
@@ -96,9 +90,3 @@ class Admin:
             self._outbox_metrics.used_bytes.set(stats.used_bytes)
             self._outbox_metrics.max_bytes.set(stats.max_bytes)
             self._outbox_metrics.oldest_age_s.set(age_s(stats, time.time()))
-        body = generate_latest(self._registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _json(answer: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")

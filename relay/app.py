@@ -6,7 +6,7 @@ The only module that turns Settings into components.
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,13 +14,13 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay import topology, vendors
+from relay import process, topology, vendors
 from relay.admin import Admin
 from relay.authentication import Secrets
 from relay.delivery import Source
 from relay.direct import Direct
 from relay.envelope import Origin
-from relay.errors import RelayError, SettingsError
+from relay.errors import SettingsError
 from relay.forwarder import Forwarder
 from relay.http_server import Server
 from relay.ingress import Ingress
@@ -29,7 +29,6 @@ from relay.outbox import Outbox
 from relay.publisher import Publisher
 from relay.settings import Settings, SourceSettings, load, resolve_secrets
 
-_BACKLOG = 1024
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
 _DRAIN_POLL_S = 0.02
@@ -100,12 +99,9 @@ async def serve(settings: Settings, config: Path | None) -> None:
     Raises:
         RelayError: the outbox or a port can't be used.
     """
-    stop = asyncio.Event()
     async with _Relay(settings) as relay:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
+        stop = process.stop_signal()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
         await relay.run(stop)
 
 
@@ -180,12 +176,13 @@ class _Relay:
         admin = web.AppRunner(self._admin.application(), access_log=None)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward
         async with (
-            _task("publisher", self._publisher.run(forward)) as publishing,
-            _listening(admin, settings.admin.host, settings.admin.port, "admin"),
+            process.task("publisher", self._publisher.run(forward)) as publishing,
+            process.listening(admin, settings.admin.host, settings.admin.port, "admin"),
         ):
-            async with _listening(public, settings.ingress.host, settings.ingress.port, "ingress"):
+            host, port = settings.ingress.host, settings.ingress.port
+            async with process.listening(public, host, port, "ingress"):
                 log.info("ready", sources=sorted(self._ingress.sources))
-                await _first(stop.wait(), publishing)
+                await process.first(stop.wait(), publishing)
                 log.info("stopping")
                 await self._close_ingress(public, server)
             await self._drain(settings.ingress.shutdown_grace_s)
@@ -225,44 +222,3 @@ async def _until(is_done: Callable[[], bool], limit_s: float) -> None:
         async with asyncio.timeout(limit_s):
             while not is_done():  # noqa: ASYNC110  at shutdown only; an event would cost always
                 await asyncio.sleep(_DRAIN_POLL_S)
-
-
-@contextlib.asynccontextmanager
-async def _task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run work in the background; end it on the way out, and let its error through."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-@contextlib.asynccontextmanager
-async def _listening(
-    runner: web.BaseRunner, host: str, port: int, name: str
-) -> AsyncIterator[None]:
-    await runner.setup()
-    try:
-        try:
-            site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
-            await site.start()
-        except OSError as error:
-            raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
-        for address in runner.addresses:
-            log.info("listening", listener=name, address=f"{address[0]}:{address[1]}")
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def _first(wanted: Coroutine[Any, Any, object], part: asyncio.Task[None]) -> None:
-    """Return when wanted is done; raise what part died of if that comes first."""
-    waiting = asyncio.ensure_future(wanted)
-    try:
-        await asyncio.wait((waiting, part), return_when=asyncio.FIRST_COMPLETED)
-        if part.done():
-            part.result()
-    finally:
-        waiting.cancel()

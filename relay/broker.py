@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import aio_pika
 import aiormq.exceptions
@@ -18,6 +18,8 @@ from yarl import URL
 
 from relay.errors import BrokerError, TopologyError
 from relay.topology import Binding, Exchange, Queue, Topology
+
+Connection = AbstractConnection
 
 CONNECT_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
@@ -97,6 +99,14 @@ def _explain(error: BaseException) -> str:
         case _:
             reason = str(error) or type(error).__name__
             return f"can't be reached: {reason.rstrip('.')}"
+
+
+def reason_of(closed: Iterable[asyncio.Future[None]]) -> str:
+    """Say why a channel or connection was closed, from its `closing` future."""
+    for future in closed:
+        if not future.cancelled() and (error := future.exception()):
+            return str(error).rstrip(".") or type(error).__name__
+    return "closed"
 
 
 async def declare(connection: AbstractConnection, topology: Topology, *, passive: bool) -> None:

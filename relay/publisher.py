@@ -2,23 +2,18 @@
 
 import asyncio
 import contextlib
-import itertools
-import math
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import structlog
 
-from relay import broker
-from relay.errors import BrokerError, TopologyError
+from relay import broker, reconnecting
+from relay.errors import BrokerError
 from relay.metrics import BrokerMetrics
 from relay.session import Session, T
 from relay.topology import Topology
-
-_FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
-_LASTING_S = 5.0
 
 log = structlog.get_logger("relay.publisher")
 
@@ -82,25 +77,15 @@ class Publisher:
 
         An error of use other than BrokerError is a bug of ours and ends this, too.
         """
-        loop = asyncio.get_running_loop()
-        delay_s = 0.0
-        for url in itertools.cycle(self._urls):
-            opened_at = math.inf
-            try:
-                async with contextlib.AsyncExitStack() as stack:
-                    session: Session[T] = await self._open(url, stack)
-                    _end_if_cancelled()
-                    opened_at = loop.time()
-                    self._note_connected(url, session)
-                    await self._serve(session, use)
-            except BrokerError as error:
-                _end_if_cancelled()
-                self._note_lost(error)
-                # A session that ends at once, for want of a right, say, is no reason to hurry.
-                if loop.time() - opened_at > _LASTING_S:
-                    delay_s = 0.0
-                delay_s = _next_delay(delay_s, error)
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  jitter
+        await reconnecting.for_ever(self._urls, partial(self._run, use), on_lost=self._note_lost)
+
+    async def _run(self, use: Callable[[Session[T]], Awaitable[None]], url: str) -> None:
+        """Open a session with one broker and let use publish until it ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            session: Session[T] = await self._open(url, stack)
+            reconnecting.end_if_cancelled()
+            self._note_connected(url, session)
+            await self._serve(session, use)
 
     async def _open(self, url: str, stack: contextlib.AsyncExitStack) -> Session[T]:
         connection = await broker.connect(url, heartbeat_s=self._heartbeat_s)
@@ -136,31 +121,15 @@ class Publisher:
         self._metrics.connects.inc()
         log.info("broker connected", address=broker.public_address(url))
 
-    def _note_lost(self, error: Exception) -> None:
-        reason = str(error) or type(error).__name__
+    def _note_lost(self, error: BrokerError) -> None:
+        reason = str(error)
         if reason != self.reason:  # once, however often it is tried
             log.error("broker unavailable", reason=reason)
         self.reason = reason
         self._metrics.failures.inc()
 
 
-def _end_if_cancelled() -> None:
-    """Go through with a cancellation that aiormq 7.2 turned into an error of its own, or lost.
-
-    It does so when it is cancelled while connecting. Without this, the relay may never stop.
-    """
-    task = asyncio.current_task()
-    if task and task.cancelling():
-        raise asyncio.CancelledError
-
-
 def _raise_first(results: Iterable[object]) -> None:
     for result in results:
         if isinstance(result, Exception):
             raise result
-
-
-def _next_delay(previous_s: float, error: Exception) -> float:
-    if isinstance(error, TopologyError):
-        return _TOPOLOGY_RETRY_S  # a person has to mend it
-    return min(max(previous_s * 2, _FIRST_RETRY_S), _LAST_RETRY_S)

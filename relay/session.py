@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import aiormq.exceptions
@@ -166,7 +166,7 @@ class Session(Generic[T]):
                 closing, timeout=_WATCH_S, return_when=asyncio.FIRST_COMPLETED
             )
             if done:
-                raise BrokerError(f"The connection was lost: {_reason(done)}.")
+                raise BrokerError(f"The connection was lost: {broker.reason_of(done)}.")
             await self._note_blocked()
             self._check_confirms()
 
@@ -237,10 +237,3 @@ class Session(Generic[T]):
             raise BrokerError(
                 f"{self.in_flight} messages were not confirmed within {self._confirm_timeout_s} s."
             )
-
-
-def _reason(closed: Iterable[asyncio.Future[None]]) -> str:
-    for future in closed:
-        if not future.cancelled() and (error := future.exception()):
-            return str(error).rstrip(".") or type(error).__name__
-    return "closed"

@@ -6,7 +6,7 @@ A service is a name, binding patterns and a handler; see consumers/README.md.
 from consumers.kit.consumer import Consumer
 from consumers.kit.errors import Reject, Unavailable
 from consumers.kit.event import Event
-from consumers.kit.main import serve
+from consumers.kit.main import run, serve
 from consumers.kit.settings import ConsumerSettings
 
-__all__ = ["Consumer", "ConsumerSettings", "Event", "Reject", "Unavailable", "serve"]
+__all__ = ["Consumer", "ConsumerSettings", "Event", "Reject", "Unavailable", "run", "serve"]

@@ -27,11 +27,27 @@ _COMMANDS = (
 )
 
 
-class _Commands(click.Group):
+class Told(click.Command):
+    """A command that ends with a sentence on stderr instead of a traceback when it fails."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and exit with its status if it fails."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            for problem in error.problems:
+                click.echo(f"{self.name}: {problem}", err=True)
+            sys.exit(WRONG_SETTINGS)
+        except RelayError as error:
+            click.echo(f"{self.name}: {error}", err=True)
+            sys.exit(FAILED)
+
+
+class _Commands(Told, click.Group):
     """A group whose commands each are the `command` of the module named like them.
 
     The module is imported when its command is asked for, so that `serve` need not wait for what
-    the others use. A command that fails ends with a sentence on stderr instead of a traceback.
+    the others use.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
@@ -46,19 +62,8 @@ class _Commands(click.Group):
             return None
         return cast("click.Command", importlib.import_module(f"relay.cli.{cmd_name}").command)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except SettingsError as error:
-            for problem in error.problems:
-                click.echo(f"relay: {problem}", err=True)
-            sys.exit(WRONG_SETTINGS)
-        except RelayError as error:
-            click.echo(f"relay: {error}", err=True)
-            sys.exit(FAILED)
 
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("relay", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="relay")
 def main() -> None:
     """Relay chat-platform webhooks to RabbitMQ, durable before they are acknowledged."""

@@ -38,16 +38,19 @@ MAY_IMPORT = {
     "outbox": "envelope errors outbox_db outbox_stats",
     "broker": "errors topology",
     "session": "amqp broker envelope errors metrics",
-    "publisher": "broker errors metrics session topology",
+    "reconnecting": "errors",
+    "publisher": "broker errors metrics reconnecting session topology",
     "direct": "envelope errors session",
     "forwarder": "errors outbox outbox_db session",
     "http_answer": "delivery errors request",
     "http_body": "errors",
     "http_server": "errors http_answer",
     "ingress": "delivery envelope errors http_answer http_body metrics request",
-    "admin": "errors metrics outbox outbox_stats publisher",
+    "probes": "",
+    "admin": "errors metrics outbox outbox_stats probes publisher",
+    "process": "errors",
     "app": "admin authentication delivery direct envelope errors forwarder http_server ingress"
-    " metrics outbox publisher settings topology vendors",
+    " metrics outbox process publisher settings topology vendors",
     "cli.*": "*",
     "cli": "cli.*",
     "__main__": "cli cli.*",
@@ -75,13 +78,16 @@ IMPURE_NAMES = {
 }
 
 ONLY_IN = {
-    "aiohttp": {"admin", "app", "http_answer", "http_body", "http_server", "ingress", "cli.client"},
+    "aiohttp": {
+        *("admin", "app", "http_answer", "http_body", "http_server", "ingress", "probes"),
+        *("process", "cli.client"),
+    },
     "aio_pika": {"broker", "publisher", "session", "cli.*"},
     "aiormq": {"broker", "session"},
     "sqlite3": {"outbox", "outbox_db", "outbox_stats"},
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
-    "prometheus_client": {"admin", "app", "metrics"},
+    "prometheus_client": {"admin", "app", "metrics", "probes"},
     "click": {"cli.*"},
     "rich": {"cli.*"},
 }

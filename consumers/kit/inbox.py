@@ -1,0 +1,174 @@
+"""The consuming side of a connection: deliveries in, acknowledgements out.
+
+`queue.consume` of aio-pika starts a task per message and writes a frame per acknowledgement, each
+with a future to wait for. Here a delivery is a plain call, and whatever was settled within one
+turn of the loop is acknowledged with one write.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import aiormq
+import aiormq.exceptions
+from aiormq.abc import AbstractConnection as WireConnection
+from aiormq.abc import ChannelFrame, DeliveredMessage
+from pamqp import commands
+from pamqp.header import ContentHeader
+
+from relay import broker
+from relay.errors import BrokerError
+
+_CHANNEL_NUMBER = 1
+_METHOD, _FRAME_END = 1, 0xCE  # AMQP 0-9-1, 4.2.3
+_BASIC, _ACK = 60, 80  # class and method id
+# Frame type, channel, size; class, method; delivery tag, bits (`multiple` is the first); end.
+_ack = struct.Struct(">BHIHHQBB")
+_ACK_SIZE = 2 + 2 + 8 + 1
+
+
+class Received(NamedTuple):
+    """A message as delivered."""
+
+    tag: int
+    routing_key: str
+    properties: commands.Basic.Properties
+    body: bytes
+
+
+class Inbox(aiormq.Channel):
+    """A channel that consumes one queue.
+
+    Args:
+        connection: an open one.
+        receive: called with each message.
+    """
+
+    def __init__(self, connection: WireConnection, receive: Callable[[Received], None]) -> None:
+        super().__init__(connection, _CHANNEL_NUMBER, publisher_confirms=False)
+        self._receive = receive
+        self._unsettled: dict[int, None] = {}  # delivery tags in their order
+        self._settled: set[int] = set()
+        self._has_settled = asyncio.Event()
+        self._consumer_tag = ""
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are delivered and not settled."""
+        return len(self._unsettled) - len(self._settled)
+
+    async def consume(self, queue: str, *, prefetch: int) -> None:
+        """Open the channel and begin.
+
+        Raises:
+            BrokerError: there is no such queue, no right to read it, or the connection was lost.
+        """
+        self.connection.channels[_CHANNEL_NUMBER] = self
+        try:
+            await self.open(timeout=broker.CONNECT_TIMEOUT_S)
+            await self.basic_qos(prefetch_count=prefetch)
+            ok = await self.basic_consume(queue, self._unused)
+        except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
+            raise BrokerError(f"The queue {queue} can't be consumed: {error}.") from error
+        self._consumer_tag = ok.consumer_tag or ""
+
+    def settle(self, delivery_tag: int) -> None:
+        """Acknowledge a delivery soon. On a channel that is closed it will be redelivered."""
+        self._settled.add(delivery_tag)
+        self._has_settled.set()
+
+    async def acknowledge(self) -> None:
+        """Write what is settled, for ever."""
+        while True:
+            await self._has_settled.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is settled."""
+        self._has_settled.clear()
+        if frames := self._frames():
+            frame = ChannelFrame(payload=frames, should_close=False)
+            await self.connection.write_queue.put(frame)
+
+    async def stop(self) -> None:
+        """Take no more messages.
+
+        Raises:
+            BrokerError: the connection was lost; then none will come, either.
+        """
+        try:
+            await self.basic_cancel(self._consumer_tag, timeout=broker.CONNECT_TIMEOUT_S)
+        except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
+            raise BrokerError(f"The consumer can't be cancelled: {error}.") from error
+
+    async def until_closed(self, parts: Iterable[asyncio.Task[None]]) -> BrokerError:
+        """Wait until the channel or its connection is closed, and return why.
+
+        Args:
+            parts: tasks that must not end meanwhile but by a call for it. What one of them dies
+                of is raised.
+        """
+        closing = {self.closing, self.connection.closing}
+        running = {*parts}
+        while True:
+            done, _ = await asyncio.wait({*closing, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for part in done & running:
+                part.result()
+            running -= done
+            if reasons := done & closing:
+                return BrokerError(f"The connection was lost: {broker.reason_of(reasons)}.")
+
+    def _frames(self) -> bytes:
+        """Return acknowledgements: one for all up to the first unsettled, one for each other."""
+        upto = 0
+        for tag in self._unsettled:
+            if tag not in self._settled:
+                break
+            upto = tag
+        parts = []
+        if upto:
+            parts.append(_frame(upto, is_multiple=True))
+            for tag in [it for it in self._settled if it <= upto]:
+                self._settled.discard(tag)
+                del self._unsettled[tag]
+        for tag in sorted(self._settled):
+            parts.append(_frame(tag, is_multiple=False))
+            del self._unsettled[tag]
+        self._settled.clear()
+        return b"".join(parts)
+
+    async def _on_deliver_frame(self, frame: commands.Basic.Deliver) -> None:
+        header = await self._get_frame()
+        if not isinstance(header, ContentHeader):  # pragma: no cover  no broker does
+            raise aiormq.exceptions.InvalidFrameError(header)
+        message = await self._read_content(frame, header)
+        tag = frame.delivery_tag or 0
+        self._unsettled[tag] = None
+        key, properties = frame.routing_key or "", header.properties
+        self._receive(Received(tag, key, properties, message.body))
+
+    async def _on_cancel_frame(
+        self, frame: commands.Basic.CancelOk | commands.Basic.Cancel
+    ) -> None:
+        """End the channel when the broker ends the consumer: its queue was deleted."""
+        await super()._on_cancel_frame(frame)
+        if isinstance(frame, commands.Basic.Cancel):
+            raise aiormq.exceptions.ChannelClosed(None, "the queue is gone")
+
+    @staticmethod
+    async def _unused(message: DeliveredMessage) -> None:  # pragma: no cover
+        """Satisfy `basic_consume`: deliveries come by _on_deliver_frame."""
+
+
+def _frame(delivery_tag: int, *, is_multiple: bool) -> bytes:
+    return _ack.pack(
+        _METHOD,
+        _CHANNEL_NUMBER,
+        _ACK_SIZE,
+        _BASIC,
+        _ACK,
+        delivery_tag,
+        is_multiple,
+        _FRAME_END,
+    )

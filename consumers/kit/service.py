@@ -1,0 +1,177 @@
+"""A process of one or more consumers put together: what runs, and the order in which it stops."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from consumers.kit import seen_database, topology
+from consumers.kit.consumer import Consumer
+from consumers.kit.errors import Unavailable
+from consumers.kit.handling import handling_of
+from consumers.kit.metrics import ConsumerMetrics
+from consumers.kit.seen import Seen
+from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
+from consumers.kit.subscription import Subscription
+from relay import probes, process
+from relay.direct import Direct
+from relay.errors import SettingsError
+from relay.metrics import BrokerMetrics
+from relay.publisher import Publisher
+from relay.topology import Topology
+
+Opened = Callable[[SectionT, CollectorRegistry], AbstractAsyncContextManager[Sequence[Consumer]]]
+"""Opens what a service needs from its settings, and yields its consumers. Metrics of its own go
+into the registry."""
+
+log = structlog.get_logger("consumers")
+
+
+async def run(
+    name: str, shared: SharedSettings, settings: SectionT, opened: Opened[SectionT]
+) -> None:
+    """Run a service until SIGTERM or SIGINT.
+
+    Raises:
+        RelayError: it can't start: its settings, the admin port, or what it opens.
+    """
+    registry = CollectorRegistry()
+    async with opened(settings, registry) as consumers, contextlib.AsyncExitStack() as stack:
+        service = _Service(name, shared, settings, registry)
+        for consumer in consumers:
+            await service.add(consumer, stack)
+        await service.run(process.stop_signal())
+
+
+class _Service:
+    """All components of one process, and their order of shutdown."""
+
+    def __init__(
+        self,
+        name: str,
+        shared: SharedSettings,
+        settings: ConsumerSettings,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._name = name
+        self._shared = shared
+        self._settings = settings
+        self._registry = registry
+        self._metrics = ConsumerMetrics(registry)
+        self._is_closing = False
+        self._subscriptions: list[Subscription] = []
+        broker = shared.broker
+        self._direct = Direct(
+            max_in_flight=broker.max_in_flight, confirm_timeout_s=broker.confirm_timeout_s
+        )
+        # A connection of its own: an alarm stops the broker from reading one that publishes, and
+        # acknowledgements must not wait behind that.
+        self._publisher = Publisher(
+            urls=broker.urls,
+            exchanges=("", ""),  # the default exchange, which routes by the queue's name
+            wanted=Topology(),
+            declare_topology=False,
+            heartbeat_s=broker.heartbeat_s,
+            confirm_timeout_s=broker.confirm_timeout_s,
+            metrics=BrokerMetrics(registry),
+        )
+
+    async def add(self, consumer: Consumer, stack: contextlib.AsyncExitStack) -> None:
+        """Make ready what one consumer needs.
+
+        Raises:
+            SettingsError: its `seen` store can't be used, or it has no handler.
+        """
+        broker, settings = self._shared.broker, self._settings
+        try:
+            seen = await self._open_seen(consumer, stack)
+            handling = handling_of(consumer, seen=seen, timeout_s=settings.handler_timeout_s)
+        except (ValueError, Unavailable) as error:
+            raise SettingsError([f"consumers.{self._name}: {error}"]) from error
+        self._subscriptions.append(
+            Subscription(
+                consumer,
+                handling=handling,
+                urls=broker.urls,
+                exchange=broker.exchange,
+                queues=topology.topology(
+                    consumer.name,
+                    retry_delays_s=settings.retry_delays_s,
+                    dead_max_length=settings.dead_max_length,
+                ),
+                declare_topology=broker.declare_topology,
+                heartbeat_s=broker.heartbeat_s,
+                prefetch=settings.prefetch,
+                concurrency=settings.concurrency,
+                retry_delays_s=settings.retry_delays_s,
+                direct=self._direct,
+                metrics=self._metrics.of(consumer.name),
+            )
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until stop is set or a part dies; then shut down in order."""
+        application = probes.application(
+            readiness=self._readiness, refresh=self._refresh, registry=self._registry
+        )
+        admin, address = web.AppRunner(application, access_log=None), self._settings.admin
+        async with contextlib.AsyncExitStack() as stack:
+            begin = stack.enter_async_context
+            await begin(process.listening(admin, address.host, address.port, "admin"))
+            work = [("publisher", self._publish())]
+            work += [(it.name, it.run()) for it in self._subscriptions]
+            parts = [await begin(process.task(*it)) for it in work]
+            log.info("started", service=self._name)
+            await process.first(stop.wait(), *parts)
+            log.info("stopping")
+            self._is_closing = True
+            grace_s = self._settings.shutdown_grace_s
+            await asyncio.gather(*[it.finish(grace_s) for it in self._subscriptions])
+            log.info("stopped")
+
+    async def _publish(self) -> None:
+        await self._publisher.run(self._direct.forward)
+
+    async def _open_seen(self, consumer: Consumer, stack: contextlib.AsyncExitStack) -> Seen | None:
+        settings = self._settings
+        if not settings.seen or consumer.handle_batch:
+            return None
+        database = seen_database.at(settings.seen)
+        seen = Seen(database, service=consumer.name, keep_s=settings.seen_for_s)
+        stack.push_async_callback(seen.close)
+        await seen.open()
+        return seen
+
+    async def _readiness(self) -> dict[str, object]:
+        is_consuming = all(it.is_consuming for it in self._subscriptions)
+        answer: dict[str, object] = {
+            "ready": is_consuming and not self._is_closing,
+            "consumers": {it.name: _described(it) for it in self._subscriptions},
+        }
+        if self._is_closing:
+            answer["reason"] = "shutting down"
+        elif not is_consuming:
+            answer["reason"] = "a queue is not consumed"
+        return answer
+
+    async def _refresh(self) -> None:
+        for it in self._subscriptions:
+            metrics = self._metrics.of(it.name)
+            metrics.in_hand.set(it.in_hand)
+            metrics.is_consuming.set(it.is_consuming)
+
+
+def _described(subscription: Subscription) -> dict[str, object]:
+    described: dict[str, object] = {
+        "consuming": subscription.is_consuming,
+        "in_hand": subscription.in_hand,
+    }
+    if subscription.reason:
+        described["reason"] = subscription.reason
+    if subscription.waiting_for:
+        described["waiting"] = subscription.waiting_for
+    return described

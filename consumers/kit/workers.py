@@ -1,0 +1,290 @@
+"""From a delivery to its end: decoded, put in its lane, handled, and settled or handed over.
+
+A message is settled only when its event is handled or its copy is confirmed in another queue. A
+crash in between makes a duplicate, never a loss.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from pamqp import commands
+
+from consumers.kit import handover, topology
+from consumers.kit.decision import Dead, Done, Retry, Wait, decide, described
+from consumers.kit.errors import NotAnEvent, Reject, Unavailable
+from consumers.kit.event import Event, decode
+from consumers.kit.handling import Handling, Result
+from consumers.kit.inbox import Inbox, Received
+from consumers.kit.lanes import Lanes
+from consumers.kit.metrics import OneConsumerMetrics
+from relay import errors
+from relay.direct import Direct
+from relay.envelope import Message
+
+_HOLD_LIMIT_S = 600.0
+"""How long a message waits in hand for something that is down; it then goes to the end of its
+queue. RabbitMQ takes messages back after 30 minutes, and counts that as a delivery."""
+_HANDOVER_RETRY_S = 1.0
+_FINISH_LIMIT_S = 120.0
+"""How long a lost connection is not replaced while handlers that were begun go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message in hand."""
+
+    message: Received
+    event: Event | NotAnEvent
+    key: str
+    routing_key: str
+    attempt: int
+
+
+def read(message: Received) -> Delivery:
+    """Decode a message. One that is no event gets a lane of its own, and so do keyless ones."""
+    headers = message.properties.headers or {}
+    event: Event | NotAnEvent
+    try:
+        event = decode(message.body, routing_key=message.routing_key, headers=headers)
+    except NotAnEvent as error:
+        event, key = error, f"\0{message.tag}"
+    else:
+        key = event.partitionkey or event.id
+    return Delivery(
+        message=message,
+        event=event,
+        key=key,
+        routing_key=handover.routing_key_of(headers, message.routing_key),
+        attempt=handover.attempt_of(headers),
+    )
+
+
+class Workers:
+    """A number of workers for the messages of one inbox, until it closes.
+
+    Args:
+        service: the consumer's name, and its queue's.
+        handling: calls its function.
+        concurrency: how many messages, or batches, are handled at the same time.
+        retry_delays_s: see decision.decide.
+        direct: publishes with confirms what is handed over.
+        restore: declares the service's queues, in case one of them is gone.
+        metrics: what is counted.
+    """
+
+    def __init__(  # noqa: PLR0913  everything meets here
+        self,
+        *,
+        service: str,
+        handling: Handling,
+        concurrency: int,
+        retry_delays_s: Sequence[float],
+        direct: Direct,
+        restore: Callable[[], Awaitable[None]],
+        metrics: OneConsumerMetrics,
+    ) -> None:
+        self._service = service
+        self._handling = handling
+        self._concurrency = concurrency
+        self._retry_delays_s = retry_delays_s
+        self._direct = direct
+        self._restore = restore
+        self._metrics = metrics
+        self._lanes: Lanes[Delivery] = Lanes()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_over = asyncio.Event()
+        self._inbox: Inbox | None = None
+        self._log = structlog.get_logger("consumers").bind(consumer=service)
+        self.waiting_for: str | None = None
+
+    def receive(self, message: Received) -> None:
+        """Take a message in hand."""
+        self._lanes.put(read(message))
+
+    async def run(self, inbox: Inbox) -> None:
+        """Work until the inbox closes, or for ever.
+
+        Raises:
+            BrokerError: it closed. What was being handled has been handled to its end.
+        """
+        self._inbox = inbox
+        self._tasks = [asyncio.create_task(self._work(inbox)) for _ in range(self._concurrency)]
+        acknowledging = asyncio.create_task(inbox.acknowledge())
+        parts = [*self._tasks, acknowledging]
+        try:
+            closed = await inbox.until_closed(parts)
+            self.close()
+            await asyncio.wait(self._tasks, timeout=_FINISH_LIMIT_S)
+        finally:
+            for task in parts:
+                task.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+        raise closed
+
+    def close(self) -> None:
+        """Begin nothing any more. What is being handled goes on."""
+        self._lanes.close()
+        self._is_over.set()
+
+    async def finish(self, grace_s: float) -> None:
+        """Take nothing any more and finish what is being handled, within a grace time."""
+        with contextlib.suppress(errors.BrokerError):
+            if self._inbox:
+                await self._inbox.stop()
+        self.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        if self._inbox:
+            await self._inbox.flush()
+
+    async def _work(self, inbox: Inbox) -> None:
+        while batch := await self._lanes.take(self._handling.limit):
+            await self._deal_with(batch, inbox)
+            self._lanes.done(batch)
+
+    async def _deal_with(self, batch: Sequence[Delivery], inbox: Inbox) -> None:
+        """Handle a batch until each message of it is settled, or the work is over."""
+        waits, began_at = 0, time.monotonic()
+        while batch:
+            results = await self._results(batch)
+            waiting: list[Delivery] = []
+            wait = Wait(0, "")
+            for delivery, result in zip(batch, results, strict=True):
+                error = result if isinstance(result, Exception) else None
+                decision = decide(
+                    error,
+                    attempt=delivery.attempt,
+                    retry_delays_s=self._retry_delays_s,
+                    waits=waits,
+                )
+                match decision:
+                    case Done():
+                        self._note_done(delivery, is_new=result is True)
+                        inbox.settle(delivery.message.tag)
+                    case Wait():
+                        waiting.append(delivery)
+                        wait = decision
+                    case Retry() | Dead():
+                        self._note_failed(delivery, decision, error)
+                        if not await self._hand_over(delivery, decision):
+                            return
+                        self._count_failed(decision)
+                        inbox.settle(delivery.message.tag)
+            if waiting and time.monotonic() + wait.after_s - began_at > _HOLD_LIMIT_S:
+                await self._put_back(waiting, inbox)
+                return
+            if waiting and not await self._wait(wait):
+                return
+            batch, waits = waiting, waits + 1
+
+    async def _results(self, batch: Sequence[Delivery]) -> list[Result]:
+        """Return what came of each message; one that is no event is an error already."""
+        events = [it.event for it in batch if isinstance(it.event, Event)]
+        began_at = time.perf_counter()
+        results = iter(await self._handling(events) if events else ())
+        self._metrics.handler_seconds.observe(time.perf_counter() - began_at)
+        return [next(results) if isinstance(it.event, Event) else it.event for it in batch]
+
+    # What becomes of a message.
+
+    async def _hand_over(self, delivery: Delivery, decision: Retry | Dead) -> bool:
+        """Put a copy into another queue; tell whether it is there, or the work is over first."""
+        given, key = delivery.message.properties, delivery.routing_key
+        if isinstance(decision, Retry):
+            queue = topology.retry_queue(self._service, decision.delay_s)
+            properties = handover.again(given, attempt=decision.attempt, routing_key=key)
+        else:
+            queue = topology.dead_queue(self._service)
+            properties = handover.dead(
+                given,
+                attempts=delivery.attempt,
+                routing_key=key,
+                reason=decision.reason,
+                died_at=time.time(),
+            )
+        return await self._publish(delivery, queue, properties)
+
+    async def _put_back(self, deliveries: Sequence[Delivery], inbox: Inbox) -> None:
+        """Put messages that waited too long at the end of the service's own queue."""
+        for it in deliveries:
+            properties = handover.again(
+                it.message.properties, attempt=it.attempt, routing_key=it.routing_key
+            )
+            if not await self._publish(it, self._service, properties):
+                return
+            self._metrics.outcomes["put_back"].inc()
+            inbox.settle(it.message.tag)
+
+    async def _publish(
+        self, delivery: Delivery, queue: str, properties: commands.Basic.Properties
+    ) -> bool:
+        """Publish to a queue until that is confirmed, or the work is over: then it is redelivered.
+
+        A queue that is full is waited for, and one that is gone made anew.
+        """
+        message = Message(
+            id=properties.message_id or "",
+            routing_key=queue,
+            properties=properties.marshal(),
+            body=delivery.message.body,
+            received_at=time.time(),
+        )
+        while not self._is_over.is_set():
+            try:
+                await self._direct.append([message])
+            except errors.Unavailable as error:
+                self._log.warning("handover failed", queue=queue, reason=str(error))
+                with contextlib.suppress(errors.BrokerError):
+                    await self._restore()
+                await self._wait(Wait(_HANDOVER_RETRY_S, f"the queue {queue} takes nothing"))
+            else:
+                return True
+        return False
+
+    async def _wait(self, wait: Wait) -> bool:
+        """Wait as long as told; return whether the work is not over meanwhile."""
+        if self.waiting_for != wait.reason:
+            self._log.warning("waiting", reason=wait.reason, after_s=round(wait.after_s, 3))
+        self.waiting_for = wait.reason
+        self._metrics.is_waiting.set(1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait.after_s):
+                await self._is_over.wait()
+        return not self._is_over.is_set()
+
+    def _note_done(self, delivery: Delivery, *, is_new: bool) -> None:
+        if self.waiting_for is not None:
+            self.waiting_for = None
+            self._metrics.is_waiting.set(0)
+            self._log.info("no longer waiting")
+        self._metrics.outcomes["done" if is_new else "duplicate"].inc()
+        event = delivery.event
+        if isinstance(event, Event):
+            self._log.debug("done" if is_new else "duplicate", id=event.id, attempt=event.attempt)
+            with contextlib.suppress(ValueError):
+                recorded_at = datetime.fromisoformat(event.recordedtime).timestamp()
+                self._metrics.delay_seconds.observe(max(0.0, time.time() - recorded_at))
+
+    def _note_failed(
+        self, delivery: Delivery, decision: Retry | Dead, error: Exception | None
+    ) -> None:
+        is_ours = isinstance(error, NotAnEvent | Reject | Unavailable)
+        log = self._log.bind(
+            id=delivery.message.properties.message_id,
+            routing_key=delivery.routing_key,
+            attempt=delivery.attempt,
+            reason=described(error) if error and not is_ours else str(error),
+            exc_info=None if is_ours else error,
+        )
+        if isinstance(decision, Retry):
+            log.warning("attempt failed", retry_in_s=decision.delay_s)
+        else:
+            log.error("dead letter")
+
+    def _count_failed(self, decision: Retry | Dead) -> None:
+        self._metrics.outcomes["retried" if isinstance(decision, Retry) else "dead"].inc()

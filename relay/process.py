@@ -1,0 +1,68 @@
+"""What a process is made of: background tasks with an owner, listeners, an end by signal."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from relay.errors import RelayError
+
+_BACKLOG = 1024
+
+log = structlog.get_logger("relay")
+
+
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set, instead of ending the process."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextlib.asynccontextmanager
+async def task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run work in the background; end it on the way out, and let its error through."""
+    running = asyncio.create_task(work, name=name)
+    try:
+        yield running
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+@contextlib.asynccontextmanager
+async def listening(runner: web.BaseRunner, host: str, port: int, name: str) -> AsyncIterator[None]:
+    """Listen while the context is open, and say where.
+
+    Raises:
+        RelayError: the address is taken, or not ours.
+    """
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+            await site.start()
+        except OSError as error:
+            raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
+        for address in runner.addresses:
+            log.info("listening", listener=name, address=f"{address[0]}:{address[1]}")
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def first(wanted: Coroutine[Any, Any, object], *parts: asyncio.Future[Any]) -> None:
+    """Return when wanted is done; raise what one of parts died of if that comes first."""
+    waiting = asyncio.ensure_future(wanted)
+    try:
+        done, _ = await asyncio.wait((waiting, *parts), return_when=asyncio.FIRST_COMPLETED)
+        for part in done - {waiting}:
+            part.result()
+    finally:
+        waiting.cancel()

@@ -1,0 +1,57 @@
+"""Whatever needs RabbitMQ, begun anew for ever: one broker after the other, with growing delays."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from relay.errors import BrokerError, TopologyError
+
+_FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
+_LASTING_S = 5.0
+
+
+async def for_ever(
+    urls: Sequence[str],
+    use: Callable[[str], Awaitable[None]],
+    *,
+    on_lost: Callable[[BrokerError], None],
+) -> None:
+    """Call use with one of urls, and with the next one whenever it ends with BrokerError.
+
+    Args:
+        urls: brokers, tried in turn.
+        use: connects and works until the connection is lost. Any other error than BrokerError is
+            a bug of ours and ends this, too.
+        on_lost: told of each end.
+    """
+    loop = asyncio.get_running_loop()
+    delay_s = 0.0
+    for url in itertools.cycle(urls):
+        began_at = loop.time()
+        try:
+            await use(url)
+        except BrokerError as error:
+            end_if_cancelled()
+            on_lost(error)
+            # A session that ends at once, for want of a right, say, is no reason to hurry.
+            if loop.time() - began_at > _LASTING_S:
+                delay_s = 0.0
+            delay_s = _next_delay(delay_s, error)
+        await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  jitter
+
+
+def end_if_cancelled() -> None:
+    """Go through with a cancellation that aiormq 7.2 turned into an error of its own, or lost.
+
+    It does so when it is cancelled while connecting. Without this, the process may never stop.
+    """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _next_delay(previous_s: float, error: BrokerError) -> float:
+    if isinstance(error, TopologyError):
+        return _TOPOLOGY_RETRY_S  # a person has to mend it
+    return min(max(previous_s * 2, _FIRST_RETRY_S), _LAST_RETRY_S)
