@@ -85,7 +85,11 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class Section(BaseModel):
     """One section. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
 
 class IngressSettings(Section):
@@ -327,7 +331,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
     """Say of each problem which setting it is about, below section, and what is wrong."""
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        name = section + ".".join(str(part) for part in _place(problem["loc"]))
+        name = ".".join([section, *[str(part) for part in _place(problem["loc"])]]).strip(".")
         match problem["type"]:
             case "extra_forbidden":
                 yield f"{name} is no setting."
@@ -339,4 +343,4 @@ def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Return where a problem is; of a wrong name, where it was given."""
-    return location[:-2] if location[-1] == "[key]" else location
+    return location[:-2] if location[-1:] == ("[key]",) else location

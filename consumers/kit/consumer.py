@@ -64,9 +64,13 @@ class Consumer:
     def batch_handler(self, *, limit: int) -> Callable[[BatchHandler], BatchHandler]:
         """Decorate the function that is awaited with up to limit events, all there are, in order.
 
-        It returns when all are done. When it raises, each event is tried alone. It has to be
-        idempotent by itself: the `seen` store is not asked.
+        It returns when all are done. When it raises, each half of them is tried, until those that
+        fail are found. It has to be idempotent by itself: the `seen` store is not asked.
+
+        Raises:
+            ValueError: limit is not at least 1.
         """
+        _check_limit(limit)
 
         def decorate(function: BatchHandler) -> BatchHandler:
             self.handle_batch, self.batch_limit = function, limit
@@ -78,11 +82,21 @@ class Consumer:
         """Decorate a plain function that writes an event into the database of the `seen` store.
 
         What it writes is committed together with the mark that the event was seen: exactly once.
-        It runs in the store's thread, up to limit events to a transaction.
+        It runs in the store's thread, up to limit events to a transaction, and neither begins nor
+        ends one itself.
+
+        Raises:
+            ValueError: limit is not at least 1.
         """
+        _check_limit(limit)
 
         def decorate(function: Writer) -> Writer:
             self.write, self.batch_limit = function, limit
             return function
 
         return decorate
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise ValueError(f"limit is at least 1, not {limit}")

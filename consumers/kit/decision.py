@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from consumers.kit.errors import NotAnEvent, Reject, Unavailable
 
-_FIRST_WAIT_S, _LAST_WAIT_S = 1.0, 60.0
+_FIRST_WAIT_S, _DOUBLINGS, _LAST_WAIT_S = 1.0, 6, 60.0
+_LONGEST_WAIT_S = 300.0  # whoever is down may ask for more, and is asked again all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,7 @@ def decide(
         case None:
             return DONE
         case Unavailable():
-            after_s = error.retry_after_s
-            if after_s is None:
-                after_s = min(_FIRST_WAIT_S * 2**waits, _LAST_WAIT_S)
-            return Wait(after_s, str(error))
+            return Wait(wait_s(error.retry_after_s, waits), str(error))
         case Reject():
             return Dead(f"rejected: {error}")
         case NotAnEvent():
@@ -71,4 +69,20 @@ def decide(
 
 def described(error: BaseException) -> str:
     """Return an error's kind and text on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  the class is a handler's own, and so is what its text does
+        text = ""
+    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+
+
+def wait_s(asked_s: float | None, waits: int) -> float:
+    """Return how long to wait for something that is down.
+
+    Args:
+        asked_s: what it asks for; not without a pause, and at most five minutes.
+        waits: how often it has been waited for.
+    """
+    if asked_s is not None and asked_s > 0:  # "at once" would ask it without a pause
+        return min(asked_s, _LONGEST_WAIT_S)
+    return min(_FIRST_WAIT_S * 2.0 ** min(waits, _DOUBLINGS), _LAST_WAIT_S)

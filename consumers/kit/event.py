@@ -3,16 +3,16 @@
 The fields have the names of the wire, which are those of "The event" in README.md.
 """
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypedDict
 
 import orjson
 
 from consumers.kit import handover
 from consumers.kit.errors import NotAnEvent
+from relay.clocks import from_utc_text
 from relay.event import ActorType
 
 
@@ -156,10 +156,8 @@ class Event:
     @property
     def occurred_at(self) -> datetime | None:
         """`time`, else `recordedtime`, as an aware datetime; None if neither is a time."""
-        for text in filter(None, (self.time, self.recordedtime)):
-            with contextlib.suppress(ValueError):
-                return datetime.fromisoformat(text).astimezone(UTC)
-        return None
+        text = from_utc_text(self.time) or from_utc_text(self.recordedtime)
+        return datetime.fromisoformat(text) if text else None
 
 
 def decode(body: bytes, *, routing_key: str, headers: Mapping[str, Any] | None = None) -> Event:

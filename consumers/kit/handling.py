@@ -1,14 +1,15 @@
 """How a consumer's function is called: with one event, with a batch, or within a transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from consumers.kit.consumer import BatchHandler, Consumer, Handler, Writer
 from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
-from consumers.kit.seen import Seen, key_of
+from consumers.kit.seen import Seen
 
+T = TypeVar("T")
 Result = Exception | bool
 """What came of an event: an error, or whether it was new; False for a duplicate passed over."""
 
@@ -23,33 +24,22 @@ class Handling(Protocol):
 
 
 class OneByOne:
-    """A handler with the `seen` store around it: looked at before, marked after."""
+    """A handler of one event. Whoever calls it asks the `seen` store before, and marks after."""
 
     limit = 1
 
-    def __init__(self, handler: Handler, *, seen: Seen | None, timeout_s: float) -> None:
+    def __init__(self, handler: Handler, *, timeout_s: float) -> None:
         self._handler = handler
-        self._seen = seen
         self._timeout_s = timeout_s
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[Result]:
         """Handle the one event there is."""
         (event,) = events
-        if self._seen is None:
-            return [await _attempt(self._handler(event), self._timeout_s)]
-        try:
-            if not await self._seen.is_new(key_of(event)):
-                return [False]
-            result = await _attempt(self._handler(event), self._timeout_s)
-            if result is True:
-                await self._seen.mark(key_of(event))
-        except Unavailable as error:
-            return [error]
-        return [result]
+        return [await _attempt(self._handler, event, self._timeout_s)]
 
 
 class InBatches:
-    """A handler of many events, which is left to find its culprit by halves."""
+    """A handler of many events. When it fails, its culprits are found by halves."""
 
     def __init__(self, handler: BatchHandler, *, limit: int, timeout_s: float) -> None:
         self.limit = limit
@@ -58,11 +48,11 @@ class InBatches:
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[Result]:
         """Handle all events together; when that fails, each half of them."""
-        result = await _attempt(self._handler(events), self._timeout_s)
-        if result is True or isinstance(result, Unavailable) or len(events) == 1:
-            return [result] * len(events)
-        middle = len(events) // 2
-        return [*await self(events[:middle]), *await self(events[middle:])]
+        return await _by_halves(self._handle, events)
+
+    async def _handle(self, events: Sequence[Event]) -> Sequence[Result] | Exception:
+        result = await _attempt(self._handler, events, self._timeout_s)
+        return result if isinstance(result, Exception) else [result] * len(events)
 
 
 class InTransactions:
@@ -74,11 +64,14 @@ class InTransactions:
         self._seen = seen
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[Result]:
-        """Write all events in one transaction, each with its mark."""
+        """Write all events in one transaction, each with its mark; when that fails, in two."""
+        return await _by_halves(self._write, events)
+
+    async def _write(self, events: Sequence[Event]) -> Sequence[Result] | Exception:
         try:
             return await self._seen.write(events, self._writer)
-        except Unavailable as error:
-            return [error] * len(events)
+        except Exception as error:  # noqa: BLE001  as in _attempt
+            return error
 
 
 def handling_of(consumer: Consumer, *, seen: Seen | None, timeout_s: float) -> Handling:
@@ -91,7 +84,7 @@ def handling_of(consumer: Consumer, *, seen: Seen | None, timeout_s: float) -> H
     if len(given) != 1:
         raise ValueError(f"{consumer.name} has {len(given)} handlers; it needs exactly one")
     if consumer.handle_one:
-        return OneByOne(consumer.handle_one, seen=seen, timeout_s=timeout_s)
+        return OneByOne(consumer.handle_one, timeout_s=timeout_s)
     if consumer.handle_batch:
         limit = consumer.batch_limit
         return InBatches(consumer.handle_batch, limit=limit, timeout_s=timeout_s)
@@ -100,12 +93,32 @@ def handling_of(consumer: Consumer, *, seen: Seen | None, timeout_s: float) -> H
     raise ValueError(f"{consumer.name} has a writer, so it needs a `seen` database to write to")
 
 
-async def _attempt(work: Awaitable[None], timeout_s: float) -> Result:
-    """Await a handler's work, and turn all that it can do into a result."""
+async def _by_halves(
+    handle: Callable[[Sequence[Event]], Awaitable[Sequence[Result] | Exception]],
+    events: Sequence[Event],
+) -> Sequence[Result]:
+    """Handle all events together; when that fails, each half of them, down to single ones.
+
+    Once something they need is down, the rest is not tried: it would overtake what has to wait.
+    """
+    results = await handle(events)
+    if not isinstance(results, Exception):
+        return results
+    if isinstance(results, Unavailable) or len(events) == 1:
+        return [results] * len(events)
+    middle = len(events) // 2
+    first = await _by_halves(handle, events[:middle])
+    if isinstance(first[-1], Unavailable):
+        return [*first, *[first[-1]] * (len(events) - middle)]
+    return [*first, *await _by_halves(handle, events[middle:])]
+
+
+async def _attempt(handler: Callable[[T], Awaitable[None]], given: T, timeout_s: float) -> Result:
+    """Await a handler, and turn all that it can do into a result."""
     limit = asyncio.timeout(timeout_s)
     try:
         async with limit:
-            await work
+            await handler(given)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task and task.cancelling():

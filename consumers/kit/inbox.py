@@ -8,7 +8,6 @@ turn of the loop is acknowledged with one write.
 import asyncio
 import struct
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import aiormq
 import aiormq.exceptions
@@ -17,6 +16,7 @@ from aiormq.abc import ChannelFrame, DeliveredMessage
 from pamqp import commands
 from pamqp.header import ContentHeader
 
+from consumers.kit.delivery import Received
 from relay import broker
 from relay.errors import BrokerError
 
@@ -26,15 +26,6 @@ _BASIC, _ACK = 60, 80  # class and method id
 # Frame type, channel, size; class, method; delivery tag, bits (`multiple` is the first); end.
 _ack = struct.Struct(">BHIHHQBB")
 _ACK_SIZE = 2 + 2 + 8 + 1
-
-
-class Received(NamedTuple):
-    """A message as delivered."""
-
-    tag: int
-    routing_key: str
-    properties: commands.Basic.Properties
-    body: bytes
 
 
 class Inbox(aiormq.Channel):

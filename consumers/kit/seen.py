@@ -1,65 +1,27 @@
 """Which events a service has handled: the `seen` store, in SQLite or PostgreSQL.
 
-One thread owns the connection, and whatever is asked for while it works goes into its next
-transaction, so that many events share one commit.
+One thread owns the connection. Many events share one question, and one commit: the store is asked
+when they arrive, and told when they are handled. What lies in between is remembered in memory.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from hashlib import blake2b
+from typing import TypeVar
 
 from consumers.kit.consumer import Writer
-from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
 from consumers.kit.seen_database import SeenDatabase
 
-A = TypeVar("A")
 R = TypeVar("R")
 
 _PRUNE_EVERY_S = 60.0
-
-
-class Together(Generic[A, R]):
-    """Call work with all that is asked for while it runs, once it is done.
-
-    Args:
-        work: takes a list of questions and returns their answers in the same order.
-    """
-
-    def __init__(self, work: Callable[[list[A]], Awaitable[Sequence[R]]]) -> None:
-        self._work = work
-        self._waiting: list[tuple[A, asyncio.Future[R]]] = []
-        self._running: asyncio.Task[None] | None = None
-
-    def __call__(self, question: A) -> asyncio.Future[R]:
-        """Return the answer's future."""
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, answer))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
-        return answer
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
-                await self._answer(asked)
-        finally:
-            self._running = None
-
-    async def _answer(self, asked: list[tuple[A, asyncio.Future[R]]]) -> None:
-        try:
-            answers = await self._work([question for question, _ in asked])
-        except Unavailable as error:
-            for _, future in asked:
-                if not future.done():
-                    future.set_exception(Unavailable(str(error)))
-            return
-        for (_, future), answer in zip(asked, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+_MOST_RECENT = 100_000  # keys; far more than are in hand, and some 10 MB
+_LONGEST_KEY = 255  # characters; PostgreSQL indexes no more than 2,700 bytes
+_DIGEST_BYTES = 16
 
 
 class Seen:
@@ -77,10 +39,7 @@ class Seen:
         self._keep_s = keep_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="seen")
         self._prune_at = 0.0
-        self.is_new = Together(self._look)
-        """Tell whether the event of a key was not seen. Raises Unavailable."""
-        self.mark = Together(self._mark)
-        """Remember a key. Raises Unavailable."""
+        self._recent: dict[str, None] = {}
 
     async def open(self) -> None:
         """Connect, to find out early. Raises Unavailable."""
@@ -98,7 +57,8 @@ class Seen:
             For each event whether it was new, or what writer raised; then nothing of it was kept.
 
         Raises:
-            Unavailable: the database is; nothing was written.
+            Unavailable: the database is, or writer says so; nothing was written.
+            Exception: the database refused the whole; see SeenDatabase.write.
         """
         now = time.time()
         keyed = [(key_of(event), event) for event in events]
@@ -108,25 +68,56 @@ class Seen:
         self._prune(now)
         return results
 
-    async def _look(self, keys: list[str]) -> list[bool]:
+    async def are_new(self, keys: Sequence[str]) -> list[bool]:
+        """Tell of each key whether it is not marked.
+
+        Raises:
+            Unavailable: the database is.
+        """
         return await self._in_thread(lambda: self._database.are_new(self._service, keys))
 
-    async def _mark(self, keys: list[str]) -> list[None]:
+    def is_recent(self, key: str) -> bool:
+        """Tell whether the event of a key was handled lately, marked already or not."""
+        return key in self._recent
+
+    def note(self, key: str) -> None:
+        """Remember in memory that an event was handled, until it is marked and long after."""
+        if len(self._recent) >= _MOST_RECENT:
+            del self._recent[next(iter(self._recent))]  # the oldest
+        self._recent[key] = None
+
+    async def mark(self, keys: Sequence[str]) -> None:
+        """Mark keys, those that are marked already as well.
+
+        Raises:
+            Unavailable: the database is; none was marked.
+        """
         now = time.time()
         await self._in_thread(lambda: self._database.mark(self._service, keys, now=now))
         self._prune(now)
-        return [None] * len(keys)
 
     def _prune(self, now: float) -> None:
         """Forget old marks now and then, behind the work that waits."""
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE_EVERY_S
-            self._thread.submit(self._database.prune, self._service, now - self._keep_s)
+            self._thread.submit(self._forget, now - self._keep_s)
+
+    def _forget(self, before: float) -> None:
+        """Forget some marks, and the rest behind the work that came meanwhile."""
+        if self._database.prune(self._service, before):
+            with contextlib.suppress(RuntimeError):  # the store was closed
+                self._thread.submit(self._forget, before)
 
     async def _in_thread(self, job: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
 
 def key_of(event: Event) -> str:
-    """Return what an event is remembered by. A replay handles it again, though only once."""
-    return f"{event.id}/{event.replay}" if event.replay else event.id
+    """Return what an event is remembered by. A replay handles it again, though only once.
+
+    Other publishers may send any id; what the databases can't index is remembered by its digest.
+    """
+    key = f"{event.id}/{event.replay}" if event.replay else event.id
+    if len(key) <= _LONGEST_KEY and "\0" not in key:
+        return key
+    return "blake2b:" + blake2b(key.encode(), digest_size=_DIGEST_BYTES).hexdigest()

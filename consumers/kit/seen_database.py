@@ -30,7 +30,7 @@ _SCHEMA_LOCK = 0x5EE4  # any number: services of several versions start at the s
 _SQLITE_TROUBLE = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT),
-    sqlite3.SQLITE_NOTADB,
+    *(sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL),
 }
 
 
@@ -39,9 +39,16 @@ class Dialect(Protocol):
 
     placeholder: str
     begin: str
+    errors: tuple[type[Exception], ...]
 
     def connect(self) -> Any:
-        """Return a connection in autocommit mode, its table made."""
+        """Return a connection in autocommit mode."""
+
+    def prepare(self, db: Any) -> None:
+        """Make the table where it is missing."""
+
+    def make_durable(self, db: Any) -> None:
+        """Let what is committed from now on survive a power cut."""
 
     def is_trouble(self, error: Exception) -> bool:
         """Tell whether an error is the database's trouble rather than a statement's."""
@@ -52,6 +59,7 @@ class Sqlite:
 
     placeholder = "?"
     begin = "BEGIN IMMEDIATE"
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,21 +67,24 @@ class Sqlite:
     def connect(self) -> sqlite3.Connection:
         """Open the file, and make it and its directory where they are missing."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(
+        return sqlite3.connect(
             self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
+
+    def prepare(self, db: sqlite3.Connection) -> None:
+        """Make the table; a power cut may then take back the last marks, but lose no event."""
         db.execute("PRAGMA journal_mode = WAL")
-        # A power cut may take back the last marks, and so repeat an event, but lose none.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(_TABLE)
         db.execute(_INDEX)
-        return db
+
+    def make_durable(self, db: sqlite3.Connection) -> None:
+        """Sync every commit: a message is acknowledged, and so gone, once its event is written."""
+        db.execute("PRAGMA synchronous = FULL")
 
     def is_trouble(self, error: Exception) -> bool:
         """Look at SQLite's code, whose low byte is the primary one."""
         code = getattr(error, "sqlite_errorcode", None)
-        if isinstance(error, sqlite3.ProgrammingError | OSError):
-            return True
         return code is not None and code & 0xFF in _SQLITE_TROUBLE
 
 
@@ -88,21 +99,29 @@ class PostgreSQL:
 
         self._psycopg = psycopg
         self._url = url
+        self.errors: tuple[type[Exception], ...] = (psycopg.Error, OSError)
 
     def connect(self) -> Any:
-        """Connect; one instance at a time makes the table."""
-        db = self._psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+        """Connect."""
+        return self._psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+
+    def prepare(self, db: Any) -> None:
+        """Make the table, one instance at a time."""
         with db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
             db.execute(_TABLE)
             db.execute(_INDEX)
-        return db
+
+    def make_durable(self, db: Any) -> None:
+        """Leave it to the server, which syncs every commit unless it is told otherwise."""
 
     def is_trouble(self, error: Exception) -> bool:
-        """Tell errors of the connection, the server's state and its resources."""
-        return isinstance(
-            error, self._psycopg.OperationalError | self._psycopg.InterfaceError | OSError
-        )
+        """Tell errors of the connection, the server's state and its resources.
+
+        An index row that is too long is an OperationalError, too, and will never be shorter.
+        """
+        trouble, limit = self._psycopg.OperationalError, self._psycopg.errors.ProgramLimitExceeded
+        return isinstance(error, trouble) and not isinstance(error, limit)
 
 
 class SeenDatabase:
@@ -159,35 +178,43 @@ class SeenDatabase:
             For each event whether it was new, or what writer raised; then nothing of it was kept.
 
         Raises:
-            Unavailable: the database is; nothing was written.
+            Unavailable: the database is, or writer says so; nothing was written.
+            Exception: the database refused the whole, for a constraint that is checked at the end,
+                or a transaction that writer itself ended; nothing was written, unless by writer.
         """
-        results: list[Exception | bool] = []
-        with self._usable() as db, self._transaction(db):
-            for key, event in events:
-                db.execute("SAVEPOINT event")
-                try:
-                    is_new = db.execute(self._insert, (service, key, int(now))).rowcount > 0
-                    if is_new:
-                        writer(event, db)
-                except Exception as error:
-                    if self._dialect.is_trouble(error):
-                        raise
-                    db.execute("ROLLBACK TO SAVEPOINT event")
-                    results.append(error)
-                else:
-                    results.append(is_new)
-                db.execute("RELEASE SAVEPOINT event")
-        return results
+        with self._usable() as db:
+            self._dialect.make_durable(db)
+            with self._transaction(db):
+                return [
+                    self._write_one(db, (service, key, int(now)), event, writer)
+                    for key, event in events
+                ]
 
-    def prune(self, service: str, before: float) -> None:
-        """Forget the marks from before a moment, 1,000 at a time."""
+    def _write_one(
+        self, db: Any, mark: tuple[str, str, int], event: Event, writer: Writer
+    ) -> Exception | bool:
+        db.execute("SAVEPOINT event")
+        result: Exception | bool = db.execute(self._insert, mark).rowcount > 0
+        try:
+            if result:
+                writer(event, db)
+        except Exception as error:
+            if isinstance(error, Unavailable) or self._dialect.is_trouble(error):
+                raise
+            db.execute("ROLLBACK TO SAVEPOINT event")
+            result = error
+        db.execute("RELEASE SAVEPOINT event")
+        return result
+
+    def prune(self, service: str, before: float) -> bool:
+        """Forget up to 1,000 marks from before a moment; tell whether there may be more."""
         mark = self._dialect.placeholder
         old = f"SELECT event_id FROM seen WHERE service = {mark} AND seen_at < {mark} LIMIT {mark}"  # noqa: S608  placeholders only
         statement = f"DELETE FROM seen WHERE service = {mark} AND event_id IN ({old})"  # noqa: S608
         parameters = (service, service, int(before), _PRUNED_AT_ONCE)
         with contextlib.suppress(Unavailable), self._usable() as db:
-            while db.execute(statement, parameters).rowcount >= _PRUNED_AT_ONCE:
-                pass
+            return bool(db.execute(statement, parameters).rowcount >= _PRUNED_AT_ONCE)
+        return False
 
     def close(self) -> None:
         """Close the connection."""
@@ -197,28 +224,45 @@ class SeenDatabase:
 
     @contextlib.contextmanager
     def _usable(self) -> Iterator[Any]:
-        """Yield the connection; on trouble close it, so that the next use opens another."""
+        """Yield the connection; after an error close it, so that the next use opens another."""
+        db = self._connected()
         try:
-            if self._db is None:
-                self._db = self._dialect.connect()
-            yield self._db
+            yield db
         except Exception as error:
-            if not self._dialect.is_trouble(error):
-                raise
-            with contextlib.suppress(Exception):
-                self.close()
-            raise Unavailable(f"The seen store can't be used: {error}.") from error
+            self._discard()
+            if self._dialect.is_trouble(error):
+                raise _unavailable(error) from error
+            raise
+
+    def _connected(self) -> Any:
+        if self._db is None:
+            try:
+                self._db = self._dialect.connect()
+                self._dialect.prepare(self._db)
+            except self._dialect.errors as error:
+                self._discard()
+                raise _unavailable(error) from error
+        return self._db
+
+    def _discard(self) -> None:
+        with contextlib.suppress(Exception):  # it may be broken
+            self.close()
 
     @contextlib.contextmanager
     def _transaction(self, db: Any) -> Iterator[None]:
         db.execute(self._dialect.begin)
         try:
             yield
+            db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(Exception):  # the first error tells more
                 db.execute("ROLLBACK")
             raise
-        db.execute("COMMIT")
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    text = " ".join(str(error).split()).rstrip(".")  # psycopg's has several lines
+    return Unavailable(f"The seen store can't be used: {text}.")
 
 
 def at(url: str) -> SeenDatabase:

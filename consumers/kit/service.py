@@ -96,6 +96,7 @@ class _Service:
             Subscription(
                 consumer,
                 handling=handling,
+                seen=seen if consumer.handle_one else None,
                 urls=broker.urls,
                 exchange=broker.exchange,
                 queues=topology.topology(
@@ -105,7 +106,7 @@ class _Service:
                 ),
                 declare_topology=broker.declare_topology,
                 heartbeat_s=broker.heartbeat_s,
-                prefetch=settings.prefetch,
+                prefetch=settings.most_in_hand,
                 concurrency=settings.concurrency,
                 retry_delays_s=settings.retry_delays_s,
                 direct=self._direct,

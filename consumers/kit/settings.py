@@ -17,6 +17,7 @@ from relay.settings import (
     sentences,
 )
 
+_PREFETCH = 100
 _CONSUMER_TIMEOUT_S = 1800
 """RabbitMQ closes the channel of a consumer that leaves a message unanswered for so long
 (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout)."""
@@ -44,7 +45,7 @@ class ConsumerAdminSettings(AdminSettings):
 class ConsumerSettings(Section):
     """What every service's section may set. A service with more settings derives from it."""
 
-    prefetch: int = Field(default=100, ge=1, le=2000)  # 2000: the most a quorum queue gives
+    prefetch: int | None = Field(default=None, ge=1, le=2000)  # a quorum queue gives no more
     concurrency: int = Field(default=16, ge=1, le=1000)
     handler_timeout_s: float = Field(default=60, gt=0, le=_CONSUMER_TIMEOUT_S / 2)
     retry_delays_s: Annotated[
@@ -57,15 +58,23 @@ class ConsumerSettings(Section):
     shutdown_grace_s: float = Field(default=20, ge=0)
     admin: ConsumerAdminSettings = ConsumerAdminSettings()
 
+    @property
+    def most_in_hand(self) -> int:
+        """How many messages are delivered at the same time: `prefetch`, or 100 if that is safe."""
+        return self.prefetch or min(_PREFETCH, self._most_in_time())
+
     @model_validator(mode="after")
-    def _check_waits(self) -> Self:
-        longest_s = self.handler_timeout_s * self.prefetch / self.concurrency
-        if longest_s > _CONSUMER_TIMEOUT_S:
+    def _check_prefetch(self) -> Self:
+        if self.prefetch and self.prefetch > self._most_in_time():
             raise ValueError(
-                f"prefetch * handler_timeout_s / concurrency is {longest_s:g} s, and RabbitMQ "
-                f"takes a message back after {_CONSUMER_TIMEOUT_S} s; lower prefetch"
+                f"with prefetch = {self.prefetch} a message may wait longer than RabbitMQ's "
+                f"{_CONSUMER_TIMEOUT_S} s; leave it out, or lower it to {self._most_in_time()}"
             )
         return self
+
+    def _most_in_time(self) -> int:
+        """Return how many messages are dealt with in time though each handler takes all of its."""
+        return int(_CONSUMER_TIMEOUT_S * self.concurrency / self.handler_timeout_s)
 
 
 SectionT = TypeVar("SectionT", bound=ConsumerSettings)
@@ -82,10 +91,19 @@ def load(
         SettingsError: with one sentence per problem.
     """
     shared = load_as(SharedSettings, path)
-    values: dict[str, Any] = {}
-    for name in (service, service.replace("-", "_")):
-        values |= shared.consumers.get(name, {})
+    values = shared.consumers.get(service, {})
+    if (name := service.replace("-", "_")) != service:
+        values = _merged(values, shared.consumers.get(name, {}))
     try:
         return shared, kind.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(list(sentences(error, f"consumers.{service}."))) from error
+        raise SettingsError(list(sentences(error, f"consumers.{service}"))) from error
+
+
+def _merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    """Return both, with what upper says before what lower says, also of tables within."""
+    merged = {**lower, **upper}
+    for name in lower.keys() & upper.keys():
+        if isinstance(lower[name], dict) and isinstance(upper[name], dict):
+            merged[name] = _merged(lower[name], upper[name])
+    return merged

@@ -10,6 +10,7 @@ from consumers.kit.consumer import Consumer
 from consumers.kit.handling import Handling
 from consumers.kit.inbox import Inbox
 from consumers.kit.metrics import OneConsumerMetrics
+from consumers.kit.seen import Seen
 from consumers.kit.workers import Workers
 from relay import broker, reconnecting
 from relay.direct import Direct
@@ -23,6 +24,7 @@ class Subscription:
     Args:
         consumer: its name and its bindings.
         handling: calls its function.
+        seen: see Workers.
         urls: brokers, tried in turn.
         exchange: the events' exchange, which the relay declares.
         queues: what the consumer needs on the broker.
@@ -38,6 +40,7 @@ class Subscription:
         consumer: Consumer,
         *,
         handling: Handling,
+        seen: Seen | None,
         urls: Sequence[str],
         exchange: str,
         queues: Topology,
@@ -53,6 +56,7 @@ class Subscription:
         self.reason: str | None = "not connected yet"
         self._patterns = consumer.bindings
         self._handling = handling
+        self._seen = seen
         self._urls = urls
         self._exchange = exchange
         self._queues = queues
@@ -100,6 +104,7 @@ class Subscription:
             workers = Workers(
                 service=self.name,
                 handling=self._handling,
+                seen=self._seen,
                 concurrency=self._concurrency,
                 retry_delays_s=self._retry_delays_s,
                 direct=self._direct,

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -16,12 +15,15 @@ from pamqp import commands
 
 from consumers.kit import handover, topology
 from consumers.kit.decision import Dead, Done, Retry, Wait, decide, described
-from consumers.kit.errors import NotAnEvent, Reject, Unavailable
-from consumers.kit.event import Event, decode
+from consumers.kit.delivery import Delivery, Received, read
+from consumers.kit.errors import NotAnEvent
+from consumers.kit.event import Event
 from consumers.kit.handling import Handling, Result
-from consumers.kit.inbox import Inbox, Received
+from consumers.kit.inbox import Inbox
 from consumers.kit.lanes import Lanes
 from consumers.kit.metrics import OneConsumerMetrics
+from consumers.kit.once import Once
+from consumers.kit.seen import Seen
 from relay import errors
 from relay.direct import Direct
 from relay.envelope import Message
@@ -34,42 +36,13 @@ _FINISH_LIMIT_S = 120.0
 """How long a lost connection is not replaced while handlers that were begun go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message in hand."""
-
-    message: Received
-    event: Event | NotAnEvent
-    key: str
-    routing_key: str
-    attempt: int
-
-
-def read(message: Received) -> Delivery:
-    """Decode a message. One that is no event gets a lane of its own, and so do keyless ones."""
-    headers = message.properties.headers or {}
-    event: Event | NotAnEvent
-    try:
-        event = decode(message.body, routing_key=message.routing_key, headers=headers)
-    except NotAnEvent as error:
-        event, key = error, f"\0{message.tag}"
-    else:
-        key = event.partitionkey or event.id
-    return Delivery(
-        message=message,
-        event=event,
-        key=key,
-        routing_key=handover.routing_key_of(headers, message.routing_key),
-        attempt=handover.attempt_of(headers),
-    )
-
-
 class Workers:
     """A number of workers for the messages of one inbox, until it closes.
 
     Args:
         service: the consumer's name, and its queue's.
         handling: calls its function.
+        seen: which events to pass over; None when the function sees to that itself.
         concurrency: how many messages, or batches, are handled at the same time.
         retry_delays_s: see decision.decide.
         direct: publishes with confirms what is handed over.
@@ -82,6 +55,7 @@ class Workers:
         *,
         service: str,
         handling: Handling,
+        seen: Seen | None,
         concurrency: int,
         retry_delays_s: Sequence[float],
         direct: Direct,
@@ -96,6 +70,15 @@ class Workers:
         self._restore = restore
         self._metrics = metrics
         self._lanes: Lanes[Delivery] = Lanes()
+        self._once: Once | None = None
+        if seen:
+            self._once = Once(
+                seen,
+                admit=self._lanes.put,
+                pass_over=self._pass_over,
+                settle=self._settle,
+                wait=self._wait,
+            )
         self._tasks: list[asyncio.Task[None]] = []
         self._is_over = asyncio.Event()
         self._inbox: Inbox | None = None
@@ -104,7 +87,11 @@ class Workers:
 
     def receive(self, message: Received) -> None:
         """Take a message in hand."""
-        self._lanes.put(read(message))
+        delivery = read(message)
+        if self._once and isinstance(delivery.event, Event):
+            self._once.arrived(delivery)
+        else:
+            self._lanes.put(delivery)
 
     async def run(self, inbox: Inbox) -> None:
         """Work until the inbox closes, or for ever.
@@ -113,9 +100,11 @@ class Workers:
             BrokerError: it closed. What was being handled has been handled to its end.
         """
         self._inbox = inbox
-        self._tasks = [asyncio.create_task(self._work(inbox)) for _ in range(self._concurrency)]
-        acknowledging = asyncio.create_task(inbox.acknowledge())
-        parts = [*self._tasks, acknowledging]
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        beside = [inbox.acknowledge()]
+        if self._once:
+            beside += [self._once.ask(), self._once.tell()]
+        parts = [*self._tasks, *[asyncio.create_task(it) for it in beside]]
         try:
             closed = await inbox.until_closed(parts)
             self.close()
@@ -139,15 +128,17 @@ class Workers:
         self.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
+        if self._once:
+            await self._once.finish()
         if self._inbox:
             await self._inbox.flush()
 
-    async def _work(self, inbox: Inbox) -> None:
+    async def _work(self) -> None:
         while batch := await self._lanes.take(self._handling.limit):
-            await self._deal_with(batch, inbox)
+            await self._deal_with(batch)
             self._lanes.done(batch)
 
-    async def _deal_with(self, batch: Sequence[Delivery], inbox: Inbox) -> None:
+    async def _deal_with(self, batch: Sequence[Delivery]) -> None:
         """Handle a batch until each message of it is settled, or the work is over."""
         waits, began_at = 0, time.monotonic()
         while batch:
@@ -165,7 +156,7 @@ class Workers:
                 match decision:
                     case Done():
                         self._note_done(delivery, is_new=result is True)
-                        inbox.settle(delivery.message.tag)
+                        self._mark(delivery)
                     case Wait():
                         waiting.append(delivery)
                         wait = decision
@@ -174,23 +165,50 @@ class Workers:
                         if not await self._hand_over(delivery, decision):
                             return
                         self._count_failed(decision)
-                        inbox.settle(delivery.message.tag)
+                        self._settle(delivery)
             if waiting and time.monotonic() + wait.after_s - began_at > _HOLD_LIMIT_S:
-                await self._put_back(waiting, inbox)
+                await self._put_back(waiting)
                 return
             if waiting and not await self._wait(wait):
                 return
             batch, waits = waiting, waits + 1
 
     async def _results(self, batch: Sequence[Delivery]) -> list[Result]:
-        """Return what came of each message; one that is no event is an error already."""
-        events = [it.event for it in batch if isinstance(it.event, Event)]
-        began_at = time.perf_counter()
-        results = iter(await self._handling(events) if events else ())
-        self._metrics.handler_seconds.observe(time.perf_counter() - began_at)
-        return [next(results) if isinstance(it.event, Event) else it.event for it in batch]
+        """Return what came of each message; some need no handling to tell."""
+        results: dict[int, Result] = {}
+        events: list[Event] = []
+        for it in batch:
+            if isinstance(it.event, NotAnEvent):
+                results[it.message.tag] = it.event
+            elif self._once and self._once.was_handled(it):
+                results[it.message.tag] = False
+            else:
+                events.append(it.event)
+        if events:
+            began_at = time.perf_counter()
+            rest = iter(await self._handling(events))
+            self._metrics.handler_seconds.observe(time.perf_counter() - began_at)
+            return [
+                results[tag] if (tag := it.message.tag) in results else next(rest) for it in batch
+            ]
+        return [results[it.message.tag] for it in batch]
 
     # What becomes of a message.
+
+    def _settle(self, delivery: Delivery) -> None:
+        if self._inbox:
+            self._inbox.settle(delivery.message.tag)
+
+    def _mark(self, delivery: Delivery) -> None:
+        """Settle a message as soon as its event is marked, where that is done here."""
+        if self._once:
+            self._once.handled(delivery)
+        else:
+            self._settle(delivery)
+
+    def _pass_over(self, delivery: Delivery) -> None:
+        self._note_done(delivery, is_new=False)
+        self._settle(delivery)
 
     async def _hand_over(self, delivery: Delivery, decision: Retry | Dead) -> bool:
         """Put a copy into another queue; tell whether it is there, or the work is over first."""
@@ -209,7 +227,7 @@ class Workers:
             )
         return await self._publish(delivery, queue, properties)
 
-    async def _put_back(self, deliveries: Sequence[Delivery], inbox: Inbox) -> None:
+    async def _put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Put messages that waited too long at the end of the service's own queue."""
         for it in deliveries:
             properties = handover.again(
@@ -218,7 +236,7 @@ class Workers:
             if not await self._publish(it, self._service, properties):
                 return
             self._metrics.outcomes["put_back"].inc()
-            inbox.settle(it.message.tag)
+            self._settle(it)
 
     async def _publish(
         self, delivery: Delivery, queue: str, properties: commands.Basic.Properties
@@ -273,7 +291,7 @@ class Workers:
     def _note_failed(
         self, delivery: Delivery, decision: Retry | Dead, error: Exception | None
     ) -> None:
-        is_ours = isinstance(error, NotAnEvent | Reject | Unavailable)
+        is_ours = isinstance(error, errors.RelayError)  # its text says all there is to say
         log = self._log.bind(
             id=delivery.message.properties.message_id,
             routing_key=delivery.routing_key,

@@ -1,0 +1,131 @@
+"""Each event once: the `seen` store is asked when messages arrive, and told when they are handled.
+
+Both in bulk, beside the handlers: asking and telling for each event would cost more than most
+handlers do. A message is settled when it is marked, so a crash in between makes it come again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from consumers.kit.decision import Wait, wait_s
+from consumers.kit.delivery import Delivery
+from consumers.kit.errors import Unavailable
+from consumers.kit.event import Event
+from consumers.kit.seen import Seen, key_of
+
+T = TypeVar("T")
+
+
+class Once:
+    """Passes over what was handled before.
+
+    Args:
+        seen: the store.
+        admit: called with each message that is to be handled.
+        pass_over: called with each that is not.
+        settle: called with each that is marked.
+        wait: waits while the store is unavailable; tells whether there is time to go on.
+    """
+
+    def __init__(
+        self,
+        seen: Seen,
+        *,
+        admit: Callable[[Delivery], None],
+        pass_over: Callable[[Delivery], None],
+        settle: Callable[[Delivery], None],
+        wait: Callable[[Wait], Awaitable[bool]],
+    ) -> None:
+        self._seen = seen
+        self._admit = admit
+        self._pass_over = pass_over
+        self._settle = settle
+        self._wait = wait
+        self._arrived: _Pile[Delivery] = _Pile()
+        self._handled: _Pile[Delivery] = _Pile()
+
+    def arrived(self, delivery: Delivery) -> None:
+        """Take a message that has arrived."""
+        self._arrived.add(delivery)
+
+    def was_handled(self, delivery: Delivery) -> bool:
+        """Tell whether a message's event was handled since it was admitted: it came twice."""
+        return self._seen.is_recent(_key(delivery))
+
+    def handled(self, delivery: Delivery) -> None:
+        """Take a message whose event was handled."""
+        self._seen.note(_key(delivery))
+        self._handled.add(delivery)
+
+    async def ask(self) -> None:
+        """Admit or pass over what arrives, until there is no time left."""
+        while True:
+            arrived = await self._arrived.take()
+            are_new = await self._patiently(self._seen.are_new, arrived)
+            if are_new is None:
+                return
+            for delivery, is_new in zip(arrived, are_new, strict=True):
+                (self._admit if is_new else self._pass_over)(delivery)
+
+    async def tell(self) -> None:
+        """Mark and settle what was handled, until there is no time left."""
+        while True:
+            handled = await self._handled.take()
+            if await self._patiently(self._mark, handled) is None:
+                return
+            for delivery in handled:
+                self._settle(delivery)
+
+    async def finish(self) -> None:
+        """Mark and settle what is left; without the store it will come again."""
+        if handled := self._handled.take_now():
+            try:
+                await self._mark([_key(it) for it in handled])
+            except Unavailable:
+                return
+            for delivery in handled:
+                self._settle(delivery)
+
+    async def _mark(self, keys: Sequence[str]) -> bool:
+        await self._seen.mark(keys)
+        return True
+
+    async def _patiently(
+        self, work: Callable[[Sequence[str]], Awaitable[T]], deliveries: Sequence[Delivery]
+    ) -> T | None:
+        """Do work with the keys once the store is available; None when there is no time left."""
+        keys, waits = [_key(it) for it in deliveries], 0
+        while True:
+            try:
+                return await work(keys)
+            except Unavailable as error:
+                wait = Wait(wait_s(error.retry_after_s, waits), str(error))
+            waits += 1
+            if not await self._wait(wait):
+                return None
+
+
+class _Pile(Generic[T]):
+    """What is waited for by one task, which takes all there is."""
+
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._has_some = asyncio.Event()
+
+    def add(self, item: T) -> None:
+        self._items.append(item)
+        self._has_some.set()
+
+    async def take(self) -> list[T]:
+        await self._has_some.wait()
+        return self.take_now()
+
+    def take_now(self) -> list[T]:
+        self._has_some.clear()
+        items, self._items = self._items, []
+        return items
+
+
+def _key(delivery: Delivery) -> str:
+    return key_of(delivery.event) if isinstance(delivery.event, Event) else ""
