@@ -8,7 +8,6 @@ import aiohttp
 import pytest
 from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractConnection
-from cloudevents.core.bindings import rabbitmq
 from yarl import URL
 
 from relay import topology, vendors
@@ -110,27 +109,6 @@ async def test_a_message_has_the_properties_of_the_contract(
         "traceparent": traceparent,
     }
     assert not message.redelivered
-
-
-async def test_the_official_sdk_reads_a_message(
-    tmp_path: Path, broker_url: str, exchange: str, recorder: Recorder
-) -> None:
-    body = vendors.samples("swiftsell")[1].read_bytes()
-    async with (
-        RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay,
-        aiohttp.ClientSession() as http,
-    ):
-        await deliver(http, relay, "swiftsell", body)
-        await recorder.has(1)
-
-    (message,) = recorder.messages
-    event = rabbitmq.from_rabbitmq_event(
-        rabbitmq.RabbitMQMessage(headers={}, content_type=message.content_type, body=message.body)
-    )
-    assert event.get_id() == message.message_id
-    assert event.get_type() == "message.created"
-    assert event.get_source() == "/swiftsell/swiftsell"
-    assert event.get_data()["message"]["text"] == "Hiiiii"
 
 
 async def test_an_event_nobody_wants_waits_in_the_unrouted_queue(

@@ -1,0 +1,39 @@
+"""The official CloudEvents SDK reads every event as the structured JSON document it is."""
+
+import json
+from datetime import datetime
+
+from aio_pika.abc import AbstractConnection
+from cloudevents.core.bindings import rabbitmq
+
+from tests.broker.conftest import Recorder
+from tests.interop.conftest import SendAll
+
+
+async def test_the_sdk_reads_every_sample_of_every_vendor(
+    send_all: SendAll, connection: AbstractConnection, exchange: str
+) -> None:
+    async with Recorder(connection, exchange) as recorder:
+        sent = await send_all()
+        await recorder.has(len(sent))
+    documents = {it.message_id: json.loads(it.body) for it in recorder.messages}
+
+    read = {
+        message.message_id: rabbitmq.from_rabbitmq_event(
+            rabbitmq.RabbitMQMessage(
+                headers=dict(message.headers),
+                content_type=message.content_type,
+                body=message.body,
+            )
+        )
+        for message in recorder.messages
+    }
+
+    assert {(id_, it.get_type()) for id_, it in read.items()} == {(it.id, it.type) for it in sent}
+    for event_id, event in read.items():
+        document, attributes = documents[event_id], event.get_attributes()
+        assert event.get_data() == document.pop("data")
+        read_time = attributes.pop("time")  # the SDK's own clock, where the event has no time
+        if time := document.pop("time", None):
+            assert read_time == datetime.fromisoformat(time)
+        assert attributes == document

@@ -1,0 +1,78 @@
+"""The consumers that README.md shows read events as they stand there, but for three names."""
+
+import sys
+from pathlib import Path
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+
+from tests.eventually import eventually
+from tests.interop.conftest import SendAll, running
+from tests.unit.test_readme import blocks
+
+
+def written(language: str, containing: str, path: Path, environment: dict[str, str]) -> str:
+    """Write the program into a file, with the names of this test; return where it is."""
+    (source,) = blocks(language, containing)
+    for shown, name in (
+        ("amqp://guest:guest@127.0.0.1:5672/", "BROKER_URL"),
+        ("webhooks", "EXCHANGE"),
+        ("crm-sync", "QUEUE"),
+    ):
+        assert f'"{shown}"' in source
+        source = source.replace(f'"{shown}"', f'"{environment[name]}"')
+    path.write_text(source)
+    return str(path)
+
+
+async def is_consumed(connection: AbstractConnection, queue: str) -> bool:
+    channel = await connection.channel()
+    try:
+        declared = await channel.declare_queue(queue, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return False  # and the channel is closed
+    await channel.close()
+    return bool(declared.declaration_result.consumer_count)
+
+
+async def reads_all(
+    *command: str, send_all: SendAll, connection: AbstractConnection, environment: dict[str, str]
+) -> None:
+    async with running(*command, PYTHONUNBUFFERED="1") as program:
+        await eventually(lambda: is_consumed(connection, environment["QUEUE"]))
+        sent = await send_all()
+        missing = {f"{it.routing_key} {it.id}" for it in sent if it.type.startswith("message.")}
+        assert missing
+        while missing:
+            missing.discard(" ".join((await program.line()).split()[:2]))
+
+
+async def test_the_python_consumer_reads_events(
+    send_all: SendAll, environment: dict[str, str], connection: AbstractConnection, tmp_path: Path
+) -> None:
+    program = written("python", "connect_robust", tmp_path / "reader.py", environment)
+
+    await reads_all(
+        sys.executable,
+        program,
+        send_all=send_all,
+        connection=connection,
+        environment=environment,
+    )
+
+
+async def test_the_node_consumer_reads_events(
+    node_modules: Path,
+    send_all: SendAll,
+    environment: dict[str, str],
+    connection: AbstractConnection,
+) -> None:
+    program = written("js", "amqplib", node_modules.parent / "reader.js", environment)
+
+    await reads_all(
+        "node",
+        program,
+        send_all=send_all,
+        connection=connection,
+        environment=environment,
+    )
