@@ -1,5 +1,6 @@
 """A service's settings: its section `[consumers.<name>]`, and what it shares with the relay."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -23,17 +24,24 @@ _CONSUMER_TIMEOUT_S = 1800
 (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout)."""
 
 
-class SharedSettings(File):
-    """What of the file concerns a service. The relay's own sections, with secrets, do not."""
+class _Sections(File):
+    """The services' own sections. What is in the others is for others to check."""
 
-    broker: BrokerSettings = BrokerSettings()
-    log: LogSettings = LogSettings()
     consumers: dict[str, dict[str, Any]] = Field(default={})
+    broker: Any = None
+    log: Any = None
     ingress: Any = None
     admin: Any = None
     history: Any = None
     outbox: Any = None
     sources: Any = None
+
+
+class SharedSettings(_Sections):
+    """What of the file concerns every service. The relay's own sections, with secrets, do not."""
+
+    broker: BrokerSettings = BrokerSettings()
+    log: LogSettings = LogSettings()
 
 
 class ConsumerAdminSettings(AdminSettings):
@@ -72,9 +80,14 @@ class ConsumerSettings(Section):
             )
         return self
 
+    @property
+    def handled_at_once(self) -> int:
+        """How many messages are handled at the same time; a service with batches says more."""
+        return self.concurrency
+
     def _most_in_time(self) -> int:
         """Return how many messages are dealt with in time though each handler takes all of its."""
-        return int(_CONSUMER_TIMEOUT_S * self.concurrency / self.handler_timeout_s)
+        return int(_CONSUMER_TIMEOUT_S * self.handled_at_once / self.handler_timeout_s)
 
 
 SectionT = TypeVar("SectionT", bound=ConsumerSettings)
@@ -90,14 +103,35 @@ def load(
     Raises:
         SettingsError: with one sentence per problem.
     """
-    shared = load_as(SharedSettings, path)
+    try:
+        shared = load_as(SharedSettings, path)
+    except SettingsError as error:
+        raise SettingsError([*error.problems, *_other_problems(service, kind, path)]) from error
+    if problems := list(_problems(service, kind, shared)):
+        raise SettingsError(problems)
+    return shared, kind.model_validate(_values(service, shared))
+
+
+def _other_problems(service: str, kind: type[ConsumerSettings], path: Path | None) -> list[str]:
+    """Return the problems of the service's section in a file that has others, if it can be read."""
+    try:
+        return list(_problems(service, kind, load_as(_Sections, path)))
+    except SettingsError:
+        return []
+
+
+def _problems(service: str, kind: type[ConsumerSettings], shared: _Sections) -> Iterator[str]:
+    try:
+        kind.model_validate(_values(service, shared))
+    except ValidationError as error:
+        yield from sentences(error, f"consumers.{service}")
+
+
+def _values(service: str, shared: _Sections) -> dict[str, Any]:
     values = shared.consumers.get(service, {})
     if (name := service.replace("-", "_")) != service:
         values = _merged(values, shared.consumers.get(name, {}))
-    try:
-        return shared, kind.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(list(sentences(error, f"consumers.{service}"))) from error
+    return values
 
 
 def _merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
