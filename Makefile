@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint lock clean
+.PHONY: help setup run demo test bench lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -19,6 +19,10 @@ demo: setup ## send every documented sample, fail if one does not arrive
 test: setup ## all tests, against a real RabbitMQ
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+
+bench: setup ## how fast services consume, beside plain aio-pika; takes some minutes
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.bench.consumers
 
 lint: setup ## ruff and mypy
 	$(PYTHON) -m ruff check .
