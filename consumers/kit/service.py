@@ -103,6 +103,7 @@ class _Service:
                     consumer.name,
                     retry_delays_s=settings.retry_delays_s,
                     dead_max_length=settings.dead_max_length,
+                    is_single_active=settings.single_active,
                 ),
                 declare_topology=broker.declare_topology,
                 heartbeat_s=broker.heartbeat_s,

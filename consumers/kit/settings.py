@@ -60,6 +60,7 @@ class ConsumerSettings(Section):
         list[Annotated[float, Field(ge=0.001, le=86_400)]],
         BeforeValidator(listed),
     ] = Field(default=[1, 10, 60, 600], max_length=20)
+    single_active: bool = False
     dead_max_length: int = Field(default=1_000_000, ge=1)
     seen: str = Field(default="sqlite:var/seen.db", repr=False)
     seen_for_s: int = Field(default=604_800, ge=60)

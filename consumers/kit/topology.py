@@ -41,7 +41,13 @@ def bindings_queue(service: str) -> str:
     return f"{service}.bindings"
 
 
-def topology(service: str, *, retry_delays_s: Iterable[float], dead_max_length: int) -> Topology:
+def topology(
+    service: str,
+    *,
+    retry_delays_s: Iterable[float],
+    dead_max_length: int,
+    is_single_active: bool = False,
+) -> Topology:
     """Return the queues of a service. The bindings are not among them: they change.
 
     Args:
@@ -49,11 +55,15 @@ def topology(service: str, *, retry_delays_s: Iterable[float], dead_max_length: 
         retry_delays_s: how long a message waits before each further attempt.
         dead_max_length: messages the dead-letter queue holds; it then refuses, and the service
             waits, rather than lose one.
+        is_single_active: whether only one of several instances gets messages at a time.
     """
     dead = dead_queue(service)
+    own = _dead_lettered_to(dead) | {"x-delivery-limit": MOST_DELIVERIES}
+    if is_single_active:
+        own["x-single-active-consumer"] = True
     return Topology(
         queues=(
-            _queue(service, _dead_lettered_to(dead) | {"x-delivery-limit": MOST_DELIVERIES}),
+            _queue(service, own),
             _queue(
                 dead,
                 {

@@ -387,6 +387,36 @@ async def test_a_handler_that_outlasts_the_grace_time_is_ended_and_its_event_ret
     await eventually_length(connection, name, 1)
 
 
+async def test_of_several_single_active_instances_one_works_and_another_takes_over(
+    broker_url: str, events: Exchange, name: str
+) -> None:
+    handled: dict[str, list[str]] = defaultdict(list)
+
+    def instance(which: str) -> Consumer:
+        async def handle(event: Event) -> None:
+            handled[which].append(event.text)
+
+        return Consumer(name, bindings=["#"], handler=handle)
+
+    async with running(
+        instance("first"), url=broker_url, exchange=events.name, single_active=True
+    ) as first:
+        await events.publish(body("warm-up"))
+        await eventually(lambda: first.count(name, "done") == 1)
+        async with running(
+            instance("second"), url=broker_url, exchange=events.name, single_active=True
+        ) as second:
+            await events.publish(*[body(f"{n}") for n in range(50)])
+            await eventually(lambda: first.count(name, "done") == 51)
+            first.stop.set()
+            await eventually(lambda: not first.service._subscriptions[0].is_consuming)
+            await events.publish(body("after"))
+            await eventually(lambda: second.count(name, "done") == 1)
+
+    assert len(handled["first"]) == 51
+    assert handled["second"] == ["after"]
+
+
 async def test_a_queue_that_is_deleted_is_declared_and_consumed_again(
     broker_url: str, events: Exchange, name: str, connection: AbstractConnection
 ) -> None:
