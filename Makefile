@@ -16,8 +16,9 @@ run: setup ## the relay and a tail of its events, until Ctrl-C
 demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
-test: setup ## all tests, against a real RabbitMQ
+test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
+	@$(PYTHON) -m deploy.local.postgres --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
 
 bench: setup ## how fast services consume, beside plain aio-pika; takes some minutes

@@ -17,10 +17,11 @@ from pamqp import commands
 from pamqp.header import ContentHeader
 
 from consumers.kit.delivery import Received
-from relay import broker
+from relay import broker, reconnecting
 from relay.errors import BrokerError
 
 _CHANNEL_NUMBER = 1
+_STOP_LIMIT_S = 2.0
 _METHOD, _FRAME_END = 1, 0xCE  # AMQP 0-9-1, 4.2.3
 _BASIC, _ACK = 60, 80  # class and method id
 # Frame type, channel, size; class, method; delivery tag, bits (`multiple` is the first); end.
@@ -83,13 +84,16 @@ class Inbox(aiormq.Channel):
             await self.connection.write_queue.put(frame)
 
     async def stop(self) -> None:
-        """Take no more messages.
+        """Ask for no more messages. Some may be on their way.
 
         Raises:
             BrokerError: the connection was lost; then none will come, either.
         """
         try:
-            await self.basic_cancel(self._consumer_tag, timeout=broker.CONNECT_TIMEOUT_S)
+            await self.basic_cancel(self._consumer_tag, nowait=True, timeout=_STOP_LIMIT_S)
+        except asyncio.CancelledError as error:  # aiormq's own, when the connection ends meanwhile
+            reconnecting.end_if_cancelled()
+            raise BrokerError("The connection was lost.") from error
         except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
             raise BrokerError(f"The consumer can't be cancelled: {error}.") from error
 

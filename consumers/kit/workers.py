@@ -32,6 +32,7 @@ _HOLD_LIMIT_S = 600.0
 """How long a message waits in hand for something that is down; it then goes to the end of its
 queue. RabbitMQ takes messages back after 30 minutes, and counts that as a delivery."""
 _HANDOVER_RETRY_S = 1.0
+_FLUSH_LIMIT_S = 2.0
 _FINISH_LIMIT_S = 120.0
 """How long a lost connection is not replaced while handlers that were begun go on."""
 
@@ -131,7 +132,9 @@ class Workers:
         if self._once:
             await self._once.finish()
         if self._inbox:
-            await self._inbox.flush()
+            with contextlib.suppress(TimeoutError):  # a broker that reads nothing will redeliver
+                async with asyncio.timeout(_FLUSH_LIMIT_S):
+                    await self._inbox.flush()
 
     async def _work(self) -> None:
         while batch := await self._lanes.take(self._handling.limit):
@@ -162,10 +165,9 @@ class Workers:
                         wait = decision
                     case Retry() | Dead():
                         self._note_failed(delivery, decision, error)
-                        if not await self._hand_over(delivery, decision):
-                            return
-                        self._count_failed(decision)
-                        self._settle(delivery)
+                        if await self._hand_over(delivery, decision):
+                            self._count_failed(decision)
+                            self._settle(delivery)
             if waiting and time.monotonic() + wait.after_s - began_at > _HOLD_LIMIT_S:
                 await self._put_back(waiting)
                 return

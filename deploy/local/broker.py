@@ -10,10 +10,10 @@ import argparse
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from deploy.local import package
 from deploy.local.node import (
     INSTALL_ADVICE,
     START_LIMIT_S,
@@ -40,34 +40,6 @@ DOCKER_IMAGE = "rabbitmq:4-alpine"
 # The first start of a container may have to download its image.
 _DOWNLOAD_LIMIT_S = 600.0
 _DOCKER_LIMIT_S = 30.0
-# Debian starts a service as soon as it is installed, unless a policy forbids it. The service is
-# disabled as well, or it would start with the machine; so is epmd where it came with the package.
-_INSTALL_SCRIPT = """\
-set -eu
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 1' HUP INT TERM
-    printf '#!/bin/sh\\nexit 101\\n' >"$policy"
-    chmod 755 "$policy"
-fi
-units=rabbitmq-server.service
-command -v epmd >/dev/null || units="$units epmd.service epmd.socket"
-
-export DEBIAN_FRONTEND=noninteractive
-install_package() {
-    apt-get -o DPkg::Lock::Timeout=120 install --yes --no-install-recommends rabbitmq-server
-}
-install_package || { apt-get update && install_package; }
-
-if [ -d /run/systemd/system ]; then
-    for unit in $units; do
-        systemctl disable --now "$unit" || true
-    done
-else
-    update-rc.d rabbitmq-server disable
-fi
-"""
 
 
 class DockerBroker:
@@ -122,20 +94,15 @@ def install() -> None:
     Raises:
         BrokerError: That cannot be done here; the message says what to install.
     """
-    as_root = () if os.geteuid() == 0 else ("sudo", "--non-interactive")
-    if shutil.which("apt-get") is None or output_of(*as_root, "true", timeout_s=10) is None:
+    units = ["rabbitmq-server.service"]
+    if shutil.which("epmd") is None:  # it comes with the package
+        units += ["epmd.service", "epmd.socket"]
+    try:
+        package.install("rabbitmq-server", units=units)
+    except package.PackageError as error:
+        raise BrokerError(f"{INSTALL_ADVICE} {error}".rstrip()) from error
+    if not installed():
         raise BrokerError(INSTALL_ADVICE)
-    _say("installing the Debian package rabbitmq-server")
-    result = subprocess.run(  # noqa: S603 - a constant script
-        [*as_root, "sh", "-c", _INSTALL_SCRIPT],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if result.returncode or not installed():
-        raise BrokerError(f"{INSTALL_ADVICE} apt-get said:\n{result.stdout[-1000:].strip()}")
 
 
 def ensure() -> None:

@@ -1,5 +1,7 @@
 """`make demo`: send every documented sample of every vendor, show what arrives, miss nothing.
 
+The archive takes part: all is sent twice, and every event has to be in its database once.
+
 What has to arrive is in the `.expected.json` beside each sample.
 """
 
@@ -12,6 +14,7 @@ import tempfile
 import uuid
 from asyncio import StreamReader
 from asyncio.subprocess import PIPE
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,9 @@ from typing import Any, NamedTuple, cast
 import aio_pika
 import click
 
+from consumers.kit import ConsumerSettings
+from consumers.kit.topology import topology as consumer_topology
+from deploy.local.archive import ARCHIVE_PORT, archive
 from deploy.local.broker import BrokerError, open_broker
 from deploy.local.node import free_port
 from deploy.local.run import (
@@ -31,13 +37,14 @@ from deploy.local.run import (
     wait_until_ready,
 )
 from relay import broker, vendors
+from relay.cli.event_line import excerpt
 from relay.cli.output import show_table
-from relay.cli.tail import excerpt
 from relay.errors import RelayError
 from relay.topology import routing_key, topology
 
 _ARRIVAL_LIMIT_S = 30.0
 _INTERRUPTED = 130
+_QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,38 +93,52 @@ def main() -> int:
 async def _demo(url: str, directory: Path) -> int:
     exchange = f"demo-{uuid.uuid4().hex[:8]}"  # a given broker may hold anything else
     ingress = free_port()
+    admin = free_port(ingress)
     settings = {
         "RELAY_BROKER__EXCHANGE": exchange,
         "RELAY_OUTBOX__DIRECTORY": str(directory / "outbox"),
         "RELAY_LOG__LEVEL": "warning",
         "RELAY_INGRESS__PORT": str(ingress),
-        "RELAY_ADMIN__PORT": str(free_port(ingress)),
+        "RELAY_ADMIN__PORT": str(admin),
+        "RELAY_CONSUMERS__ARCHIVE__QUEUE": _archive_queue(exchange),
+        "RELAY_CONSUMERS__ARCHIVE__DATABASE": f"sqlite:{directory / 'archive.db'}",
+        ARCHIVE_PORT: str(free_port(ingress, admin)),
     }
     try:
-        ids, arrivals = await _send_and_receive(environment(url, **settings))
+        ids, arrivals, archived = await _send_and_receive(environment(url, **settings))
     finally:
         with contextlib.suppress(*broker.ERRORS):  # without a broker there is nothing to remove
             await _remove_topology(url, exchange)
     samples = list(_documented())
     show_table(("Sample", "Routing key", "Type", "Excerpt"), _rows(samples, ids, arrivals))
-    problems = list(differences(samples, ids, arrivals))
+    problems = [*differences(samples, ids, arrivals), *archive_differences(arrivals, archived)]
     for problem in problems:
         click.echo(problem, err=True)
     missing = f"{len(problems)} problems" if problems else "nothing is missing"
     click.echo(f"{len(samples)} samples sent, {len(arrivals)} arrivals, {missing}.")
+    click.echo(f"All was sent twice; the archive holds {_times(archived)}.")
     return 1 if problems else 0
 
 
-async def _send_and_receive(environment: Environment) -> tuple[Ids, Mapping[str, Arrival]]:
+async def _send_and_receive(
+    environment: Environment,
+) -> tuple[Ids, Mapping[str, Arrival], list[str]]:
+    """Send all samples twice; return their ids, what arrived of it, and the ids in the archive."""
     async with relay("serve", environment=environment) as serve:
         await wait_until_ready(serve, environment)
-        async with _tail(environment) as events:
-            answers = await _sent(environment)
-            accepted = {it for answer in answers for it in answer["ids"] if not answer["reason"]}
-            arrivals = await _received(events, accepted)
+        async with archive(environment) as has_taken:
+            async with _tail(environment) as events:
+                answers = await _sent(environment)
+                accepted = [
+                    it for answer in answers if not answer["reason"] for it in answer["ids"]
+                ]
+                arrivals = await _received(events, set(accepted))
+            await _sent(environment)
+            await has_taken(2 * len(accepted))
+            archived = await _archived(environment)
         quarantined = {it for answer in answers for it in answer["ids"] if answer["reason"]}
         arrivals |= await _quarantined(environment, quarantined)
-    return {(it["source"], it["sample"]): it["ids"] for it in answers}, arrivals
+    return {(it["source"], it["sample"]): it["ids"] for it in answers}, arrivals, archived
 
 
 @contextlib.asynccontextmanager
@@ -139,6 +160,13 @@ async def _sent(environment: Environment) -> list[dict[str, Any]]:
         if send.returncode:
             raise RelayError("Not every delivery was accepted.")
     return [json.loads(line) for line in output.splitlines()]
+
+
+async def _archived(environment: Environment) -> list[str]:
+    """Return the ids of the events in the archive, as often as they are there."""
+    async with relay("events", "--json", environment=environment, stdout=PIPE) as listing:
+        output, _ = await listing.communicate()
+    return [json.loads(line)["id"] for line in output.splitlines()]
 
 
 async def _received(events: StreamReader, wanted: set[str]) -> dict[str, Arrival]:
@@ -169,17 +197,26 @@ async def _quarantine_now(environment: Environment) -> dict[str, Arrival]:
         output, _ = await listing.communicate()
     return {
         it["id"]: Arrival(
-            routing_key(it["vendor"], it["reason"]), "quarantined", f"{it['size']} bytes"
+            routing_key(it["vendor"], it["reason"]), _QUARANTINED, f"{it['size']} bytes"
         )
         for it in json.loads(output)
     }
 
 
+def _archive_queue(exchange: str) -> str:
+    return f"{exchange}-archive"
+
+
 async def _remove_topology(url: str, exchange: str) -> None:
     ours = topology(exchange, unrouted_max_length=1, quarantine_max_length=1)
+    theirs = consumer_topology(
+        _archive_queue(exchange),
+        retry_delays_s=ConsumerSettings().retry_delays_s,
+        dead_max_length=1,
+    )
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for queue in ours.queues:
+        for queue in (*ours.queues, *theirs.queues):
             await channel.queue_delete(queue.name)
         for it in ours.exchanges:
             await channel.exchange_delete(it.name)
@@ -218,6 +255,20 @@ def differences(
             yield f"{sample.source}/{sample.name}: {got} arrived instead of {wanted}."
     for stranger in arrivals.keys() - {it for told in ids.values() for it in told}:
         yield f"{arrivals[stranger].routing_key}: nothing that was sent explains {stranger}."
+
+
+def _times(archived: Sequence[str]) -> str:
+    most = max(Counter(archived).values(), default=0)
+    return f"{len(archived)} events, {'each once' if most == 1 else f'some {most} times'}"
+
+
+def archive_differences(arrivals: Mapping[str, Arrival], archived: Sequence[str]) -> Iterator[str]:
+    """Say which events are not exactly once in the archive."""
+    times = Counter(archived)
+    for event_id in arrivals.keys() | times.keys():
+        wanted = event_id in arrivals and arrivals[event_id].type != _QUARANTINED
+        if times[event_id] != wanted:
+            yield f"The archive holds the event {event_id} {times[event_id]} times."
 
 
 if __name__ == "__main__":

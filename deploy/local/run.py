@@ -122,13 +122,14 @@ def _port(host: str, wanted: int) -> int:
 async def relay(
     *arguments: str,
     environment: Environment,
+    module: str = "relay",
     stdout: int | None = None,
     stderr: int | None = None,
 ) -> AsyncIterator[Process]:
-    """Run a command of the relay as a child; end it, if it still runs, on the way out."""
+    """Run a command of the relay, or a service, as a child; end it on the way out."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "relay", *arguments),
+        *("-m", module, *arguments),
         cwd=ROOT,
         env=environment,
         limit=_LONGEST_LINE,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,19 @@ import click
 import orjson
 from aio_pika.abc import AbstractConnection, AbstractQueue
 
+from consumers.kit.errors import NotAnEvent
+from consumers.kit.event import parse
 from relay import broker
 from relay.cli.connection import connected
+from relay.cli.event_line import on_one_line, show_event
 from relay.cli.main import config_option, run
-from relay.cli.output import show_row
 from relay.errors import BrokerError, RelayError
-from relay.event import mapping, sequence
 from relay.settings import BrokerSettings, load
 from relay.topology import MAX_ROUTING_KEY_BYTES, Exchange, Topology
 
 _PREFETCH = 100
 _LONGEST_QUEUE = 10_000
 """A tail that can't keep up loses the oldest, rather than fill the broker."""
-_LONGEST_EXCERPT = 100
-
-Show = Callable[[str, bytes], None]
 
 
 @click.command("tail")
@@ -48,8 +46,7 @@ def command(
     unrouted ones.
     """
     settings = load(config).broker
-    show = _show_json if as_json else _show_line
-    run(_until_interrupted(_tail(settings, patterns or ("#",), show, count)))
+    run(_until_interrupted(_tail(settings, patterns or ("#",), count, as_json=as_json)))
 
 
 async def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
@@ -62,7 +59,7 @@ async def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _tail(
-    settings: BrokerSettings, patterns: Sequence[str], show: Show, count: int | None
+    settings: BrokerSettings, patterns: Sequence[str], count: int | None, *, as_json: bool
 ) -> None:
     async with connected(settings) as connection:
         queue = await _bound_queue(connection, settings.exchange, patterns)
@@ -70,7 +67,7 @@ async def _tail(
         shown = 0
         async with queue.iterator() as messages:
             async for message in messages:
-                show(message.routing_key or "", message.body)
+                _show(message.routing_key or "", message.body, as_json=as_json)
                 await message.ack()
                 shown += 1
                 if shown == count:
@@ -95,58 +92,15 @@ async def _bound_queue(
     return queue
 
 
-def decode(body: bytes) -> dict[str, Any] | None:
-    """Return the CloudEvent in a message, or None when there is none."""
+def _show(routing_key: str, body: bytes, *, as_json: bool) -> None:
     try:
-        event = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return event if type(event) is dict and "specversion" in event else None
-
-
-def excerpt(data: Mapping[str, Any]) -> str:
-    """Return the words of an event that tell a person most, or "" when there are none."""
-    message, note = mapping(data.get("message")), mapping(data.get("note"))
-    to = mapping(mapping(data.get("assignment")).get("to"))
-    urls = [mapping(it).get("url") for it in sequence(message.get("attachments"))]
-    candidates = [message.get("text"), note.get("text"), *urls, data.get("status"), _name(to)]
-    text = str(next(filter(None, candidates), ""))
-    return text if len(text) <= _LONGEST_EXCERPT else text[: _LONGEST_EXCERPT - 1] + "…"
-
-
-def _show_json(routing_key: str, body: bytes) -> None:
-    """Print an event as it came, its routing key added as CloudEvents allows whoever passes it on.
-
-    A line break in JSON is only ever white space, so that a blank may stand for it.
-    """
-    if decode(body) is None:
-        _warn_of_stranger(routing_key)
+        document = parse(body)
+    except NotAnEvent:
+        click.echo(f"relay: a message under {routing_key!r} is no CloudEvent.", err=True)
         return
-    head = b'{"routingkey":' + orjson.dumps(routing_key) + b","
-    line = body.strip().removeprefix(b"{").replace(b"\r", b" ").replace(b"\n", b" ")
-    click.echo(head + line)
-
-
-def _show_line(routing_key: str, body: bytes) -> None:
-    event = decode(body)
-    if event is None:
-        _warn_of_stranger(routing_key)
-        return
-    data = mapping(event.get("data"))
-    show_row(
-        str(event.get("time") or event.get("recordedtime") or ""),
-        routing_key,
-        str(event.get("subject", "")),
-        _name(mapping(data.get("actor"))),
-        excerpt(data),
-        styles=("dim", "cyan", "", "magenta", "bold"),
-    )
-
-
-def _name(actor: Mapping[str, Any]) -> str:
-    names = (actor.get("type"), actor.get("name") or actor.get("email") or actor.get("id"))
-    return " ".join(str(name) for name in names if name)
-
-
-def _warn_of_stranger(routing_key: str) -> None:
-    click.echo(f"relay: a message under {routing_key!r} is no CloudEvent.", err=True)
+    if as_json:
+        # The event as it came, with its routing key added, as CloudEvents allows on the way.
+        head = b'{"routingkey":' + orjson.dumps(routing_key) + b","
+        click.echo(head + on_one_line(body.strip().removeprefix(b"{")))
+    else:
+        show_event(routing_key, document)

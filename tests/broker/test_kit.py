@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import aio_pika
@@ -13,6 +14,7 @@ import pytest
 from aio_pika.abc import AbstractConnection
 
 from consumers.kit import Consumer, Event, Reject, Unavailable, topology
+from deploy.local.broker import PrivateBroker
 from relay import broker
 from relay import topology as relay_topology
 from tests.broker.consuming import KEY, Exchange, body, length, running, take
@@ -467,3 +469,33 @@ async def test_a_service_waits_for_the_exchange_that_the_relay_has_yet_to_declar
 async def _declared_late(connection: AbstractConnection, declared: relay_topology.Topology) -> None:
     await asyncio.sleep(0.5)  # nothing announces that the service has tried once
     await broker.declare(connection, declared, passive=False)
+
+
+async def test_a_service_needs_no_more_rights_than_its_readme_says(
+    own_broker: PrivateBroker, exchange: str, name: str
+) -> None:
+    ctl = partial(asyncio.to_thread, own_broker.ctl)
+    own = rf"^{name}(\..*)?$"
+    await ctl("add_user", name, "secret")
+    await ctl(
+        *("set_permissions", name, own, rf"{own}|^amq\.default$", rf"{own}|^{exchange}$"),
+    )
+    declared = relay_topology.topology(
+        exchange, unrouted_max_length=1000, quarantine_max_length=1000
+    )
+
+    async def handle(event: Event) -> None:
+        if event.attempt < 3:
+            raise ValueError("not yet")
+        if event.text == "never":
+            raise Reject("never")
+
+    consumer = Consumer(name, bindings=["#"], handler=handle)
+    url = own_broker.url.replace("guest:guest", f"{name}:secret")
+    async with await aio_pika.connect(own_broker.url) as connection:
+        await broker.declare(connection, declared, passive=False)
+        async with running(consumer, url=url, exchange=exchange, retry_delays_s=[0.1, 0.2]) as run:
+            events = Exchange(await connection.channel(), exchange)
+            await events.publish(body("always"), body("never"))
+            await eventually(lambda: run.count(name, "done") == 1)
+            await take(connection, f"{name}.dead")

@@ -73,7 +73,7 @@ class Service:
 @contextlib.asynccontextmanager
 async def service(directory: Path, file: str, url: str) -> AsyncIterator[tuple[Service, Exchange]]:
     """A service that consumes, and an exchange to publish to; all of it taken down at the end."""
-    connection = await aio_pika.connect_robust(url, reconnect_interval=0.2)
+    connection = await aio_pika.connect(url)
     exchange = f"test-{uuid.uuid4().hex[:12]}"
     declared = relay_topology(exchange, unrouted_max_length=1000, quarantine_max_length=1000)
     await broker.declare(connection, declared, passive=False)
@@ -85,13 +85,14 @@ async def service(directory: Path, file: str, url: str) -> AsyncIterator[tuple[S
     finally:
         if it.process.returncode is None:
             await it.end(signal.SIGTERM)
-        channel = await connection.channel()
+        await broker.close(connection)  # the broker may be another by now
         queues = topology.topology(it.name, retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
-        for queue in (*queues.queues, *declared.queues):
-            await channel.queue_delete(queue.name)
-        for gone in declared.exchanges:
-            await channel.exchange_delete(gone.name)
-        await connection.close()
+        async with await aio_pika.connect(url) as connection:
+            channel = await connection.channel()
+            for queue in (*queues.queues, *declared.queues):
+                await channel.queue_delete(queue.name)
+            for gone in declared.exchanges:
+                await channel.exchange_delete(gone.name)
 
 
 async def publish(exchange: Exchange, first: int, end: int) -> None:
@@ -172,6 +173,24 @@ async def test_a_connection_the_broker_closes_is_made_anew(
         assert sorted(it.notes()) == list(range(1000))
         async with await aio_pika.connect(own_broker.url) as looking:
             assert await length(looking, f"{it.name}.dead") == 0
+
+
+@pytest.mark.parametrize("way", ["pause", "kill"])
+async def test_it_stops_in_order_though_the_broker_is_gone_or_silent(
+    tmp_path: Path, own_broker: PrivateBroker, way: str
+) -> None:
+    async with service(tmp_path, "printing.py", own_broker.url) as (it, exchange):
+        await publish(exchange, 0, 10)
+        await eventually(lambda: len(it.texts()) == 10)
+        getattr(own_broker, way)()
+        try:
+            assert await it.end(signal.SIGTERM) == 0
+        finally:
+            own_broker.resume()
+            if not own_broker.pids:
+                await asyncio.to_thread(own_broker.start)
+
+    assert it.logged("stopped") == 1
 
 
 async def test_wrong_settings_are_told_by_name(tmp_path: Path) -> None:
