@@ -13,9 +13,9 @@ from pydantic import Field, field_validator
 
 from consumers.archive_record import Archive
 from consumers.archive_sqlite import SqliteArchive
-from consumers.kit import Consumer, ConsumerSettings, Event, Unavailable, serve
-from consumers.kit.settings import ConsumerAdminSettings
-from relay.settings import Port, Strings, resolve_secrets
+from consumers.kit import Consumer, ConsumerSettings, Event, Unavailable, database_url, serve
+from consumers.kit.settings import Bindings, ConsumerAdminSettings
+from relay.settings import Port, resolve_secrets
 
 NAME = "archive"
 
@@ -31,7 +31,7 @@ class ArchiveSettings(ConsumerSettings):
 
     database: str = Field(default="sqlite:var/archive.db", repr=False)
     queue: str = NAME  # several archives on one broker need one each
-    bindings: Strings = Field(default=["#"])
+    bindings: Bindings = Field(default=["#"])
     batch_limit: int = Field(default=500, ge=100, le=2000)
     prefetch: int | None = Field(default=2000, ge=1, le=2000)
     concurrency: int = Field(default=1, ge=1, le=1)  # a database takes one batch at a time
@@ -50,12 +50,6 @@ class ArchiveSettings(ConsumerSettings):
     def _check_queue(cls, queue: str) -> str:
         Consumer(queue, bindings=["#"])
         return queue
-
-    @field_validator("bindings")
-    @classmethod
-    def _check_bindings(cls, bindings: list[str]) -> list[str]:
-        Consumer(NAME, bindings=bindings)
-        return bindings
 
     @property
     def handled_at_once(self) -> int:
@@ -85,16 +79,15 @@ def archive_at(database: str) -> Archive:
     Raises:
         ValueError: it is neither, or psycopg is needed and not installed.
     """
-    scheme, _, path = database.partition(":")
-    if scheme == "sqlite" and path:
-        return SqliteArchive(Path(path))
-    if scheme not in {"postgresql", "postgres"}:
-        raise ValueError("give sqlite:PATH or postgresql://user:password@host/database")
-    try:
-        from consumers.archive_postgres import PostgresArchive  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise ValueError("PostgreSQL needs psycopg: pip install 'relay[postgres]'") from error
-    return PostgresArchive(database)
+    match database_url.parse(database):
+        case Path() as path:
+            return SqliteArchive(path)
+        case server:
+            try:
+                from consumers.archive_postgres import PostgresArchive  # noqa: PLC0415  an extra
+            except ImportError as error:
+                raise ValueError(database_url.NEEDS_PSYCOPG) from error
+            return PostgresArchive(server)
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from consumers.circuit_breaker import CircuitBreaker
 from consumers.forward_endpoint import Endpoint, open_http
 from consumers.forward_signature import key_of
 from consumers.kit import Consumer, ConsumerSettings, serve
-from consumers.kit.settings import ConsumerAdminSettings
+from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from consumers.private_networks import EVERYWHERE, Network, is_allowed
 from relay.settings import Networks, Port, Section, Strings, resolve_secrets
 
@@ -74,7 +74,7 @@ class EndpointSettings(Section):
 
     allow_private: _PrivateNetworks = Field(default=[])
     url: str = Field(repr=False)
-    bindings: Strings
+    bindings: Bindings
     secrets: Strings = Field(min_length=1, max_length=10, repr=False)
     timeout_s: float = Field(default=15, gt=0, le=300)
     failures_to_pause: int = Field(default=5, ge=1, le=1000)
@@ -97,12 +97,6 @@ class EndpointSettings(Section):
         if _is_refused(url.host, networks):
             raise ValueError("its address is private, and allow_private does not have it")
         return text
-
-    @field_validator("bindings")
-    @classmethod
-    def _check_bindings(cls, bindings: list[str]) -> list[str]:
-        Consumer(NAME, bindings=bindings)
-        return bindings
 
     @field_validator("secrets")
     @classmethod

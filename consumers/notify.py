@@ -19,10 +19,10 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, fiel
 from yarl import URL
 
 from consumers.kit import Consumer, ConsumerSettings, Event, serve
-from consumers.kit.settings import ConsumerAdminSettings
+from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from consumers.notify_template import Template, parse
 from consumers.notify_webhook import Webhook, open_webhooks
-from relay.settings import Port, Section, Strings, resolve_secrets
+from relay.settings import Port, Section, resolve_secrets
 
 _log = structlog.get_logger("consumers")
 
@@ -48,7 +48,7 @@ def _address(url: str) -> str:
 class Rule(Section):
     """Which events are told, where, and how."""
 
-    bindings: Strings = Field(min_length=1)
+    bindings: Bindings
     url: Annotated[str, AfterValidator(_address)] = Field(repr=False)
     template: Annotated[Template, PlainValidator(_template)]
 

@@ -21,9 +21,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series pe
 
 
 class BrokerMetrics:
-    """The publishing side."""
+    """The publishing side; without a registry, for a command that nobody watches."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry | None) -> None:
         self.confirmed = Counter(
             "relay_publish_confirms", "Messages RabbitMQ confirmed.", registry=registry
         )

@@ -56,11 +56,11 @@ def decide(
         case None:
             return DONE
         case Unavailable():
-            return Wait(wait_s(error.retry_after_s, waits), str(error))
+            return Wait(wait_s(error.retry_after_s, waits), _text(error))
         case Reject():
-            return Dead(f"rejected: {error}")
+            return Dead(f"rejected: {_text(error)}")
         case NotAnEvent():
-            return Dead(f"no event: {error}")
+            return Dead(f"no event: {_text(error)}")
         case _ if attempt <= len(retry_delays_s):
             return Retry(retry_delays_s[attempt - 1], attempt + 1)
         case _:
@@ -69,11 +69,8 @@ def decide(
 
 def described(error: BaseException) -> str:
     """Return an error's kind and text on one line."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  the class is a handler's own, and so is what its text does
-        text = ""
-    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    text = _text(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def wait_s(asked_s: float | None, waits: int) -> float:
@@ -86,3 +83,12 @@ def wait_s(asked_s: float | None, waits: int) -> float:
     if asked_s is not None and asked_s > 0:  # "at once" would ask it without a pause
         return min(asked_s, _LONGEST_WAIT_S)
     return min(_FIRST_WAIT_S * 2.0 ** min(waits, _DOUBLINGS), _LAST_WAIT_S)
+
+
+def _text(error: BaseException) -> str:
+    """Return an error's text on one line, and so that it can be sent: lone surrogates can't."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  the class is a handler's own, and so is what its text does
+        text = ""
+    return " ".join(text.encode(errors="replace").decode().split())

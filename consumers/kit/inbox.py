@@ -6,7 +6,6 @@ turn of the loop is acknowledged with one write.
 """
 
 import asyncio
-import struct
 from collections.abc import Callable, Iterable
 
 import aiormq
@@ -16,17 +15,13 @@ from aiormq.abc import ChannelFrame, DeliveredMessage
 from pamqp import commands
 from pamqp.header import ContentHeader
 
+from consumers.kit.acknowledgements import Acknowledgements
 from consumers.kit.delivery import Received
 from relay import broker, reconnecting
 from relay.errors import BrokerError
 
 _CHANNEL_NUMBER = 1
 _STOP_LIMIT_S = 2.0
-_METHOD, _FRAME_END = 1, 0xCE  # AMQP 0-9-1, 4.2.3
-_BASIC, _ACK = 60, 80  # class and method id
-# Frame type, channel, size; class, method; delivery tag, bits (`multiple` is the first); end.
-_ack = struct.Struct(">BHIHHQBB")
-_ACK_SIZE = 2 + 2 + 8 + 1
 
 
 class Inbox(aiormq.Channel):
@@ -40,15 +35,14 @@ class Inbox(aiormq.Channel):
     def __init__(self, connection: WireConnection, receive: Callable[[Received], None]) -> None:
         super().__init__(connection, _CHANNEL_NUMBER, publisher_confirms=False)
         self._receive = receive
-        self._unsettled: dict[int, None] = {}  # delivery tags in their order
-        self._settled: set[int] = set()
+        self._acknowledgements = Acknowledgements(_CHANNEL_NUMBER)
         self._has_settled = asyncio.Event()
         self._consumer_tag = ""
 
     @property
     def in_hand(self) -> int:
         """How many messages are delivered and not settled."""
-        return len(self._unsettled) - len(self._settled)
+        return self._acknowledgements.in_hand
 
     async def consume(self, queue: str, *, prefetch: int) -> None:
         """Open the channel and begin.
@@ -67,7 +61,7 @@ class Inbox(aiormq.Channel):
 
     def settle(self, delivery_tag: int) -> None:
         """Acknowledge a delivery soon. On a channel that is closed it will be redelivered."""
-        self._settled.add(delivery_tag)
+        self._acknowledgements.settle(delivery_tag)
         self._has_settled.set()
 
     async def acknowledge(self) -> None:
@@ -79,7 +73,7 @@ class Inbox(aiormq.Channel):
     async def flush(self) -> None:
         """Write what is settled."""
         self._has_settled.clear()
-        if frames := self._frames():
+        if frames := self._acknowledgements.frames():
             frame = ChannelFrame(payload=frames, should_close=False)
             await self.connection.write_queue.put(frame)
 
@@ -114,32 +108,13 @@ class Inbox(aiormq.Channel):
             if reasons := done & closing:
                 return BrokerError(f"The connection was lost: {broker.reason_of(reasons)}.")
 
-    def _frames(self) -> bytes:
-        """Return acknowledgements: one for all up to the first unsettled, one for each other."""
-        upto = 0
-        for tag in self._unsettled:
-            if tag not in self._settled:
-                break
-            upto = tag
-        parts = []
-        if upto:
-            parts.append(_frame(upto, is_multiple=True))
-            for tag in [it for it in self._settled if it <= upto]:
-                self._settled.discard(tag)
-                del self._unsettled[tag]
-        for tag in sorted(self._settled):
-            parts.append(_frame(tag, is_multiple=False))
-            del self._unsettled[tag]
-        self._settled.clear()
-        return b"".join(parts)
-
     async def _on_deliver_frame(self, frame: commands.Basic.Deliver) -> None:
         header = await self._get_frame()
         if not isinstance(header, ContentHeader):  # pragma: no cover  no broker does
             raise aiormq.exceptions.InvalidFrameError(header)
         message = await self._read_content(frame, header)
         tag = frame.delivery_tag or 0
-        self._unsettled[tag] = None
+        self._acknowledgements.delivered(tag)
         key, properties = frame.routing_key or "", header.properties
         self._receive(Received(tag, key, properties, message.body))
 
@@ -154,16 +129,3 @@ class Inbox(aiormq.Channel):
     @staticmethod
     async def _unused(message: DeliveredMessage) -> None:  # pragma: no cover
         """Satisfy `basic_consume`: deliveries come by _on_deliver_frame."""
-
-
-def _frame(delivery_tag: int, *, is_multiple: bool) -> bytes:
-    return _ack.pack(
-        _METHOD,
-        _CHANNEL_NUMBER,
-        _ACK_SIZE,
-        _BASIC,
-        _ACK,
-        delivery_tag,
-        is_multiple,
-        _FRAME_END,
-    )

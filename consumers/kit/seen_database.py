@@ -169,5 +169,5 @@ def at(url: str) -> SeenDatabase:
     Raises:
         ValueError: it is none of these, or psycopg is needed and not installed.
     """
-    (url,) = resolve_secrets([url])
-    return SeenDatabase(dialect_of(url))
+    (resolved,) = resolve_secrets([url])
+    return SeenDatabase(dialect_of(resolved))

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from consumers.kit import database_url
+
 _BUSY_TIMEOUT_S = 10
 _CONNECT_TIMEOUT_S = 10
 _SWITCH_PAUSE_S = 0.02
@@ -123,15 +125,14 @@ def dialect_of(url: str) -> Dialect:
     Raises:
         ValueError: it is neither, or psycopg is needed and not installed.
     """
-    scheme, _, rest = url.partition(":")
-    if scheme == "sqlite" and rest:
-        return Sqlite(Path(rest))
-    if scheme in {"postgresql", "postgres"}:
-        try:
-            return PostgreSQL(url)
-        except ImportError as error:
-            raise ValueError("PostgreSQL needs psycopg: pip install 'relay[postgres]'") from error
-    raise ValueError("give sqlite:PATH or postgresql://user:password@host/database")
+    match database_url.parse(url):
+        case Path() as path:
+            return Sqlite(path)
+        case server:
+            try:
+                return PostgreSQL(server)
+            except ImportError as error:
+                raise ValueError(database_url.NEEDS_PSYCOPG) from error
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -17,6 +18,7 @@ from consumers.kit.metrics import ConsumerMetrics
 from consumers.kit.seen import Seen
 from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
 from consumers.kit.subscription import Subscription
+from consumers.kit.workers import Workers
 from relay import probes, process
 from relay.direct import Direct
 from relay.errors import SettingsError
@@ -92,26 +94,32 @@ class _Service:
             handling = handling_of(consumer, seen=seen, timeout_s=settings.handler_timeout_s)
         except (ValueError, Unavailable) as error:
             raise SettingsError([f"consumers.{self._name}: {error}"]) from error
+        workers = partial(
+            Workers,
+            service=consumer.name,
+            handling=handling,
+            seen=seen if consumer.handle_one else None,
+            concurrency=settings.concurrency,
+            retry_delays_s=settings.retry_delays_s,
+            direct=self._direct,
+            metrics=self._metrics.of(consumer.name),
+        )
+        queues = topology.topology(
+            consumer.name,
+            retry_delays_s=settings.retry_delays_s,
+            dead_max_length=settings.dead_max_length,
+            is_single_active=settings.single_active,
+        )
         self._subscriptions.append(
             Subscription(
                 consumer,
-                handling=handling,
-                seen=seen if consumer.handle_one else None,
+                workers=lambda restore: workers(restore=restore),
                 urls=broker.urls,
                 exchange=broker.exchange,
-                queues=topology.topology(
-                    consumer.name,
-                    retry_delays_s=settings.retry_delays_s,
-                    dead_max_length=settings.dead_max_length,
-                    is_single_active=settings.single_active,
-                ),
+                queues=queues,
                 declare_topology=broker.declare_topology,
                 heartbeat_s=broker.heartbeat_s,
                 prefetch=settings.most_in_hand,
-                concurrency=settings.concurrency,
-                retry_delays_s=settings.retry_delays_s,
-                direct=self._direct,
-                metrics=self._metrics.of(consumer.name),
             )
         )
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
+from consumers.kit.consumer import Consumer
 from relay.errors import SettingsError
 from relay.settings import (
     AdminSettings,
@@ -22,6 +23,15 @@ _PREFETCH = 100
 _CONSUMER_TIMEOUT_S = 1800
 """RabbitMQ closes the channel of a consumer that leaves a message unanswered for so long
 (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout)."""
+
+
+def _patterns(patterns: list[str]) -> list[str]:
+    Consumer("any", bindings=patterns)  # it knows what a pattern is
+    return patterns
+
+
+Bindings = Annotated[list[str], BeforeValidator(listed), AfterValidator(_patterns)]
+"""Patterns of routing keys, where a service's settings name them."""
 
 
 class _Sections(File):

@@ -1,19 +1,15 @@
 """One consumer's connection to its queue, made anew for ever."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from consumers.kit import bindings
 from consumers.kit.consumer import Consumer
-from consumers.kit.handling import Handling
 from consumers.kit.inbox import Inbox
-from consumers.kit.metrics import OneConsumerMetrics
-from consumers.kit.seen import Seen
-from consumers.kit.workers import Workers
+from consumers.kit.workers import Restore, Workers
 from relay import broker, reconnecting
-from relay.direct import Direct
 from relay.errors import BrokerError, TopologyError
 from relay.topology import Exchange, Topology
 
@@ -23,50 +19,37 @@ class Subscription:
 
     Args:
         consumer: its name and its bindings.
-        handling: calls its function.
-        seen: see Workers.
+        workers: makes the workers of a connection; `restore` declares the queues over it again.
         urls: brokers, tried in turn.
         exchange: the events' exchange, which the relay declares.
         queues: what the consumer needs on the broker.
         declare_topology: whether to declare and bind; if not, it is only checked.
         heartbeat_s: AMQP heartbeat.
         prefetch: messages in hand at the same time.
-        concurrency, retry_delays_s, direct: see Workers.
-        metrics: what is counted.
     """
 
     def __init__(  # noqa: PLR0913  one per setting
         self,
         consumer: Consumer,
         *,
-        handling: Handling,
-        seen: Seen | None,
+        workers: Callable[[Restore], Workers],
         urls: Sequence[str],
         exchange: str,
         queues: Topology,
         declare_topology: bool,
         heartbeat_s: int,
         prefetch: int,
-        concurrency: int,
-        retry_delays_s: Sequence[float],
-        direct: Direct,
-        metrics: OneConsumerMetrics,
     ) -> None:
         self.name = consumer.name
         self.reason: str | None = "not connected yet"
         self._patterns = consumer.bindings
-        self._handling = handling
-        self._seen = seen
+        self._new_workers = workers
         self._urls = urls
         self._exchange = exchange
         self._queues = queues
         self._declare_topology = declare_topology
         self._heartbeat_s = heartbeat_s
         self._prefetch = prefetch
-        self._concurrency = concurrency
-        self._retry_delays_s = retry_delays_s
-        self._direct = direct
-        self._metrics = metrics
         self._are_bindings_replaced = False
         self._workers: Workers | None = None
         self._inbox: Inbox | None = None
@@ -101,16 +84,7 @@ class Subscription:
             connection = await broker.connect(url, heartbeat_s=self._heartbeat_s)
             stack.push_async_callback(broker.close, connection)
             await self._prepare(connection)
-            workers = Workers(
-                service=self.name,
-                handling=self._handling,
-                seen=self._seen,
-                concurrency=self._concurrency,
-                retry_delays_s=self._retry_delays_s,
-                direct=self._direct,
-                restore=lambda: self._declare_queues(connection),
-                metrics=self._metrics,
-            )
+            workers = self._new_workers(lambda: self._declare_queues(connection))
             if connection.transport is None:
                 raise BrokerError("The connection was lost before it was used.")
             inbox = Inbox(connection.transport.connection, workers.receive)

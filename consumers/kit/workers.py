@@ -37,6 +37,9 @@ _FINISH_LIMIT_S = 120.0
 """How long a lost connection is not replaced while handlers that were begun go on."""
 
 
+Restore = Callable[[], Awaitable[None]]
+
+
 class Workers:
     """A number of workers for the messages of one inbox, until it closes.
 
@@ -60,7 +63,7 @@ class Workers:
         concurrency: int,
         retry_delays_s: Sequence[float],
         direct: Direct,
-        restore: Callable[[], Awaitable[None]],
+        restore: Restore,
         metrics: OneConsumerMetrics,
     ) -> None:
         self._service = service

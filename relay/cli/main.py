@@ -16,9 +16,12 @@ FAILED = 1
 
 _COMMANDS = (
     "check",
+    "dead",
+    "events",
     "inspect",
     "outbox",
     "quarantine",
+    "replay",
     "send",
     "serve",
     "tail",

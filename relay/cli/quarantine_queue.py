@@ -1,25 +1,19 @@
-"""The quarantine's queue, read message by message; nothing leaves it that is not acked.
+"""A quarantined delivery: what its message says, and what comes of it when it is tried again."""
 
-Everything is fetched over one channel, and closing that gives back what was not acked: all of it,
-but in no order that one may rely on, since a quorum queue takes each `basic.get` for a consumer.
-"""
-
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import DeliveryError
 from multidict import CIMultiDict
 from pamqp import commands
 
-from relay import broker
 from relay.envelope import Message, Origin, encode_events, traceparent_of
 from relay.errors import BrokerError, Malformed, RelayError
 from relay.event import mapping
 from relay.request import Request
-from relay.topology import Queue, Topology
 from relay.vendors import Vendor
 
 
@@ -60,26 +54,6 @@ class Quarantined:
             size=len(message.body),
             headers={name: str(it) for name, it in mapping(headers.get("headers")).items()},
         )
-
-
-async def fetch(
-    connection: AbstractConnection, name: str, *, limit: int | None = None
-) -> AsyncIterator[AbstractIncomingMessage]:
-    """Yield what is in the queue now, one by one; others don't see it until connection closes.
-
-    Raises:
-        TopologyError: there is no such queue.
-    """
-    needed = Queue(name=name, arguments={})
-    await broker.declare(connection, Topology(queues=(needed,)), passive=True)
-    channel = await connection.channel()
-    queue = await channel.declare_queue(name, passive=True)
-    length = queue.declaration_result.message_count or 0
-    for _ in range(length if limit is None else min(length, limit)):
-        message = await queue.get(fail=False)
-        if message is None:  # someone else was faster
-            return
-        yield message
 
 
 def understand_again(

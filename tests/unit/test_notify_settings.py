@@ -123,7 +123,7 @@ def test_a_wrong_template_is_told_with_what_it_may_name(written: Written) -> Non
 def test_a_rule_must_make_a_consumer(right: str, wrong: str, written: Written) -> None:
     (problem,) = problems_of(written(RULE.replace(right, wrong)))
 
-    assert problem.startswith("consumers.notify.rules: ")
+    assert problem.startswith("consumers.notify.rules")
 
 
 def test_notify_without_a_rule_is_a_problem(written: Written) -> None:

@@ -1,0 +1,19 @@
+"""Where a database is: `sqlite:PATH`, or a PostgreSQL server's URL. Pure."""
+
+from pathlib import Path
+
+NEEDS_PSYCOPG = "PostgreSQL needs psycopg: pip install 'relay[postgres]'"
+
+
+def parse(text: str) -> Path | str:
+    """Return the path of an SQLite file, or the URL of a PostgreSQL database.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    scheme, _, path = text.partition(":")
+    if scheme == "sqlite" and path:
+        return Path(path)
+    if scheme in {"postgresql", "postgres"}:
+        return text
+    raise ValueError("give sqlite:PATH or postgresql://user:password@host/database")

@@ -1,0 +1,129 @@
+"""One service's queue, published to past every binding; nothing counts until it is confirmed."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
+from pamqp import commands
+
+from relay import broker, process
+from relay.cli.connection import connected
+from relay.envelope import Message
+from relay.errors import BrokerError, RelayError, TopologyError
+from relay.metrics import BrokerMetrics
+from relay.session import Outcome, Session
+from relay.settings import BrokerSettings
+from relay.topology import Queue, Topology
+
+_DEFAULT_EXCHANGE = ""
+_NO_REGISTRY: Any = None  # what a command counts is shown nowhere
+
+
+class _Sent(NamedTuple):
+    message: Message
+
+
+class ServiceQueue:
+    """A queue to publish to; see `opened`.
+
+    Args:
+        name: of the queue.
+        session: an open one, for this queue alone.
+        watch: ends when the session does.
+        timeout_s: how long RabbitMQ may take to confirm.
+    """
+
+    def __init__(
+        self, name: str, session: Session[_Sent], watch: asyncio.Task[None], timeout_s: float
+    ) -> None:
+        self._name = name
+        self._session = session
+        self._watch = watch
+        self._timeout_s = timeout_s
+        self._left = self._refused = 0
+        self._settled = asyncio.Event()
+        session.on_outcome = self._count
+
+    async def publish(self, messages: Sequence[tuple[commands.Basic.Properties, bytes]]) -> None:
+        """Publish properties with their bodies, and return once RabbitMQ has confirmed all.
+
+        Raises:
+            BrokerError: it did not take all; it may have taken some.
+            TimeoutError: it confirmed too late, or takes nothing now.
+        """
+        if not messages:
+            return
+        self._left, self._refused = len(messages), 0
+        self._settled.clear()
+        async with asyncio.timeout(self._timeout_s):
+            try:
+                await self._session.publish([self._addressed(*it) for it in messages])
+                await process.first(self._settled.wait(), self._watch)
+            except BrokerError as error:
+                raise BrokerError("The connection to RabbitMQ was lost.") from error
+        if self._refused:
+            raise BrokerError(
+                f"The queue {self._name} did not take {self._refused} of {len(messages)} messages; "
+                "it is full, or was deleted meanwhile."
+            )
+
+    def _addressed(self, properties: commands.Basic.Properties, body: bytes) -> _Sent:
+        message = Message(
+            id=properties.message_id or "",
+            routing_key=self._name,
+            properties=properties.marshal(),
+            body=body,
+            received_at=time.time(),
+        )
+        return _Sent(message)
+
+    def _count(self, outcome: Outcome[_Sent]) -> None:
+        self._left -= len(outcome.confirmed) + len(outcome.failed)
+        self._refused += len(outcome.failed)
+        if not self._left:
+            self._settled.set()
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: BrokerSettings, service: str) -> AsyncIterator[ServiceQueue]:
+    """Connect to publish to a service's queue.
+
+    Raises:
+        RelayError: there is no such queue.
+        BrokerError: RabbitMQ can't be reached, or went away meanwhile.
+    """
+    async with connected(settings) as connection:
+        await require(connection, service)
+        session: Session[_Sent] = Session(
+            connection,
+            exchanges=(_DEFAULT_EXCHANGE, _DEFAULT_EXCHANGE),
+            confirm_timeout_s=settings.confirm_timeout_s,
+            metrics=BrokerMetrics(_NO_REGISTRY),
+        )
+        await session.open()
+        watch = asyncio.create_task(session.watch(), name="session")
+        try:
+            yield ServiceQueue(service, session, watch, settings.confirm_timeout_s)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def require(
+    connection: AbstractConnection,
+    name: str,
+    *,
+    otherwise: str = "There is no queue {name}; a service declares its queues when it starts.",
+) -> None:
+    """Raise RelayError, with the sentence otherwise, unless there is a queue with this name."""
+    needed = Topology(queues=(Queue(name=name, arguments={}),))
+    try:
+        await broker.declare(connection, needed, passive=True)
+    except TopologyError as error:
+        if isinstance(error.__cause__, ChannelNotFoundEntity):
+            raise RelayError(otherwise.format(name=name)) from error
+        raise

@@ -1,0 +1,82 @@
+"""What a service may be called, what it may bind, and the function it is given."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from consumers.kit import Consumer, Event
+from consumers.kit.consumer import Database
+
+
+async def handle(_: Event) -> None: ...
+
+
+async def handle_all(_: Sequence[Event]) -> None: ...
+
+
+def write(_: Event, __: Database) -> None: ...
+
+
+@pytest.mark.parametrize("name", ["a", "0", "crm-sync", "crm_sync-2", "x" * 64])
+def test_a_name_is_that_of_a_queue(name: str) -> None:
+    assert Consumer(name, bindings=["#"]).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "A", "-a", "_a", "a.b", "a b", "a\n", "é", "x" * 65, "amq.gen", "webhooks.dead"]
+)
+def test_a_name_no_queue_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no name of a service: up to 64 of a-z, 0-9, _ and -"):
+        Consumer(name, bindings=["#"])
+
+
+def test_bindings_are_kept_in_order_and_once() -> None:
+    bindings = ["*.message.#", "*.conversation.closed", "*.message.#"]
+
+    assert Consumer("a", bindings=bindings).bindings == ("*.message.#", "*.conversation.closed")
+
+
+@pytest.mark.parametrize("bindings", ["*.message.#", "", [], ()])
+def test_bindings_are_a_list_of_at_least_one(bindings: Any) -> None:
+    with pytest.raises(ValueError, match="bindings is a list of at least one pattern"):
+        Consumer("a", bindings=bindings)
+
+
+@pytest.mark.parametrize("pattern", ["a" * 255, "é" * 127, "#"])
+def test_a_pattern_has_as_many_bytes_as_a_routing_key(pattern: str) -> None:
+    assert Consumer("a", bindings=[pattern]).bindings == (pattern,)
+
+
+@pytest.mark.parametrize("pattern", ["a" * 256, "é" * 128])
+def test_a_longer_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="a pattern has at most 255 bytes"):
+        Consumer("a", bindings=["#", pattern])
+
+
+def test_a_handler_is_given_or_decorated() -> None:
+    given = Consumer("a", bindings=["#"], handler=handle)
+    decorated = Consumer("a", bindings=["#"])
+
+    assert decorated.handler(handle) is handle
+    assert given.handle_one is decorated.handle_one is handle
+    assert (given.batch_limit, given.handle_batch, given.write) == (1, None, None)
+
+
+def test_a_function_keeps_being_what_it_was() -> None:
+    batches, writes = Consumer("a", bindings=["#"]), Consumer("a", bindings=["#"])
+
+    assert batches.batch_handler(limit=5)(handle_all) is handle_all
+    assert writes.writer()(write) is write
+    assert (batches.handle_batch, batches.batch_limit) == (handle_all, 5)
+    assert (writes.write, writes.batch_limit) == (write, 100)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_batch_holds_at_least_one_event(limit: int) -> None:
+    """With none, a worker would take nothing, and end."""
+    consumer = Consumer("a", bindings=["#"])
+
+    for decorate in (consumer.batch_handler, consumer.writer):
+        with pytest.raises(ValueError, match=f"limit is at least 1, not {limit}"):
+            decorate(limit=limit)
