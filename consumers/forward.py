@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry, Gauge
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from yarl import URL
 
-from consumers.circuit_breaker import CircuitBreaker
+from consumers.forward_breaker import CircuitBreaker
 from consumers.forward_endpoint import Endpoint, open_http
+from consumers.forward_networks import EVERYWHERE, Network, is_allowed
 from consumers.forward_signature import key_of
 from consumers.kit import Consumer, ConsumerSettings, serve
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
-from consumers.private_networks import EVERYWHERE, Network, is_allowed
 from relay.settings import Networks, Port, Section, Strings, resolve_secrets
 
 NAME = "forward"

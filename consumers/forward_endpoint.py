@@ -16,11 +16,11 @@ import structlog
 from prometheus_client import Gauge
 from yarl import URL
 
-from consumers.circuit_breaker import CircuitBreaker, State
 from consumers.forward_answer import REDIRECTS, Outcome, Verdict, outcome_of, redirected
+from consumers.forward_breaker import CircuitBreaker, State
+from consumers.forward_networks import Network, is_allowed
 from consumers.forward_signature import signed_headers
 from consumers.kit import Event, Reject, Unavailable
-from consumers.private_networks import Network, is_allowed
 from relay.envelope import traceparent_of
 from relay.errors import RelayError
 

@@ -13,8 +13,8 @@ import aiohttp
 import structlog
 
 from consumers.kit.errors import Unavailable
+from consumers.notify_rate import TokenBucket
 from consumers.notify_text import digest
-from consumers.rate_limit import TokenBucket
 from relay.errors import RelayError
 
 _TRANSIENT = {408, 429}  # and all from 500 up

@@ -44,7 +44,9 @@ class Endpoint:
 
     @property
     def is_paused(self) -> bool:
-        return bool(self.registry.get_sample_value("relay_forward_breaker_open", {"endpoint": "crm"}))
+        return bool(
+            self.registry.get_sample_value("relay_forward_breaker_open", {"endpoint": "crm"})
+        )
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -20,7 +20,6 @@ from relay.settings import BrokerSettings
 from relay.topology import Queue, Topology
 
 _DEFAULT_EXCHANGE = ""
-_NO_REGISTRY: Any = None  # what a command counts is shown nowhere
 
 
 class _Sent(NamedTuple):
@@ -102,7 +101,7 @@ async def opened(settings: BrokerSettings, service: str) -> AsyncIterator[Servic
             connection,
             exchanges=(_DEFAULT_EXCHANGE, _DEFAULT_EXCHANGE),
             confirm_timeout_s=settings.confirm_timeout_s,
-            metrics=BrokerMetrics(_NO_REGISTRY),
+            metrics=BrokerMetrics(None),
         )
         await session.open()
         watch = asyncio.create_task(session.watch(), name="session")

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from consumers.kit import Unavailable
+from consumers.notify_rate import TokenBucket
 from consumers.notify_webhook import Webhook
-from consumers.rate_limit import TokenBucket
 from relay.errors import RelayError
 from tests.slack import Slack
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.private_networks import EVERYWHERE, is_allowed
+from consumers.forward_networks import EVERYWHERE, is_allowed
 
 PUBLIC = [
     "1.1.1.1",

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.forward import ForwardSettings, opened
+from consumers.forward_networks import EVERYWHERE
 from consumers.kit.settings import load
-from consumers.private_networks import EVERYWHERE
 from relay.errors import SettingsError
 
 pytestmark = pytest.mark.usefixtures("in_empty_directory")

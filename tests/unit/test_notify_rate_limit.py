@@ -2,7 +2,7 @@
 
 import pytest
 
-from consumers.rate_limit import TokenBucket
+from consumers.notify_rate import TokenBucket
 
 
 def test_a_full_bucket_gives_all_its_tokens_at_once() -> None:
