@@ -3,6 +3,7 @@
 One canonical line per delivery is the hot path, so the chain is short and written by orjson.
 """
 
+import json
 import logging
 import sys
 from typing import Any, Literal
@@ -41,7 +42,10 @@ def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
 
 
 def _dumps(event: dict[str, Any], **_: object) -> bytes:
-    return orjson.dumps(event, default=str)
+    try:
+        return orjson.dumps(event, default=str)
+    except TypeError:  # a lone surrogate in someone's error, or a huge integer
+        return json.dumps(event, default=str).encode()
 
 
 def silence_libraries() -> None:

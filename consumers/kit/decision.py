@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from consumers.kit.errors import NotAnEvent, Reject, Unavailable
 
 _FIRST_WAIT_S, _DOUBLINGS, _LAST_WAIT_S = 1.0, 6, 60.0
-_LONGEST_WAIT_S = 300.0  # whoever is down may ask for more, and is asked again all the same
+_LONGEST_WAIT_S = 240.0  # whoever is down may ask for more, and is asked again all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def wait_s(asked_s: float | None, waits: int) -> float:
     """Return how long to wait for something that is down.
 
     Args:
-        asked_s: what it asks for; not without a pause, and at most five minutes.
+        asked_s: what it asks for; not without a pause, and at most four minutes.
         waits: how often it has been waited for.
     """
     if asked_s is not None and asked_s > 0:  # "at once" would ask it without a pause

@@ -20,7 +20,7 @@ class Unavailable(RelayError):
 
     Args:
         reason: one sentence, for the log and `/readyz`.
-        retry_after_s: how long to wait, at most 300; without it, the kit waits longer each time.
+        retry_after_s: how long to wait, at most 240; without it, the kit waits longer each time.
     """
 
     def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:

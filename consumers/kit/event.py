@@ -4,7 +4,7 @@ The fields have the names of the wire, which are those of "The event" in README.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -126,12 +126,12 @@ class Event:
     time: str | None
     recordedtime: str
     partitionkey: str
-    data: Data
+    data: Data = field(repr=False)
     routing_key: str
     attempt: int
     replay: str
     traceparent: str
-    body: bytes
+    body: bytes = field(repr=False)
 
     @property
     def raw(self) -> Any:

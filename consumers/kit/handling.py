@@ -14,6 +14,10 @@ Result = Exception | bool
 """What came of an event: an error, or whether it was new; False for a duplicate passed over."""
 
 
+_MOST_TIMEOUTS = 12
+"""In one batch: enough to find one event of 2,000 that hangs, by halves."""
+
+
 class Handling(Protocol):
     """Handles events, at most `limit` at once, and tells of each what came of it."""
 
@@ -48,11 +52,18 @@ class InBatches:
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[Result]:
         """Handle all events together; when that fails, each half of them."""
-        return await _by_halves(self._handle, events)
+        left = _MOST_TIMEOUTS
 
-    async def _handle(self, events: Sequence[Event]) -> Sequence[Result] | Exception:
-        result = await _attempt(self._handler, events, self._timeout_s)
-        return result if isinstance(result, Exception) else [result] * len(events)
+        async def handle(events: Sequence[Event]) -> Sequence[Result] | Exception:
+            nonlocal left
+            result = await _attempt(self._handler, events, self._timeout_s)
+            if isinstance(result, TimeoutError):
+                left -= 1
+                if not left:  # not one event, but what they need
+                    return Unavailable(f"the handler hangs: {result}")
+            return result if isinstance(result, Exception) else [result] * len(events)
+
+        return await _by_halves(handle, events)
 
 
 class InTransactions:

@@ -60,6 +60,14 @@ class Lanes(Generic[T]):
             else:
                 del self._lanes[key]
 
+    def take_rest(self, items: Sequence[T]) -> list[T]:
+        """Return what lies behind items in their lanes, in order; it is in hand with them."""
+        rest: list[T] = []
+        for key in dict.fromkeys([it.key for it in items]):
+            rest += self._lanes[key]
+            self._lanes[key].clear()
+        return rest
+
     def close(self) -> None:
         """Hand nothing out any more."""
         self._is_closed = True

@@ -5,6 +5,7 @@ handlers do. A message is settled when it is marked, so a crash in between makes
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -25,23 +26,30 @@ class Once:
         admit: called with each message that is to be handled.
         pass_over: called with each that is not.
         settle: called with each that is marked.
+        put_back: called with messages that can't be told apart for too long.
         wait: waits while the store is unavailable; tells whether there is time to go on.
+        hold_limit_s: how long a message may be in hand.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  it stands between many
         self,
         seen: Seen,
         *,
         admit: Callable[[Delivery], None],
         pass_over: Callable[[Delivery], None],
         settle: Callable[[Delivery], None],
+        put_back: Callable[[Sequence[Delivery]], Awaitable[None]],
         wait: Callable[[Wait], Awaitable[bool]],
+        hold_limit_s: float,
     ) -> None:
         self._seen = seen
         self._admit = admit
         self._pass_over = pass_over
         self._settle = settle
+        self._put_back = put_back
         self._wait = wait
+        self._hold_limit_s = hold_limit_s
+        self._telling = asyncio.Lock()
         self._arrived: _Pile[Delivery] = _Pile()
         self._handled: _Pile[Delivery] = _Pile()
 
@@ -59,33 +67,40 @@ class Once:
         self._handled.add(delivery)
 
     async def ask(self) -> None:
-        """Admit or pass over what arrives, until there is no time left."""
+        """Admit, pass over or put back what arrives, until there is no time left."""
         while True:
             arrived = await self._arrived.take()
-            are_new = await self._patiently(self._seen.are_new, arrived)
+            try:
+                are_new = await self._patiently(self._seen.are_new, arrived)
+            except TimeoutError:
+                await self._put_back(arrived)
+                continue
             if are_new is None:
                 return
             for delivery, is_new in zip(arrived, are_new, strict=True):
                 (self._admit if is_new else self._pass_over)(delivery)
 
     async def tell(self) -> None:
-        """Mark and settle what was handled, until there is no time left."""
+        """Mark and settle what was handled, for ever."""
         while True:
-            handled = await self._handled.take()
-            if await self._patiently(self._mark, handled) is None:
-                return
-            for delivery in handled:
-                self._settle(delivery)
+            await self._handled.wait()
+            await self.finish()
 
     async def finish(self) -> None:
-        """Mark and settle what is left; without the store it will come again."""
-        if handled := self._handled.take_now():
+        """Mark and settle what was handled so far.
+
+        What can't be marked for long is settled all the same: it was handled. When there is no
+        time left it is not, and comes again.
+        """
+        async with self._telling:
+            handled = self._handled.take_now()
             try:
-                await self._mark([_key(it) for it in handled])
-            except Unavailable:
-                return
-            for delivery in handled:
-                self._settle(delivery)
+                is_marked = bool(handled) and await self._patiently(self._mark, handled)
+            except TimeoutError:
+                is_marked = True
+            if is_marked:
+                for delivery in handled:
+                    self._settle(delivery)
 
     async def _mark(self, keys: Sequence[str]) -> bool:
         await self._seen.mark(keys)
@@ -94,8 +109,12 @@ class Once:
     async def _patiently(
         self, work: Callable[[Sequence[str]], Awaitable[T]], deliveries: Sequence[Delivery]
     ) -> T | None:
-        """Do work with the keys once the store is available; None when there is no time left."""
-        keys, waits = [_key(it) for it in deliveries], 0
+        """Do work with the keys once the store is available; None when there is no time left.
+
+        Raises:
+            TimeoutError: the store was not available for as long as a message may be in hand.
+        """
+        keys, waits, began_at = [_key(it) for it in deliveries], 0, time.monotonic()
         while True:
             try:
                 return await work(keys)
@@ -104,6 +123,8 @@ class Once:
             waits += 1
             if not await self._wait(wait):
                 return None
+            if time.monotonic() - began_at > self._hold_limit_s:
+                raise TimeoutError
 
 
 class _Pile(Generic[T]):
@@ -117,8 +138,11 @@ class _Pile(Generic[T]):
         self._items.append(item)
         self._has_some.set()
 
-    async def take(self) -> list[T]:
+    async def wait(self) -> None:
         await self._has_some.wait()
+
+    async def take(self) -> list[T]:
+        await self.wait()
         return self.take_now()
 
     def take_now(self) -> list[T]:

@@ -12,6 +12,7 @@ from consumers.kit import database_url
 
 _BUSY_TIMEOUT_S = 10
 _CONNECT_TIMEOUT_S = 10
+_STATEMENT_TIMEOUT_MS = 30_000
 _SWITCH_PAUSE_S = 0.02
 _TABLE = """CREATE TABLE IF NOT EXISTS seen (
     service TEXT NOT NULL,
@@ -98,10 +99,16 @@ class PostgreSQL:
 
     def connect(self) -> Any:
         """Connect."""
-        return self._psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S)
+        return self._psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            tcp_user_timeout=_STATEMENT_TIMEOUT_MS,
+        )
 
     def prepare(self, db: Any) -> None:
-        """Make the table, one instance at a time."""
+        """Make the table, one instance at a time. What hangs is ended, or all would wait for it."""
+        db.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
         with db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
             db.execute(_TABLE)

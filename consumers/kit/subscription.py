@@ -8,7 +8,8 @@ import structlog
 from consumers.kit import bindings
 from consumers.kit.consumer import Consumer
 from consumers.kit.inbox import Inbox
-from consumers.kit.workers import Restore, Workers
+from consumers.kit.transfer import Restore
+from consumers.kit.workers import Workers
 from relay import broker, reconnecting
 from relay.errors import BrokerError, TopologyError
 from relay.topology import Exchange, Topology

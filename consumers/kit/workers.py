@@ -6,14 +6,13 @@ crash in between makes a duplicate, never a loss.
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from pamqp import commands
 
-from consumers.kit import handover, topology
 from consumers.kit.decision import Dead, Done, Retry, Wait, decide, described
 from consumers.kit.delivery import Delivery, Received, read
 from consumers.kit.errors import NotAnEvent
@@ -24,20 +23,16 @@ from consumers.kit.lanes import Lanes
 from consumers.kit.metrics import OneConsumerMetrics
 from consumers.kit.once import Once
 from consumers.kit.seen import Seen
+from consumers.kit.transfer import Restore, Transfer
 from relay import errors
 from relay.direct import Direct
-from relay.envelope import Message
 
 _HOLD_LIMIT_S = 600.0
 """How long a message waits in hand for something that is down; it then goes to the end of its
 queue. RabbitMQ takes messages back after 30 minutes, and counts that as a delivery."""
-_HANDOVER_RETRY_S = 1.0
 _FLUSH_LIMIT_S = 2.0
 _FINISH_LIMIT_S = 120.0
 """How long a lost connection is not replaced while handlers that were begun go on."""
-
-
-Restore = Callable[[], Awaitable[None]]
 
 
 class Workers:
@@ -66,12 +61,10 @@ class Workers:
         restore: Restore,
         metrics: OneConsumerMetrics,
     ) -> None:
-        self._service = service
         self._handling = handling
         self._concurrency = concurrency
         self._retry_delays_s = retry_delays_s
-        self._direct = direct
-        self._restore = restore
+        self._transfer = Transfer(service, direct=direct, restore=restore, wait=self._wait)
         self._metrics = metrics
         self._lanes: Lanes[Delivery] = Lanes()
         self._once: Once | None = None
@@ -81,12 +74,15 @@ class Workers:
                 admit=self._lanes.put,
                 pass_over=self._pass_over,
                 settle=self._settle,
+                put_back=self._put_back,
                 wait=self._wait,
+                hold_limit_s=_HOLD_LIMIT_S,
             )
         self._tasks: list[asyncio.Task[None]] = []
         self._is_over = asyncio.Event()
         self._inbox: Inbox | None = None
         self._log = structlog.get_logger("consumers").bind(consumer=service)
+        self._down_since = math.inf
         self.waiting_for: str | None = None
 
     def receive(self, message: Received) -> None:
@@ -132,11 +128,11 @@ class Workers:
         self.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
-        if self._once:
-            await self._once.finish()
-        if self._inbox:
-            with contextlib.suppress(TimeoutError):  # a broker that reads nothing will redeliver
-                async with asyncio.timeout(_FLUSH_LIMIT_S):
+        with contextlib.suppress(TimeoutError):  # what a store or broker delays, comes again
+            async with asyncio.timeout(_FLUSH_LIMIT_S):
+                if self._once:
+                    await self._once.finish()
+                if self._inbox:
                     await self._inbox.flush()
 
     async def _work(self) -> None:
@@ -166,15 +162,17 @@ class Workers:
                     case Wait():
                         waiting.append(delivery)
                         wait = decision
-                    case Retry() | Dead():
+                    case Retry() | Dead() if error:
                         self._note_failed(delivery, decision, error)
-                        if await self._hand_over(delivery, decision):
+                        if await self._transfer.hand_over(delivery, decision):
                             self._count_failed(decision)
                             self._settle(delivery)
-            if waiting and time.monotonic() + wait.after_s - began_at > _HOLD_LIMIT_S:
-                await self._put_back(waiting)
-                return
             if waiting and not await self._wait(wait):
+                return
+            since = min(began_at, self._down_since)
+            if waiting and time.monotonic() - since > _HOLD_LIMIT_S:
+                # Those behind in their lanes as well, or they would overtake.
+                await self._put_back([*waiting, *self._lanes.take_rest(waiting)])
                 return
             batch, waits = waiting, waits + 1
 
@@ -215,66 +213,21 @@ class Workers:
         self._note_done(delivery, is_new=False)
         self._settle(delivery)
 
-    async def _hand_over(self, delivery: Delivery, decision: Retry | Dead) -> bool:
-        """Put a copy into another queue; tell whether it is there, or the work is over first."""
-        given, key = delivery.message.properties, delivery.routing_key
-        if isinstance(decision, Retry):
-            queue = topology.retry_queue(self._service, decision.delay_s)
-            properties = handover.again(given, attempt=decision.attempt, routing_key=key)
-        else:
-            queue = topology.dead_queue(self._service)
-            properties = handover.dead(
-                given,
-                attempts=delivery.attempt,
-                routing_key=key,
-                reason=decision.reason,
-                died_at=time.time(),
-            )
-        return await self._publish(delivery, queue, properties)
-
     async def _put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Put messages that waited too long at the end of the service's own queue."""
         for it in deliveries:
-            properties = handover.again(
-                it.message.properties, attempt=it.attempt, routing_key=it.routing_key
-            )
-            if not await self._publish(it, self._service, properties):
+            if not await self._transfer.to_end(it):
                 return
             self._metrics.outcomes["put_back"].inc()
             self._settle(it)
 
-    async def _publish(
-        self, delivery: Delivery, queue: str, properties: commands.Basic.Properties
-    ) -> bool:
-        """Publish to a queue until that is confirmed, or the work is over: then it is redelivered.
-
-        A queue that is full is waited for, and one that is gone made anew.
-        """
-        message = Message(
-            id=properties.message_id or "",
-            routing_key=queue,
-            properties=properties.marshal(),
-            body=delivery.message.body,
-            received_at=time.time(),
-        )
-        while not self._is_over.is_set():
-            try:
-                await self._direct.append([message])
-            except errors.Unavailable as error:
-                self._log.warning("handover failed", queue=queue, reason=str(error))
-                with contextlib.suppress(errors.BrokerError):
-                    await self._restore()
-                await self._wait(Wait(_HANDOVER_RETRY_S, f"the queue {queue} takes nothing"))
-            else:
-                return True
-        return False
-
     async def _wait(self, wait: Wait) -> bool:
         """Wait as long as told; return whether the work is not over meanwhile."""
-        if self.waiting_for != wait.reason:
+        if self.waiting_for is None:
             self._log.warning("waiting", reason=wait.reason, after_s=round(wait.after_s, 3))
+            self._metrics.is_waiting.set(1)
+            self._down_since = time.monotonic()
         self.waiting_for = wait.reason
-        self._metrics.is_waiting.set(1)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait.after_s):
                 await self._is_over.wait()
@@ -282,7 +235,7 @@ class Workers:
 
     def _note_done(self, delivery: Delivery, *, is_new: bool) -> None:
         if self.waiting_for is not None:
-            self.waiting_for = None
+            self.waiting_for, self._down_since = None, math.inf
             self._metrics.is_waiting.set(0)
             self._log.info("no longer waiting")
         self._metrics.outcomes["done" if is_new else "duplicate"].inc()
@@ -290,19 +243,19 @@ class Workers:
         if isinstance(event, Event):
             self._log.debug("done" if is_new else "duplicate", id=event.id, attempt=event.attempt)
             with contextlib.suppress(ValueError):
-                recorded_at = datetime.fromisoformat(event.recordedtime).timestamp()
-                self._metrics.delay_seconds.observe(max(0.0, time.time() - recorded_at))
+                recorded_at = datetime.fromisoformat(event.recordedtime)
+                if recorded_at.tzinfo:
+                    delay_s = time.time() - recorded_at.timestamp()
+                    self._metrics.delay_seconds.observe(max(0.0, delay_s))
 
-    def _note_failed(
-        self, delivery: Delivery, decision: Retry | Dead, error: Exception | None
-    ) -> None:
-        is_ours = isinstance(error, errors.RelayError)  # its text says all there is to say
+    def _note_failed(self, delivery: Delivery, decision: Retry | Dead, error: Exception) -> None:
+        is_told = isinstance(error, errors.RelayError)  # its text says all there is to say
         log = self._log.bind(
             id=delivery.message.properties.message_id,
             routing_key=delivery.routing_key,
             attempt=delivery.attempt,
-            reason=described(error) if error and not is_ours else str(error),
-            exc_info=None if is_ours else error,
+            reason=decision.reason if isinstance(decision, Dead) else described(error),
+            exc_info=None if is_told else error,
         )
         if isinstance(decision, Retry):
             log.warning("attempt failed", retry_in_s=decision.delay_s)

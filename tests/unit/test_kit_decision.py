@@ -97,7 +97,7 @@ def test_a_wait_grows_up_to_a_minute() -> None:
 def test_a_wait_is_never_without_end_nor_without_a_pause(
     retry_after_s: float | None, waits: int
 ) -> None:
-    assert 0 < wait_s(retry_after_s, waits) <= 300
+    assert 0 < wait_s(retry_after_s, waits) <= 240
 
 
 @pytest.mark.parametrize("retry_after_s", [0, -5, math.nan])

@@ -400,3 +400,18 @@ async def test_a_batch_that_hangs_is_ended_and_its_culprit_found() -> None:
 
     assert [type(it) for it in results] == [bool, TimeoutError, bool, bool]
     assert handled == ["0", "2", "3"]
+
+
+async def test_when_all_of_a_batch_hangs_it_is_taken_for_what_they_need() -> None:
+    calls = 0
+
+    async def handler(batch: Sequence[Event]) -> None:
+        nonlocal calls
+        calls += 1
+        await hang(batch)
+
+    results = await in_batches(handler, timeout_s=0.01)(numbered(500))
+
+    assert calls == 12
+    assert isinstance(results[-1], Unavailable)
+    assert sum(isinstance(it, TimeoutError) for it in results) <= 2

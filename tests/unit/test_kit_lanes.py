@@ -199,3 +199,16 @@ def test_workers_side_by_side_keep_each_keys_order_and_lose_nothing(
     for key in "abcdef":
         places = [it.place for it in handled if it.key == key]
         assert places == sorted(places)
+
+
+async def test_the_rest_of_a_lane_can_be_taken_with_what_is_in_hand() -> None:
+    lanes: Lanes[Item] = Lanes()
+    for item in (Item("a", 1), Item("b", 1), Item("a", 2), Item("a", 3)):
+        lanes.put(item)
+    taken = await lanes.take(1)
+
+    rest = lanes.take_rest(taken)
+    lanes.done(taken)
+
+    assert [(it.key, it.place) for it in rest] == [("a", 2), ("a", 3)]
+    assert [it.key for it in await lanes.take(5)] == ["b"]

@@ -39,11 +39,13 @@ MAY_IMPORT = {
     "kit.once": "kit.decision kit.delivery kit.errors kit.event kit.seen",
     "kit.handling": "kit.consumer kit.errors kit.event kit.seen",
     "kit.inbox": "kit.acknowledgements kit.delivery relay.broker relay.errors relay.reconnecting",
-    "kit.workers": "kit.decision kit.delivery kit.errors kit.event kit.handling kit.handover"
-    " kit.inbox kit.lanes kit.metrics kit.once kit.seen kit.topology relay.direct relay.envelope"
-    " relay.errors",
+    "kit.transfer": "kit.decision kit.delivery kit.handover kit.topology relay.direct"
+    " relay.envelope relay.errors",
+    "kit.workers": "kit.decision kit.delivery kit.errors kit.event kit.handling kit.inbox kit.lanes"
+    " kit.metrics kit.once kit.seen kit.transfer relay.direct relay.errors",
     "kit.bindings": "kit.topology relay.broker relay.errors relay.topology",
-    "kit.subscription": "kit.bindings kit.consumer kit.inbox kit.workers relay.broker relay.errors"
+    "kit.subscription": "kit.bindings kit.consumer kit.inbox kit.transfer kit.workers"
+    " relay.broker relay.errors"
     " relay.reconnecting relay.topology",
     "kit.service": "kit.consumer kit.errors kit.handling kit.metrics kit.seen kit.seen_database"
     " kit.settings kit.subscription kit.topology kit.workers relay.direct relay.errors"

@@ -1,7 +1,7 @@
 """Each event once: asked for in bulk when it arrives, marked in bulk before it is settled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,8 @@ class Told:
     passed_over: list[int] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
+    back: list[int] = field(default_factory=list)
+    hold_limit_s: float = 600
     is_over: bool = False
     on_wait: Callable[[], object] = bool
 
@@ -41,8 +43,13 @@ class Told:
             admit=lambda it: self.admitted.append(it.message.tag),
             pass_over=lambda it: self.passed_over.append(it.message.tag),
             settle=lambda it: self.settled.append(it.message.tag),
+            put_back=self.put_back,
             wait=self.wait,
+            hold_limit_s=self.hold_limit_s,
         )
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        self.back.extend([it.message.tag for it in deliveries])
 
     async def wait(self, wait: Wait) -> bool:
         self.waits.append(wait)
@@ -182,9 +189,8 @@ async def test_when_the_time_is_over_nothing_waits_for_the_store(broken: Path, t
     once.arrived(message(1))
     once.handled(message(2))
     async with asyncio.timeout(10):
-        await asyncio.gather(once.ask(), once.tell())
-    once.handled(message(3))
-    await once.finish()
+        await once.ask()
+        await once.finish()
     await seen.close()
 
     assert (told.admitted, told.passed_over, told.settled) == ([], [], [])
@@ -202,3 +208,34 @@ async def test_what_is_left_at_the_end_is_marked_and_settled(
 
     assert told.settled == [1, 2]
     assert rows_of(url, "SELECT count(*) FROM seen") == [(2,)]
+
+
+async def test_what_is_being_marked_at_the_end_is_settled_before_it_is_over(
+    sqlite_url: str, open_seen: Open, told: Told
+) -> None:
+    once = told.once(await open_seen(sqlite_url))
+
+    async with running(once):
+        for tag in range(1, 500):
+            once.handled(message(tag))
+        await asyncio.sleep(0)  # `tell` has taken them by now
+        await asyncio.sleep(0)
+        await once.finish()
+
+        assert len(told.settled) == 499
+
+
+async def test_a_store_that_is_gone_for_too_long_holds_nothing_back(
+    broken: Path, told: Told
+) -> None:
+    seen = Seen(seen_database.at(f"sqlite:{broken}/seen.db"), service="a", keep_s=60)
+    told.hold_limit_s = 0.01
+    once = told.once(seen)
+
+    async with running(once):
+        once.arrived(message(1))
+        once.handled(message(2))
+        await eventually(lambda: told.back and told.settled)
+    await seen.close()
+
+    assert (told.back, told.settled, told.admitted) == ([1], [2], [])
