@@ -30,7 +30,7 @@ async def for_ever(
     for url in itertools.cycle(urls):
         began_at = loop.time()
         try:
-            await use(url)
+            await _use(use, url)
         except BrokerError as error:
             end_if_cancelled()
             on_lost(error)
@@ -39,6 +39,15 @@ async def for_ever(
                 delay_s = 0.0
             delay_s = _next_delay(delay_s, error)
         await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  jitter
+
+
+async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
+    """Call use. A connection that falls silent ends aiormq's calls with a cancellation."""
+    try:
+        await use(url)
+    except asyncio.CancelledError as error:
+        end_if_cancelled()
+        raise BrokerError("The connection was lost: it fell silent.") from error
 
 
 def end_if_cancelled() -> None:

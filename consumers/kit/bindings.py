@@ -19,49 +19,52 @@ from relay.topology import Binding, Topology
 _MOST_NOTES = 1000
 
 
-async def add(
-    connection: AbstractConnection, *, service: str, exchange: str, patterns: tuple[str, ...]
-) -> None:
-    """Bind the service's queue, which leaves other bindings as they are.
-
-    Raises:
-        TopologyError: the exchange is missing, or this user may not bind to it.
-        BrokerError: the connection was lost.
-    """
-    bindings = tuple([Binding(exchange=exchange, pattern=it, to=service) for it in patterns])
-    await broker.declare(connection, Topology(bindings=bindings), passive=False)
-
-
-async def replace(
-    connection: AbstractConnection, *, service: str, exchange: str, patterns: tuple[str, ...]
+async def update(
+    connection: AbstractConnection,
+    *,
+    service: str,
+    exchange: str,
+    patterns: tuple[str, ...],
+    is_removing: bool,
 ) -> set[str]:
     """Bind the service's queue, and remove what earlier versions of the service had bound.
 
     The new ones come first, so no event is missed in between.
 
+    Args:
+        connection: to the broker.
+        service: its name, and its queue's.
+        exchange: the events' exchange.
+        patterns: what the queue is to get.
+        is_removing: whether other bindings are removed, or left as they are.
+
     Returns:
         The patterns that were removed.
 
     Raises:
-        TopologyError, BrokerError: as for add.
+        TopologyError: the exchange is missing, or this user may not bind to it.
+        BrokerError: the connection was lost.
     """
+    name = topology.bindings_queue(service)
+    wanted = tuple([Binding(exchange=exchange, pattern=it, to=service) for it in patterns])
     try:
         async with connection.channel(on_return_raises=True) as channel:
-            notes = await _notes(channel, topology.bindings_queue(service))
-            bound = {pattern for note in notes for pattern in _patterns(note)}
-            if bound != set(patterns):
-                await _write_down(channel, topology.bindings_queue(service), patterns)
-            await add(connection, service=service, exchange=exchange, patterns=patterns)
-            unwanted = bound - set(patterns)
+            notes = await _notes(channel, name)
+            bound = {it for note in notes for it in _bindings(note, service)}
+            if is_removing or not bound.issuperset(wanted):
+                await _write_down(channel, name, exchange, patterns)
+            await broker.declare(connection, Topology(bindings=wanted), passive=False)
+            if not is_removing:
+                return set()
+            unwanted = bound.difference(wanted)
             queue = await channel.get_queue(service, ensure=False)
-            for pattern in unwanted:
-                await queue.unbind(exchange, pattern)
-            if bound != set(patterns):
-                for note in notes:
-                    await note.ack()
+            for it in unwanted:
+                await queue.unbind(it.exchange, it.pattern)
+            for note in notes:
+                await note.ack()
     except (AMQPError, *broker.ERRORS) as error:
         raise BrokerError(f"The bindings of {service} can't be changed: {error}.") from error
-    return unwanted
+    return {it.pattern for it in unwanted}
 
 
 async def _notes(channel: AbstractChannel, name: str) -> list[AbstractIncomingMessage]:
@@ -73,17 +76,23 @@ async def _notes(channel: AbstractChannel, name: str) -> list[AbstractIncomingMe
     return notes
 
 
-def _patterns(note: AbstractIncomingMessage) -> list[str]:
+def _bindings(note: AbstractIncomingMessage, service: str) -> list[Binding]:
+    """Read a note; one that someone else put there says nothing."""
     try:
-        patterns = orjson.loads(note.body)
-    except orjson.JSONDecodeError:
+        written = orjson.loads(note.body)
+        return [
+            Binding(exchange=str(written["exchange"]), pattern=str(it), to=service)
+            for it in written["patterns"]
+        ]
+    except (orjson.JSONDecodeError, TypeError, KeyError):
         return []
-    return [it for it in patterns if type(it) is str] if type(patterns) is list else []
 
 
-async def _write_down(channel: AbstractChannel, name: str, patterns: tuple[str, ...]) -> None:
+async def _write_down(
+    channel: AbstractChannel, name: str, exchange: str, patterns: tuple[str, ...]
+) -> None:
     message = Message(
-        orjson.dumps(patterns),
+        orjson.dumps({"exchange": exchange, "patterns": patterns}),
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
     )

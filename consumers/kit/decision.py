@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from consumers.kit.errors import NotAnEvent, Reject, Unavailable
 
-_FIRST_WAIT_S, _DOUBLINGS, _LAST_WAIT_S = 1.0, 6, 60.0
-_LONGEST_WAIT_S = 240.0  # whoever is down may ask for more, and is asked again all the same
+_FIRST_WAIT_S, _LAST_WAIT_S = 1.0, 60.0
+LONGEST_WAIT_S = 240.0
+"""Whoever is down may ask for more, and is asked again all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,11 @@ DONE = Done()
 
 
 def decide(
-    error: BaseException | None, *, attempt: int, retry_delays_s: Sequence[float], waits: int = 0
+    error: BaseException | None,
+    *,
+    attempt: int,
+    retry_delays_s: Sequence[float],
+    down_for_s: float = 0,
 ) -> Decision:
     """Return what to do with a message.
 
@@ -50,13 +55,13 @@ def decide(
         error: what the handler raised, or None.
         attempt: which attempt it was, from 1.
         retry_delays_s: the delay before the second attempt, before the third, and so on.
-        waits: how often this attempt has already been put off by Unavailable.
+        down_for_s: for how long what is Unavailable has been so.
     """
     match error:
         case None:
             return DONE
         case Unavailable():
-            return Wait(wait_s(error.retry_after_s, waits), _text(error))
+            return Wait(wait_s(error.retry_after_s, down_for_s), _text(error))
         case Reject():
             return Dead(f"rejected: {_text(error)}")
         case NotAnEvent():
@@ -73,16 +78,16 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def wait_s(asked_s: float | None, waits: int) -> float:
+def wait_s(asked_s: float | None, down_for_s: float) -> float:
     """Return how long to wait for something that is down.
 
     Args:
         asked_s: what it asks for; not without a pause, and at most four minutes.
-        waits: how often it has been waited for.
+        down_for_s: for how long it has been; it is waited for as long again, within bounds.
     """
     if asked_s is not None and asked_s > 0:  # "at once" would ask it without a pause
-        return min(asked_s, _LONGEST_WAIT_S)
-    return min(_FIRST_WAIT_S * 2.0 ** min(waits, _DOUBLINGS), _LAST_WAIT_S)
+        return min(asked_s, LONGEST_WAIT_S)
+    return min(max(down_for_s, _FIRST_WAIT_S), _LAST_WAIT_S)
 
 
 def _text(error: BaseException) -> str:

@@ -37,12 +37,18 @@ class Inbox(aiormq.Channel):
         self._receive = receive
         self._acknowledgements = Acknowledgements(_CHANNEL_NUMBER)
         self._has_settled = asyncio.Event()
+        self._cancelled: asyncio.Future[None] = connection.loop.create_future()
         self._consumer_tag = ""
 
     @property
     def in_hand(self) -> int:
         """How many messages are delivered and not settled."""
         return self._acknowledgements.in_hand
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether messages may come."""
+        return not (self.is_closed or self.connection.is_closed or self._cancelled.done())
 
     async def consume(self, queue: str, *, prefetch: int) -> None:
         """Open the channel and begin.
@@ -98,13 +104,17 @@ class Inbox(aiormq.Channel):
             parts: tasks that must not end meanwhile but by a call for it. What one of them dies
                 of is raised.
         """
-        closing = {self.closing, self.connection.closing}
+        closing = {self.closing, self.connection.closing, self._cancelled}
         running = {*parts}
         while True:
             done, _ = await asyncio.wait({*closing, *running}, return_when=asyncio.FIRST_COMPLETED)
             for part in done & running:
+                if part.cancelled():  # by aiormq, when the connection falls silent in its call
+                    return BrokerError("The connection was lost: it fell silent.")
                 part.result()
             running -= done
+            if self._cancelled in done:
+                return BrokerError("The queue is gone.")
             if reasons := done & closing:
                 return BrokerError(f"The connection was lost: {broker.reason_of(reasons)}.")
 
@@ -121,10 +131,10 @@ class Inbox(aiormq.Channel):
     async def _on_cancel_frame(
         self, frame: commands.Basic.CancelOk | commands.Basic.Cancel
     ) -> None:
-        """End the channel when the broker ends the consumer: its queue was deleted."""
+        """Take note when the broker ends the consumer: its queue was deleted, or moved."""
         await super()._on_cancel_frame(frame)
-        if isinstance(frame, commands.Basic.Cancel):
-            raise aiormq.exceptions.ChannelClosed(None, "the queue is gone")
+        if isinstance(frame, commands.Basic.Cancel) and not self._cancelled.done():
+            self._cancelled.set_result(None)
 
     @staticmethod
     async def _unused(message: DeliveredMessage) -> None:  # pragma: no cover

@@ -72,7 +72,7 @@ class Once:
             arrived = await self._arrived.take()
             try:
                 are_new = await self._patiently(self._seen.are_new, arrived)
-            except TimeoutError:
+            except _TooLong:
                 await self._put_back(arrived)
                 continue
             if are_new is None:
@@ -84,9 +84,9 @@ class Once:
         """Mark and settle what was handled, for ever."""
         while True:
             await self._handled.wait()
-            await self.finish()
+            await self.settle_handled()
 
-    async def finish(self) -> None:
+    async def settle_handled(self) -> None:
         """Mark and settle what was handled so far.
 
         What can't be marked for long is settled all the same: it was handled. When there is no
@@ -96,7 +96,7 @@ class Once:
             handled = self._handled.take_now()
             try:
                 is_marked = bool(handled) and await self._patiently(self._mark, handled)
-            except TimeoutError:
+            except _TooLong:
                 is_marked = True
             if is_marked:
                 for delivery in handled:
@@ -112,19 +112,23 @@ class Once:
         """Do work with the keys once the store is available; None when there is no time left.
 
         Raises:
-            TimeoutError: the store was not available for as long as a message may be in hand.
+            _TooLong: the store was not available for as long as a message may be in hand.
         """
-        keys, waits, began_at = [_key(it) for it in deliveries], 0, time.monotonic()
+        keys, began_at = [_key(it) for it in deliveries], time.monotonic()
         while True:
             try:
                 return await work(keys)
             except Unavailable as error:
-                wait = Wait(wait_s(error.retry_after_s, waits), str(error))
-            waits += 1
+                down_for_s = time.monotonic() - began_at
+                wait = Wait(wait_s(error.retry_after_s, down_for_s), str(error))
+            if down_for_s > self._hold_limit_s:
+                raise _TooLong
             if not await self._wait(wait):
                 return None
-            if time.monotonic() - began_at > self._hold_limit_s:
-                raise TimeoutError
+
+
+class _TooLong(Exception):
+    pass
 
 
 class _Pile(Generic[T]):

@@ -1,5 +1,6 @@
 """One consumer's connection to its queue, made anew for ever."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
@@ -52,6 +53,7 @@ class Subscription:
         self._heartbeat_s = heartbeat_s
         self._prefetch = prefetch
         self._are_bindings_replaced = False
+        self._is_closing = False
         self._workers: Workers | None = None
         self._inbox: Inbox | None = None
         self._log = structlog.get_logger("consumers").bind(consumer=self.name)
@@ -59,7 +61,7 @@ class Subscription:
     @property
     def is_consuming(self) -> bool:
         """Tell whether the queue is consumed now. `reason` says why not."""
-        return self._inbox is not None
+        return self._inbox is not None and self._inbox.is_open
 
     @property
     def in_hand(self) -> int:
@@ -77,6 +79,7 @@ class Subscription:
 
     async def finish(self, grace_s: float) -> None:
         """Take nothing any more and finish what is being handled, within a grace time."""
+        self._is_closing = True
         if self._workers:
             await self._workers.finish(grace_s)
 
@@ -88,6 +91,8 @@ class Subscription:
             workers = self._new_workers(lambda: self._declare_queues(connection))
             if connection.transport is None:
                 raise BrokerError("The connection was lost before it was used.")
+            if self._is_closing:
+                await asyncio.Event().wait()  # until this is cancelled
             inbox = Inbox(connection.transport.connection, workers.receive)
             await inbox.consume(self.name, prefetch=self._prefetch)
             reconnecting.end_if_cancelled()
@@ -108,13 +113,12 @@ class Subscription:
         await self._require_exchange(connection)
         if not self._declare_topology:
             return
-        if self._are_bindings_replaced:
-            await bindings.add(
-                connection, service=self.name, exchange=self._exchange, patterns=self._patterns
-            )
-            return
-        removed = await bindings.replace(
-            connection, service=self.name, exchange=self._exchange, patterns=self._patterns
+        removed = await bindings.update(
+            connection,
+            service=self.name,
+            exchange=self._exchange,
+            patterns=self._patterns,
+            is_removing=not self._are_bindings_replaced,
         )
         self._are_bindings_replaced = True
         if removed:

@@ -1,6 +1,7 @@
 """From one queue to another: published until that is confirmed, and only then acknowledged."""
 
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -8,13 +9,13 @@ import structlog
 from pamqp import commands
 
 from consumers.kit import handover, topology
-from consumers.kit.decision import Dead, Retry, Wait
+from consumers.kit.decision import Dead, Retry, Wait, wait_s
 from consumers.kit.delivery import Delivery
 from relay.direct import Direct
 from relay.envelope import Message
 from relay.errors import BrokerError, Unavailable
 
-_TRY_AGAIN_S = 1.0
+_RESTORE_EVERY_S = 10.0
 
 Restore = Callable[[], Awaitable[None]]
 """Declares the service's queues, in case one of them is gone. Raises BrokerError."""
@@ -44,6 +45,8 @@ class Transfer:
         self._direct = direct
         self._restore = restore
         self._wait = wait
+        self._failing: set[str] = set()
+        self._restored_at = -math.inf
         self._log = structlog.get_logger("consumers").bind(consumer=service)
 
     async def hand_over(self, delivery: Delivery, decision: Retry | Dead) -> bool:
@@ -80,14 +83,28 @@ class Transfer:
             body=delivery.message.body,
             received_at=time.time(),
         )
+        began_at = time.monotonic()
         while True:
             try:
                 await self._direct.append([message])
             except Unavailable as error:
-                self._log.warning("handover failed", queue=queue, reason=str(error))
+                self._note_failed(queue, error)
             else:
+                self._failing.discard(queue)
                 return True
+            await self._restore_now_and_then()
+            pause_s = wait_s(None, time.monotonic() - began_at)
+            if not await self._wait(Wait(pause_s, f"the queue {queue} takes nothing")):
+                return False
+
+    async def _restore_now_and_then(self) -> None:
+        """Declare the queues, in case one is gone; not for each message that failed."""
+        if time.monotonic() - self._restored_at > _RESTORE_EVERY_S:
+            self._restored_at = time.monotonic()
             with contextlib.suppress(BrokerError):
                 await self._restore()
-            if not await self._wait(Wait(_TRY_AGAIN_S, f"the queue {queue} takes nothing")):
-                return False
+
+    def _note_failed(self, queue: str, error: Unavailable) -> None:
+        if queue not in self._failing:  # once, however often it is tried
+            self._log.warning("transfer failed", queue=queue, reason=str(error))
+            self._failing.add(queue)

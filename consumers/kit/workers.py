@@ -131,7 +131,7 @@ class Workers:
         with contextlib.suppress(TimeoutError):  # what a store or broker delays, comes again
             async with asyncio.timeout(_FLUSH_LIMIT_S):
                 if self._once:
-                    await self._once.finish()
+                    await self._once.settle_handled()
                 if self._inbox:
                     await self._inbox.flush()
 
@@ -142,7 +142,7 @@ class Workers:
 
     async def _deal_with(self, batch: Sequence[Delivery]) -> None:
         """Handle a batch until each message of it is settled, or the work is over."""
-        waits, began_at = 0, time.monotonic()
+        began_at = time.monotonic()
         while batch:
             results = await self._results(batch)
             waiting: list[Delivery] = []
@@ -153,8 +153,10 @@ class Workers:
                     error,
                     attempt=delivery.attempt,
                     retry_delays_s=self._retry_delays_s,
-                    waits=waits,
+                    down_for_s=self._down_for_s(),
                 )
+                if not isinstance(decision, Wait):
+                    self._note_up()
                 match decision:
                     case Done():
                         self._note_done(delivery, is_new=result is True)
@@ -162,19 +164,18 @@ class Workers:
                     case Wait():
                         waiting.append(delivery)
                         wait = decision
-                    case Retry() | Dead() if error:
+                    case Retry() | Dead():
                         self._note_failed(delivery, decision, error)
                         if await self._transfer.hand_over(delivery, decision):
                             self._count_failed(decision)
                             self._settle(delivery)
             if waiting and not await self._wait(wait):
                 return
-            since = min(began_at, self._down_since)
-            if waiting and time.monotonic() - since > _HOLD_LIMIT_S:
-                # Those behind in their lanes as well, or they would overtake.
+            if waiting and max(self._down_for_s(), _since(began_at)) > _HOLD_LIMIT_S:
+                # Those behind in their lanes as well: at least what is in hand keeps its order.
                 await self._put_back([*waiting, *self._lanes.take_rest(waiting)])
                 return
-            batch, waits = waiting, waits + 1
+            batch = waiting
 
     async def _results(self, batch: Sequence[Delivery]) -> list[Result]:
         """Return what came of each message; some need no handling to tell."""
@@ -225,7 +226,6 @@ class Workers:
         """Wait as long as told; return whether the work is not over meanwhile."""
         if self.waiting_for is None:
             self._log.warning("waiting", reason=wait.reason, after_s=round(wait.after_s, 3))
-            self._metrics.is_waiting.set(1)
             self._down_since = time.monotonic()
         self.waiting_for = wait.reason
         with contextlib.suppress(TimeoutError):
@@ -233,11 +233,16 @@ class Workers:
                 await self._is_over.wait()
         return not self._is_over.is_set()
 
-    def _note_done(self, delivery: Delivery, *, is_new: bool) -> None:
+    def _down_for_s(self) -> float:
+        """Return for how long what the handler needs has been down."""
+        return _since(self._down_since)
+
+    def _note_up(self) -> None:
         if self.waiting_for is not None:
             self.waiting_for, self._down_since = None, math.inf
-            self._metrics.is_waiting.set(0)
             self._log.info("no longer waiting")
+
+    def _note_done(self, delivery: Delivery, *, is_new: bool) -> None:
         self._metrics.outcomes["done" if is_new else "duplicate"].inc()
         event = delivery.event
         if isinstance(event, Event):
@@ -248,13 +253,15 @@ class Workers:
                     delay_s = time.time() - recorded_at.timestamp()
                     self._metrics.delay_seconds.observe(max(0.0, delay_s))
 
-    def _note_failed(self, delivery: Delivery, decision: Retry | Dead, error: Exception) -> None:
+    def _note_failed(
+        self, delivery: Delivery, decision: Retry | Dead, error: Exception | None
+    ) -> None:
         is_told = isinstance(error, errors.RelayError)  # its text says all there is to say
         log = self._log.bind(
             id=delivery.message.properties.message_id,
             routing_key=delivery.routing_key,
             attempt=delivery.attempt,
-            reason=decision.reason if isinstance(decision, Dead) else described(error),
+            reason=decision.reason if isinstance(decision, Dead) else error and described(error),
             exc_info=None if is_told else error,
         )
         if isinstance(decision, Retry):
@@ -264,3 +271,7 @@ class Workers:
 
     def _count_failed(self, decision: Retry | Dead) -> None:
         self._metrics.outcomes["retried" if isinstance(decision, Retry) else "dead"].inc()
+
+
+def _since(moment: float) -> float:
+    return max(0.0, time.monotonic() - moment)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.broker import URLS_VARIABLE
-from deploy.local.demo import Arrival, Sample, differences
+from deploy.local.demo import Arrival, Sample, archive_differences, differences
 from relay import vendors
 from relay.topology import Topology
 from tests.eventually import LIMIT_S
@@ -124,7 +124,8 @@ async def test_the_demo_misses_nothing_however_often_it_runs(broker_url: str) ->
 
         assert (code, err) == (0, "")
         summary = f"{count} samples sent, {count} arrivals, nothing is missing."
-        assert out.splitlines()[-1] == summary
+        assert out.splitlines()[-2] == summary
+        assert out.splitlines()[-1].endswith("events, each once.")
         assert "swiftsell/02-message-text.json\tswiftsell.message.created.text\t" in out
 
 
@@ -147,6 +148,20 @@ def test_the_demo_names_what_is_missing_and_what_nobody_sent() -> None:
     assert list(differences(samples, ids, arrivals)) == [
         "acme/02.json: nothing arrived instead of a.c.",
         "a.d: nothing that was sent explains 3.",
+    ]
+
+
+def test_the_demo_names_what_is_not_exactly_once_in_the_archive() -> None:
+    arrivals = {
+        "1": Arrival("a.b", "b", ""),
+        "2": Arrival("a.c", "c", ""),
+        "3": Arrival("a.d", "quarantined", ""),
+    }
+
+    assert sorted(archive_differences(arrivals, ["1", "1", "4"])) == [
+        "The archive holds the event 1 2 times.",
+        "The archive holds the event 2 0 times.",
+        "The archive holds the event 4 1 times.",
     ]
 
 

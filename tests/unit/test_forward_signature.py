@@ -55,14 +55,14 @@ def test_during_a_rotation_either_secret_verifies(old: bytes, new: bytes) -> Non
         Webhook(secret_of(key)).verify(BODY, headers)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("webhook-id", "e-2"), ("webhook-timestamp", str(int(time.time()) + 60))]
-)
-def test_a_changed_header_does_not_verify(name: str, value: str) -> None:
-    headers = signed_headers("e-1", BODY, keys=[KEY], now=time.time())
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
+def test_a_changed_header_does_not_verify(name: str) -> None:
+    now = time.time()
+    headers = signed_headers("e-1", BODY, keys=[KEY], now=now)
+    others = signed_headers("e-2", BODY, keys=[KEY], now=now + 60)
 
     with pytest.raises(WebhookVerificationError, match="No matching signature"):
-        Webhook(SECRET).verify(BODY, headers | {name: value})
+        Webhook(SECRET).verify(BODY, headers | {name: others[name]})
 
 
 def test_another_secret_does_not_verify() -> None:
