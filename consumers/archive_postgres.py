@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import structlog
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import ProgramLimitExceeded, UndefinedTable
 from psycopg.rows import args_row
 
@@ -26,6 +25,7 @@ from consumers.archive_record import (
     search,
 )
 from consumers.kit import Event, Unavailable
+from consumers.kit.postgres_url import address_of
 
 _DEFAULTS = {"connect_timeout": 10, "application_name": "relay archive"}
 _SCHEMA_LOCK = 0x72656C61795F6172  # any number that nobody else takes
@@ -77,12 +77,7 @@ class PostgresArchive:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._address: dict[str, Any] = _DEFAULTS | conninfo_to_dict(url)
-        except psycopg.ProgrammingError:
-            raise ValueError(  # without the cause, whose text may hold the password
-                "it is no PostgreSQL URL; percent-encode special characters"
-            ) from None
+        self._address: dict[str, Any] = _DEFAULTS | address_of(url)
         self._db: psycopg.AsyncConnection | None = None
 
     async def open(self) -> None:

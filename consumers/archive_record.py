@@ -6,17 +6,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
 from consumers.kit import Event
+from consumers.kit.key import key
 from relay.clocks import from_utc_text
 from relay.errors import RelayError
 
 SCHEMA_VERSION = 1
 
-_LONGEST_KEY = 255  # characters: several of these fit into the 2,700 bytes PostgreSQL indexes
-_DIGEST_BYTES = 16
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -114,16 +112,6 @@ def check_version(version: int, where: str) -> None:
 def records(events: Iterable[Event], *, now: datetime) -> list[Record]:
     """Return the rows of events; one without any time of its own has occurred now."""
     return [_record(event, now) for event in events]
-
-
-def key(text: str) -> str:
-    """Return what a text is found by: itself, or its digest where it can't be indexed.
-
-    PostgreSQL knows no NUL in a text, and ids are as long as the vendors please.
-    """
-    if len(text) <= _LONGEST_KEY and "\0" not in text:
-        return text
-    return "blake2b:" + blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

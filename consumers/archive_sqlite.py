@@ -4,14 +4,11 @@ WAL mode with `synchronous=FULL`: what was appended survives a power cut. One th
 the connection that writes.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from consumers.archive_record import (
     SCHEMA_VERSION,
@@ -25,6 +22,7 @@ from consumers.archive_record import (
     search,
 )
 from consumers.kit import Event, Unavailable
+from consumers.kit.own_thread import OwnThread
 
 _CACHE_KIB = 65_536
 """Ids come in no order, so that each batch touches pages all over their index."""
@@ -64,8 +62,6 @@ _INSERT = (
     f" VALUES ({', '.join('?' * len(Record._fields))}) ON CONFLICT (id) DO NOTHING"
 )
 
-T = TypeVar("T")
-
 
 class SqliteArchive:
     """An `Archive` in a file.
@@ -78,7 +74,7 @@ class SqliteArchive:
     def __init__(self, path: Path, *, busy_timeout_s: float = 10) -> None:
         self._path = path.absolute()
         self._busy_timeout_s = busy_timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
+        self._thread = OwnThread("archive")
 
     async def open(self) -> None:
         """Make the file where it is missing, and open it.
@@ -86,7 +82,7 @@ class SqliteArchive:
         Raises:
             ArchiveError: it can't be written, is of another version, or no archive.
         """
-        self._db = await self._in_thread(self._connect)
+        self._db = await self._thread.do(self._connect)
 
     async def append(self, events: Sequence[Event]) -> int:
         """Keep events that are new, and return how many were, once they are on disk.
@@ -95,7 +91,7 @@ class SqliteArchive:
             Unavailable: the file can't be written now; nothing was kept.
         """
         rows = [_row(it) for it in records(events, now=datetime.now(UTC))]
-        return await self._in_thread(lambda: self._write(rows))
+        return await self._thread.do(lambda: self._write(rows))
 
     def find(self, query: Query) -> Iterator[Archived]:
         """Yield events, the oldest first, over a connection of its own.
@@ -115,12 +111,8 @@ class SqliteArchive:
             raise ArchiveError(f"The archive {self._path} can't be read: {error}.") from error
 
     async def close(self) -> None:
-        """Finish what is being written, and close the file."""
-        await self._in_thread(self._db.close)
-        self._thread.shutdown()
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Finish what is being written, unless it hangs, and close the file."""
+        await self._thread.close(self._db.close)
 
     def _connect(self) -> sqlite3.Connection:
         try:

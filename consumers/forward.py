@@ -20,6 +20,7 @@ from consumers.forward_endpoint import Endpoint, open_http
 from consumers.forward_networks import EVERYWHERE, Network, is_allowed
 from consumers.forward_signature import key_of
 from consumers.kit import Consumer, ConsumerSettings, serve
+from consumers.kit.decision import LONGEST_WAIT_S
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from relay.settings import Networks, Port, Section, Strings, resolve_secrets
 
@@ -27,8 +28,6 @@ NAME = "forward"
 
 _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,55}")  # with `forward-` up to 64
 _FIRST_PAUSE_S = 5.0
-# Longer ones would keep messages in hand for so long that the kit puts them back, over and over.
-_LONGEST_PAUSE_S = 300.0
 _NO_URL = "it must be https://host/path"
 _MARGIN_S = 5.0  # a handler's time beside the request's
 
@@ -68,8 +67,9 @@ class EndpointSettings(Section):
     allow_private: it is for one's own network. There is no user name in it: the signature proves
     who we are, and a URL ends up in other people's logs.
 
-    After failures_to_pause in a row that say it is down, an endpoint is left alone, at first for
-    seconds, then for up to longest_pause_s; also when it asks for more with `Retry-After`.
+    After failures_to_pause in a row that say it is down, or of as many different events, an
+    endpoint is left alone, at first for seconds, then for up to longest_pause_s; also when it asks
+    for more with `Retry-After`.
     """
 
     allow_private: _PrivateNetworks = Field(default=[])
@@ -78,7 +78,7 @@ class EndpointSettings(Section):
     secrets: Strings = Field(min_length=1, max_length=10, repr=False)
     timeout_s: float = Field(default=15, gt=0, le=300)
     failures_to_pause: int = Field(default=5, ge=1, le=1000)
-    longest_pause_s: float = Field(default=_LONGEST_PAUSE_S, gt=0, le=_LONGEST_PAUSE_S)
+    longest_pause_s: float = Field(default=LONGEST_WAIT_S, gt=0, le=LONGEST_WAIT_S)
 
     @field_validator("url")
     @classmethod

@@ -2,24 +2,24 @@
 
     2xx                     delivered
     307, 308                the same request again, to where it says
-    400, 413, 415, 422      rejected: the same bytes will never be accepted
+    400, 413, 415, 422      rejected: the same bytes will never be accepted; the endpoint is up
     410                     gone: nothing more is sent but a probe now and then
     429, 502, 503, 504      down or overloaded, and so is what Cloudflare answers for it, 521 to 524
-    all others              failed: another attempt may succeed, once something was mended
+    all others              failed: another attempt may succeed, once something was mended; when
+                            it is one event after another, the endpoint is broken, and paused
 
 The Standard Webhooks specification has a sender disable an endpoint that answers 410. Some answer
 so while they shut down, and nobody is told; so it is paused, its events are kept, and it comes
 back by itself if that was a mistake.
 """
 
-import re
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 
 from yarl import URL
+
+from consumers.retry_after import wait_s
 
 REDIRECTS = frozenset({307, 308})
 """The ones that keep method and body (RFC 9110, 15.4)."""
@@ -27,10 +27,7 @@ REDIRECTS = frozenset({307, 308})
 _REJECTED = {400, 413, 415, 422}
 _DOWN = {429, 502, 503, 504, 521, 522, 523, 524}
 _GONE = 410
-_SECONDS = re.compile(r"[0-9]{1,10}")
-_LONGEST_DATE = 64  # characters
 _NO_URL = "redirected to no http or https URL"
-_SHORTEST_WAIT_S = 1.0  # whoever says 0 does not mean a hundred requests a second
 
 
 class Verdict(StrEnum):
@@ -72,20 +69,6 @@ def outcome_of(status: int, retry_after: str | None, *, now: float) -> Outcome:
         reason=f"answered {status} {_phrase(status)}".rstrip(),
         retry_after_s=wait_s(retry_after, now=now) if verdict is Verdict.DOWN else None,
     )
-
-
-def wait_s(retry_after: str | None, *, now: float) -> float | None:
-    """Return how long the header `Retry-After` says to wait, at least 1 s; None if it does not."""
-    if retry_after is None or len(retry_after) > _LONGEST_DATE:
-        return None
-    if _SECONDS.fullmatch(retry_after):
-        return max(_SHORTEST_WAIT_S, float(retry_after))
-    try:
-        moment = parsedate_to_datetime(retry_after)
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(_SHORTEST_WAIT_S, aware.timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
 
 
 def redirected(url: URL, location: str | None) -> URL | Outcome:

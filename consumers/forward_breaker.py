@@ -1,5 +1,8 @@
 """When to leave something alone that is down, and when to try it again. Pure: time is an argument.
 
+What takes no event is down as well. What does not take one event may be broken by that very event:
+however often it is tried, it counts once.
+
 CLOSED --failures in a row, or told to wait--> OPEN --the pause is over--> HALF_OPEN
    ^                                            ^                            |   |
    |                                            +--------the probe failed----+   |
@@ -49,6 +52,7 @@ class CircuitBreaker:
         self._longest_pause_s = longest_pause_s
         self._chance = chance
         self._failures = 0
+        self._refused: set[str] = set()
         self._changes = 0
         self._pause_s = self._first_pause_s
         self._open_until = 0.0
@@ -74,7 +78,7 @@ class CircuitBreaker:
         """Take note that a call got through."""
         if call != self._changes:
             return
-        self._failures = 0
+        self._count_anew()
         if self.state is State.HALF_OPEN:
             self._pause_s = self._first_pause_s
             self._change(State.CLOSED)
@@ -90,6 +94,13 @@ class CircuitBreaker:
             self._open(now + self._pause_s * (1 - self._chance() / 2))
             self._pause_s = min(2 * self._pause_s, self._longest_pause_s)
 
+    def refused(self, call: int, now: float, event_id: str) -> None:
+        """Take note that it answered, but did not take this event."""
+        if call != self._changes or event_id in self._refused:
+            return
+        self._refused.add(event_id)
+        self.failed(call, now)
+
     def abandoned(self, call: int, now: float) -> None:
         """Take note that a call was given up before it told anything; the next may be made."""
         if call == self._changes and self.state is State.HALF_OPEN:
@@ -101,5 +112,9 @@ class CircuitBreaker:
 
     def _change(self, state: State) -> None:
         self.state = state
-        self._failures = 0
         self._changes += 1
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        self._failures = 0
+        self._refused.clear()

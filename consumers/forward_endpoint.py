@@ -121,7 +121,7 @@ class Endpoint:
         except BaseException:
             self._breaker.abandoned(call, time.monotonic())
             raise
-        self._tell_breaker(call, outcome)
+        self._tell_breaker(call, event, outcome)
         match outcome.verdict:
             case Verdict.DELIVERED:
                 return
@@ -179,14 +179,16 @@ class Endpoint:
 
     # The breaker.
 
-    def _tell_breaker(self, call: int, outcome: Outcome) -> None:
-        """Tell what came of a call: any answer but "down" or "gone" shows that it is up."""
+    def _tell_breaker(self, call: int, event: Event, outcome: Outcome) -> None:
+        """Tell what came of a call: who rejects an event is up, and understands."""
         match outcome.verdict:
             case Verdict.DOWN:
                 pause_s = outcome.retry_after_s
                 self._breaker.failed(call, time.monotonic(), pause_s=pause_s)
             case Verdict.GONE:
                 self._breaker.failed(call, time.monotonic(), pause_s=math.inf)
+            case Verdict.FAILED:
+                self._breaker.refused(call, time.monotonic(), event.id)
             case _:
                 self._breaker.succeeded(call)
         self._note_state(outcome.reason)

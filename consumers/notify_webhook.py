@@ -6,20 +6,21 @@ https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 import structlog
 
+from consumers.kit.decision import LONGEST_WAIT_S
 from consumers.kit.errors import Unavailable
 from consumers.notify_rate import TokenBucket
 from consumers.notify_text import digest
+from consumers.retry_after import wait_s
 from relay.errors import RelayError
 
 _TRANSIENT = {408, 429}  # and all from 500 up
-_LONGEST_RETRY_AFTER_S = 300.0  # as long as the kit waits
-_SECONDS = re.compile(r"[0-9]{1,10}")  # Slack sends no date, and one would need its clock
 _ERROR = re.compile(rb"[a-z_]{1,64}")  # such as `no_service`; any other body is not ours to log
 
 
@@ -110,14 +111,14 @@ class Webhook:
                 if 200 <= response.status < 300:  # noqa: PLR2004  what HTTP calls success
                     return
                 failure = self._failure(response.status, await response.content.read(64))
-                retry_after = response.headers.get("Retry-After", "")
+                asked_s = wait_s(response.headers.get("Retry-After"), now=time.time())
         except TimeoutError:
             raise Unavailable(f"the webhook {self._name} did not answer in time") from None
         except aiohttp.ClientError as error:  # its text, and so a traceback, may show the address
             reason = f"the webhook {self._name} can't be reached: {type(error).__name__}"
             raise Unavailable(reason) from None
-        if isinstance(failure, Unavailable) and _SECONDS.fullmatch(retry_after):
-            failure.retry_after_s = min(float(retry_after), _LONGEST_RETRY_AFTER_S)
+        if isinstance(failure, Unavailable) and asked_s is not None:
+            failure.retry_after_s = min(asked_s, LONGEST_WAIT_S)
             self._closed_until = self._clock() + failure.retry_after_s
         raise failure
 

@@ -16,6 +16,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractChannel
 from yarl import URL
 
+from relay import amqp_decoding
 from relay.errors import BrokerError, TopologyError
 from relay.topology import Binding, Exchange, Queue, Topology
 
@@ -38,6 +39,7 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
     Raises:
         BrokerError: it says what went wrong, without the password.
     """
+    amqp_decoding.install()
     address = URL(url).update_query(heartbeat=heartbeat_s)
     name = f"relay {platform.node()} {os.getpid()}"
     connection = aio_pika.Connection(address, client_properties={"connection_name": name})
@@ -134,8 +136,9 @@ async def _declare_one(
             await _declare_on(await channel.get_underlay_channel(), it, passive=passive)
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         raise TopologyError(
-            f"{what} exists with other properties ({error.args[0]}); delete it, rename "
-            "broker.exchange, or set broker.declare_topology = false to use it as it is."
+            f"{what} exists with other properties ({error.args[0]}); undo the change of the "
+            "settings; or delete it, a queue once it is empty; or set broker.declare_topology = "
+            "false to use it as it is."
         ) from error
     except aiormq.exceptions.ChannelNotFoundEntity as error:
         raise TopologyError(

@@ -3,10 +3,19 @@
 A service is a name, binding patterns and a handler; see consumers/README.md.
 """
 
-from consumers.kit.consumer import Consumer
+from consumers.kit.consumer import Consumer, Database
 from consumers.kit.errors import Reject, Unavailable
 from consumers.kit.event import Event
 from consumers.kit.main import run, serve
 from consumers.kit.settings import ConsumerSettings
 
-__all__ = ["Consumer", "ConsumerSettings", "Event", "Reject", "Unavailable", "run", "serve"]
+__all__ = [
+    "Consumer",
+    "ConsumerSettings",
+    "Database",
+    "Event",
+    "Reject",
+    "Unavailable",
+    "run",
+    "serve",
+]

@@ -1,7 +1,9 @@
 """What a service is: a name, binding patterns, and one function for its events."""
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from consumers.kit.event import Event
@@ -33,6 +35,7 @@ class Consumer:
 
     Raises:
         ValueError: the name or a pattern can't be used.
+        TypeError: the handler is no `async def`.
     """
 
     def __init__(
@@ -47,17 +50,25 @@ class Consumer:
                 raise ValueError(f"a pattern has at most {MAX_ROUTING_KEY_BYTES} bytes: {pattern}")
         self.name = name
         self.bindings = tuple(dict.fromkeys(bindings))
-        self.handle_one = handler
+        self.handle_one: Handler | None = None
         self.handle_batch: BatchHandler | None = None
         self.write: Writer | None = None
         self.batch_limit = 1
+        self.schema = ""
+        if handler is not None:
+            self.handler(handler)
 
     def handler(self, function: Handler) -> Handler:
         """Decorate the function that is awaited with each event.
 
         It returns when the event is done. It raises Reject to give the event up, Unavailable to
         wait for something that is down, and anything else to try again after a delay.
+
+        Raises:
+            TypeError: it is no `async def`.
+            ValueError: the consumer has a handler already.
         """
+        self._check_handler(function, is_async=True)
         self.handle_one = function
         return function
 
@@ -68,35 +79,59 @@ class Consumer:
         fail are found. It has to be idempotent by itself: the `seen` store is not asked.
 
         Raises:
-            ValueError: limit is not at least 1.
+            TypeError: it is no `async def`.
+            ValueError: limit is not at least 1, or the consumer has a handler already.
         """
         _check_limit(limit)
 
         def decorate(function: BatchHandler) -> BatchHandler:
+            self._check_handler(function, is_async=True)
             self.handle_batch, self.batch_limit = function, limit
             return function
 
         return decorate
 
-    def writer(self, *, limit: int = 100) -> Callable[[Writer], Writer]:
+    def writer(self, *, limit: int = 100, schema: str = "") -> Callable[[Writer], Writer]:
         """Decorate a plain function that writes an event into the database of the `seen` store.
 
         What it writes is committed together with the mark that the event was seen: exactly once.
         It runs in the store's thread, up to limit events to a transaction, and neither begins nor
         ends one itself.
 
+        Args:
+            limit: events to a transaction, at most.
+            schema: statements that make what it writes to, such as `CREATE TABLE IF NOT EXISTS
+                ...;`, executed in a transaction each time the database is connected to.
+
         Raises:
-            ValueError: limit is not at least 1.
+            TypeError: it is an `async def`.
+            ValueError: limit is not at least 1, or the consumer has a handler already.
         """
         _check_limit(limit)
 
         def decorate(function: Writer) -> Writer:
-            self.write, self.batch_limit = function, limit
+            self._check_handler(function, is_async=False)
+            self.write, self.batch_limit, self.schema = function, limit, schema
             return function
 
         return decorate
+
+    def _check_handler(self, function: Callable[..., Any], *, is_async: bool) -> None:
+        if self.handle_one or self.handle_batch or self.write:
+            raise ValueError(f"{self.name} has a handler already; it needs exactly one")
+        if _is_async(function) != is_async:
+            wanted = "a handler is an `async def`" if is_async else "a writer is a plain `def`"
+            raise TypeError(f"{wanted}, and {function!r} is not")
 
 
 def _check_limit(limit: int) -> None:
     if limit < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether it is an `async def`, however wrapped, or an object called like one."""
+    while isinstance(function, partial):
+        function = function.func
+    called = type(function).__call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)

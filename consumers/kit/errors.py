@@ -8,6 +8,8 @@ RelayError
 Anything else a handler raises is a failed attempt, which is made again after a delay.
 """
 
+import math
+
 from relay.errors import RelayError
 
 
@@ -21,12 +23,21 @@ class Unavailable(RelayError):
     Args:
         reason: one sentence, for the log and `/readyz`.
         retry_after_s: how long to wait, at most 240; without it, the kit waits longer each time.
+
+    Raises:
+        TypeError: retry_after_s is no number; of a header, convert it.
     """
 
     def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        if retry_after_s is not None and not _is_number(retry_after_s):
+            raise TypeError(f"retry_after_s is a number of seconds or None, not {retry_after_s!r}")
         super().__init__(reason)
         self.retry_after_s = retry_after_s
 
 
 class NotAnEvent(RelayError):
     """A message that is not JSON, or no CloudEvent with an object as `data`."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not math.isnan(value)

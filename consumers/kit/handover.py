@@ -4,12 +4,14 @@ A message that comes back from a delay queue, or lies in the dead-letter queue, 
 under the name of that queue; its own routing key and its attempts travel in headers.
 """
 
+import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pamqp import commands
+from pamqp import commands, decode, encode
 
 from relay.clocks import rfc3339
 
@@ -26,7 +28,11 @@ REPLAY = "replay"
 
 _MOST_REASON = 1000  # characters
 _MOST_ATTEMPTS = 1_000_000
+_MOST_LEVELS = 16
+"""Tables and arrays within each other: far more than anybody needs, far less than the stack."""
 _PERSISTENT = 2
+_NOT_CARRIED = {"headers", "delivery_mode", "expiration", "user_id", "cluster_id"}
+_COPIES_TO = {"CC", "BCC"}
 _OF_THE_BROKER = {"x-delivery-count", "x-acquired-count", "x-death"} | {
     f"x-{which}-death-{what}"
     for which in ("first", "last")
@@ -102,7 +108,7 @@ def dead(
         {
             ATTEMPT: attempts,
             ROUTING_KEY: routing_key,
-            REASON: reason[:_MOST_REASON],
+            REASON: _as_text(reason)[:_MOST_REASON],
             DIED_AT: rfc3339(datetime.fromtimestamp(died_at, UTC)),
         },
     )
@@ -130,21 +136,54 @@ def _changed(
 ) -> commands.Basic.Properties:
     """Return a copy with other headers, persistent, without what the broker would act upon.
 
-    It would drop the message at its `expiration`, and close the channel over the `user_id` of
-    someone else (https://www.rabbitmq.com/docs/validated-user-id).
+    It would drop the message at its `expiration`, close the channel over the `user_id` of someone
+    else (https://www.rabbitmq.com/docs/validated-user-id), and send copies to the queues named in
+    `CC` and `BCC` (https://www.rabbitmq.com/docs/sender-selected).
     """
+    left_out = _OF_THE_BROKER | _COPIES_TO | {REASON, DIED_AT}
     kept = {
-        name: value
+        _as_text(name): _carried(value, _MOST_LEVELS)
         for name, value in (properties.headers or {}).items()
-        if name not in _OF_THE_BROKER and name not in {REASON, DIED_AT}
+        if name not in left_out
     }
-    changed = commands.Basic.Properties(
-        **{name: getattr(properties, name) for name in properties.attributes()}
+    names = [name for name in properties.attributes() if name not in _NOT_CARRIED]
+    return commands.Basic.Properties(
+        **{name: getattr(properties, name) for name in names},
+        headers={**kept, **headers},
+        delivery_mode=_PERSISTENT,
     )
-    changed.headers = {**kept, **headers}
-    changed.delivery_mode = _PERSISTENT
-    changed.expiration = changed.user_id = None
-    return changed
+
+
+def _carried(value: Any, levels: int) -> Any:
+    """Return a header's value such that it can be sent: as it is if it arrives so, else as text.
+
+    pamqp sends every float in 4 bytes, and decodes some values it can't encode.
+    """
+    match value:
+        case dict() | list() if not levels:
+            return "nested too deeply"
+        case dict():
+            return {_as_text(name): _carried(it, levels - 1) for name, it in value.items()}
+        case list():
+            return [_carried(it, levels - 1) for it in value]
+        case _:
+            return value if _arrives_unchanged(value) else _as_text(value)
+
+
+def _arrives_unchanged(value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False  # RabbitMQ closes the connection over it
+    try:
+        return bool(decode.embedded_value(encode.encode_table_value(value))[1] == value)
+    except (TypeError, ValueError, OverflowError, struct.error):
+        return False
+
+
+def _as_text(value: Any) -> str:
+    """Return a text that UTF-8 can encode; what it can't is written as an escape sequence."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _broker_reason(headers: Mapping[str, Any]) -> tuple[str, float | None]:

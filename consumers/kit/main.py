@@ -1,18 +1,25 @@
 """Start a service as a program: settings in, logs set up, run until a signal."""
 
 import contextlib
+import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import click
+import structlog
 from prometheus_client import CollectorRegistry
 
 from consumers.kit import service
 from consumers.kit.consumer import Consumer
 from consumers.kit.settings import ConsumerSettings, SectionT, load
 from relay import logs
-from relay.cli.main import Told, config_option
+from relay.cli.main import FAILED, Told, config_option
 from relay.cli.main import run as run_to_end
+
+_EXIT_TIMEOUT_S = 5.0
+
+log = structlog.get_logger("consumers")
 
 
 def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> None:
@@ -29,9 +36,24 @@ def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> 
     def command(config: Path | None) -> None:
         shared, settings = load(name, kind, config)
         logs.configure(style=shared.log.format, level=shared.log.level)
-        run_to_end(service.run(name, shared, settings, opened))
+        try:
+            run_to_end(service.run(name, shared, settings, opened))
+        finally:
+            _exit_soon()
 
     command()
+
+
+def _exit_soon() -> None:
+    """Exit in 5 s even if a thread hangs in a writer: Python would wait for it, and for ever."""
+
+    def exit_now() -> None:
+        log.error("exit forced", threads=[it.name for it in threading.enumerate()])
+        os._exit(FAILED)
+
+    timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)
+    timer.daemon = True  # which nobody waits for
+    timer.start()
 
 
 def run(consumer: Consumer) -> None:

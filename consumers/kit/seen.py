@@ -4,24 +4,23 @@ One thread owns the connection. Many events share one question, and one commit: 
 when they arrive, and told when they are handled. What lies in between is remembered in memory.
 """
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
-from typing import TypeVar
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
 
 from consumers.kit.consumer import Writer
+from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
+from consumers.kit.key import key
+from consumers.kit.own_thread import OwnThread
 from consumers.kit.seen_database import SeenDatabase
-
-R = TypeVar("R")
 
 _PRUNE_EVERY_S = 60.0
 _MOST_RECENT = 100_000  # keys; far more than are in hand, and some 10 MB
-_LONGEST_KEY = 255  # characters; PostgreSQL indexes no more than 2,700 bytes
-_DIGEST_BYTES = 16
+
+log = structlog.get_logger("consumers")
 
 
 class Seen:
@@ -37,18 +36,17 @@ class Seen:
         self._database = database
         self._service = service
         self._keep_s = keep_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="seen")
+        self._thread = OwnThread("seen")
         self._prune_at = 0.0
         self._recent: dict[str, None] = {}
 
     async def open(self) -> None:
         """Connect, to find out early. Raises Unavailable."""
-        await self._in_thread(self._database.open)
+        await self._thread.do(self._database.open)
 
     async def close(self) -> None:
-        """Close the database."""
-        await self._in_thread(self._database.close)
-        self._thread.shutdown()
+        """Close the database, once what was asked of it is done, unless that hangs."""
+        await self._thread.close(self._database.close)
 
     async def write(self, events: Sequence[Event], writer: Writer) -> list[Exception | bool]:
         """Let writer write the events that were not seen, each with its mark, in one transaction.
@@ -62,7 +60,7 @@ class Seen:
         """
         now = time.time()
         keyed = [(key_of(event), event) for event in events]
-        results = await self._in_thread(
+        results = await self._thread.do(
             lambda: self._database.write(self._service, keyed, writer, now=now)
         )
         self._prune(now)
@@ -74,7 +72,7 @@ class Seen:
         Raises:
             Unavailable: the database is.
         """
-        return await self._in_thread(lambda: self._database.are_new(self._service, keys))
+        return await self._thread.do(lambda: self._database.are_new(self._service, keys))
 
     def is_recent(self, key: str) -> bool:
         """Tell whether the event of a key was handled lately, marked already or not."""
@@ -93,23 +91,24 @@ class Seen:
             Unavailable: the database is; none was marked.
         """
         now = time.time()
-        await self._in_thread(lambda: self._database.mark(self._service, keys, now=now))
+        await self._thread.do(lambda: self._database.mark(self._service, keys, now=now))
         self._prune(now)
 
     def _prune(self, now: float) -> None:
         """Forget old marks now and then, behind the work that waits."""
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE_EVERY_S
-            self._thread.submit(self._forget, now - self._keep_s)
+            self._thread.do_later(partial(self._forget, now - self._keep_s))
 
     def _forget(self, before: float) -> None:
         """Forget some marks, and the rest behind the work that came meanwhile."""
-        if self._database.prune(self._service, before):
-            with contextlib.suppress(RuntimeError):  # the store was closed
-                self._thread.submit(self._forget, before)
-
-    async def _in_thread(self, job: Callable[[], R]) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        try:
+            there_is_more = self._database.prune(self._service, before)
+        except Unavailable as error:
+            log.warning("marks not forgotten", service=self._service, reason=str(error))
+            return
+        if there_is_more:
+            self._thread.do_later(partial(self._forget, before))
 
 
 def key_of(event: Event) -> str:
@@ -117,7 +116,4 @@ def key_of(event: Event) -> str:
 
     Other publishers may send any id; what the databases can't index is remembered by its digest.
     """
-    key = f"{event.id}/{event.replay}" if event.replay else event.id
-    if len(key) <= _LONGEST_KEY and "\0" not in key:
-        return key
-    return "blake2b:" + blake2b(key.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return key(f"{event.id}/{event.replay}" if event.replay else event.id)

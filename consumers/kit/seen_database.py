@@ -4,7 +4,7 @@ A connection that fails is opened anew by the next job; until then all that is a
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from consumers.kit.consumer import Writer
@@ -17,10 +17,17 @@ _PRUNED_AT_ONCE = 1000
 
 
 class SeenDatabase:
-    """The marks of all services in one database."""
+    """The marks of all services in one database.
 
-    def __init__(self, dialect: Dialect) -> None:
+    Args:
+        dialect: of the database.
+        schema: statements that make a writer's tables where they are missing.
+    """
+
+    def __init__(self, dialect: Dialect, *, schema: str = "") -> None:
+        self.is_server = dialect.is_server
         self._dialect = dialect
+        self._schema = schema
         self._db: Any = None
         self._is_closed = False
         mark = dialect.placeholder
@@ -77,7 +84,7 @@ class SeenDatabase:
             Exception: the database refused the whole, for a constraint that is checked at the end,
                 or a transaction that writer itself ended; nothing was written, unless by writer.
         """
-        with self._usable() as db:
+        with self._usable(is_trouble=self._dialect.is_trouble) as db:
             self._dialect.make_durable(db)
             with self._transaction(db):
                 return [
@@ -102,14 +109,19 @@ class SeenDatabase:
         return result
 
     def prune(self, service: str, before: float) -> bool:
-        """Forget up to 1,000 marks from before a moment; tell whether there may be more."""
+        """Forget up to 1,000 marks from before a moment; tell whether there may be more.
+
+        Raises:
+            Unavailable: the database is.
+        """
+        if self._is_closed:
+            return False  # that can wait for the next start
         mark = self._dialect.placeholder
         old = f"SELECT event_id FROM seen WHERE service = {mark} AND seen_at < {mark} LIMIT {mark}"  # noqa: S608  placeholders only
         statement = f"DELETE FROM seen WHERE service = {mark} AND event_id IN ({old})"  # noqa: S608
         parameters = (service, service, int(before), _PRUNED_AT_ONCE)
-        with contextlib.suppress(Unavailable), self._usable() as db:
+        with self._usable() as db:
             return bool(db.execute(statement, parameters).rowcount >= _PRUNED_AT_ONCE)
-        return False
 
     def close(self) -> None:
         """Close the connection for good; whoever comes too late finds the store Unavailable."""
@@ -117,14 +129,17 @@ class SeenDatabase:
         self._discard()
 
     @contextlib.contextmanager
-    def _usable(self) -> Iterator[Any]:
-        """Yield the connection; after an error close it, so that the next use opens another."""
+    def _usable(self, is_trouble: Callable[[Exception], bool] | None = None) -> Iterator[Any]:
+        """Yield the connection; after an error close it, so that the next use opens another.
+
+        Of the store's own statements none is to blame, so that any error is the database's.
+        """
         db = self._connected()
         try:
             yield db
         except Exception as error:
             self._discard()
-            if self._dialect.is_trouble(error):
+            if is_trouble(error) if is_trouble else isinstance(error, self._dialect.errors):
                 raise _unavailable(error) from error
             raise
 
@@ -134,7 +149,7 @@ class SeenDatabase:
         if self._db is None:
             try:
                 self._db = self._dialect.connect()
-                self._dialect.prepare(self._db)
+                self._dialect.prepare(self._db, self._schema)
             except self._dialect.errors as error:
                 self._discard()
                 raise _unavailable(error) from error
@@ -163,11 +178,15 @@ def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(f"The seen store can't be used: {text}.")
 
 
-def at(url: str) -> SeenDatabase:
+def at(url: str, *, schema: str = "") -> SeenDatabase:
     """Return the database of a URL: `sqlite:PATH`, `postgresql://...`, `env:NAME` or `file:PATH`.
+
+    Args:
+        url: where it is.
+        schema: as of SeenDatabase.
 
     Raises:
         ValueError: it is none of these, or psycopg is needed and not installed.
     """
     (resolved,) = resolve_secrets([url])
-    return SeenDatabase(dialect_of(resolved))
+    return SeenDatabase(dialect_of(resolved), schema=schema)

@@ -11,9 +11,15 @@ from typing import Any, Protocol
 from consumers.kit import database_url
 
 _BUSY_TIMEOUT_S = 10
-_CONNECT_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT_MS = 30_000
+_SERVER_DEFAULTS = {"connect_timeout": 10, "tcp_user_timeout": _STATEMENT_TIMEOUT_MS}
 _SWITCH_PAUSE_S = 0.02
+_SERVER_TROUBLE = (
+    *("08", "40", "53", "57P", "58"),  # connection, deadlock, resources, shutdown, disk
+    *("25006", "55P03"),  # a server that only reads, a lock that others hold
+)
+"""How codes begin that speak of the server or of others who use it, not of a statement; see
+https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 _TABLE = """CREATE TABLE IF NOT EXISTS seen (
     service TEXT NOT NULL,
     event_id TEXT NOT NULL,
@@ -35,13 +41,14 @@ class Dialect(Protocol):
 
     placeholder: str
     begin: str
+    is_server: bool  # which may be down now and up later; a file is there or is not
     errors: tuple[type[Exception], ...]
 
     def connect(self) -> Any:
         """Return a connection in autocommit mode."""
 
-    def prepare(self, db: Any) -> None:
-        """Make the table where it is missing."""
+    def prepare(self, db: Any, schema: str) -> None:
+        """Make the table where it is missing, and execute the statements of schema at once."""
 
     def make_durable(self, db: Any) -> None:
         """Let what is committed from now on survive a power cut."""
@@ -55,6 +62,7 @@ class Sqlite:
 
     placeholder = "?"
     begin = "BEGIN IMMEDIATE"
+    is_server = False
     errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
     def __init__(self, path: Path) -> None:
@@ -67,12 +75,14 @@ class Sqlite:
             self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
 
-    def prepare(self, db: sqlite3.Connection) -> None:
+    def prepare(self, db: sqlite3.Connection, schema: str) -> None:
         """Make the table; a power cut may then take back the last marks, but lose no event."""
         _switch_to_wal(db)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(_TABLE)
         db.execute(_INDEX)
+        if schema:
+            db.executescript(f"BEGIN IMMEDIATE;\n{schema}\n;COMMIT")
 
     def make_durable(self, db: sqlite3.Connection) -> None:
         """Sync every commit: a message is acknowledged, and so gone, once its event is written."""
@@ -89,41 +99,41 @@ class PostgreSQL:
 
     placeholder = "%s"
     begin = "BEGIN"
+    is_server = True
 
     def __init__(self, url: str) -> None:
         import psycopg  # noqa: PLC0415  an extra of the package
 
+        from consumers.kit.postgres_url import address_of  # noqa: PLC0415  it needs psycopg
+
         self._psycopg = psycopg
-        self._url = url
+        self._address: dict[str, Any] = _SERVER_DEFAULTS | address_of(url)
         self.errors: tuple[type[Exception], ...] = (psycopg.Error, OSError)
 
     def connect(self) -> Any:
         """Connect."""
-        return self._psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            tcp_user_timeout=_STATEMENT_TIMEOUT_MS,
-        )
+        return self._psycopg.connect(**self._address, autocommit=True)
 
-    def prepare(self, db: Any) -> None:
-        """Make the table, one instance at a time. What hangs is ended, or all would wait for it."""
+    def prepare(self, db: Any, schema: str) -> None:
+        """Make the tables, one instance at a time. What hangs is ended, or all would wait."""
         db.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
         with db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
             db.execute(_TABLE)
             db.execute(_INDEX)
+            db.execute(schema)
 
     def make_durable(self, db: Any) -> None:
         """Leave it to the server, which syncs every commit unless it is told otherwise."""
 
     def is_trouble(self, error: Exception) -> bool:
-        """Tell errors of the connection, the server's state and its resources.
+        """Look at PostgreSQL's code; an error of the connection has none.
 
-        An index row that is too long is an OperationalError, too, and will never be shorter.
+        A statement that takes too long, or what is too long to be indexed, is not the server's.
         """
-        trouble, limit = self._psycopg.OperationalError, self._psycopg.errors.ProgramLimitExceeded
-        return isinstance(error, trouble) and not isinstance(error, limit)
+        if code := getattr(error, "sqlstate", None):
+            return str(code).startswith(_SERVER_TROUBLE)
+        return isinstance(error, self._psycopg.OperationalError)
 
 
 def dialect_of(url: str) -> Dialect:

@@ -119,7 +119,7 @@ class _Service:
                 queues=queues,
                 declare_topology=broker.declare_topology,
                 heartbeat_s=broker.heartbeat_s,
-                prefetch=settings.most_in_hand,
+                prefetch=settings.most_in_hand(consumer.batch_limit),
             )
         )
 
@@ -150,10 +150,15 @@ class _Service:
         settings = self._settings
         if not settings.seen or consumer.handle_batch:
             return None
-        database = seen_database.at(settings.seen)
+        database = seen_database.at(settings.seen, schema=consumer.schema)
         seen = Seen(database, service=consumer.name, keep_s=settings.seen_for_s)
         stack.push_async_callback(seen.close)
-        await seen.open()
+        try:
+            await seen.open()
+        except Unavailable as error:
+            if not database.is_server:
+                raise
+            log.warning("seen store unavailable", service=consumer.name, reason=str(error))
         return seen
 
     async def _readiness(self) -> dict[str, object]:
@@ -173,6 +178,7 @@ class _Service:
             metrics = self._metrics.of(it.name)
             metrics.in_hand.set(it.in_hand)
             metrics.is_consuming.set(it.is_consuming)
+            metrics.is_waiting.set(it.waiting_for is not None)
 
 
 def _described(subscription: Subscription) -> dict[str, object]:

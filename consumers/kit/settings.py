@@ -20,6 +20,7 @@ from relay.settings import (
 )
 
 _PREFETCH = 100
+_MOST_PREFETCH = 2000  # a quorum queue gives no more
 _CONSUMER_TIMEOUT_S = 1800
 """RabbitMQ closes the channel of a consumer that leaves a message unanswered for so long
 (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout)."""
@@ -63,7 +64,7 @@ class ConsumerAdminSettings(AdminSettings):
 class ConsumerSettings(Section):
     """What every service's section may set. A service with more settings derives from it."""
 
-    prefetch: int | None = Field(default=None, ge=1, le=2000)  # a quorum queue gives no more
+    prefetch: int | None = Field(default=None, ge=1, le=_MOST_PREFETCH)
     concurrency: int = Field(default=16, ge=1, le=1000)
     handler_timeout_s: float = Field(default=60, gt=0, le=_CONSUMER_TIMEOUT_S / 2)
     retry_delays_s: Annotated[
@@ -77,10 +78,17 @@ class ConsumerSettings(Section):
     shutdown_grace_s: float = Field(default=20, ge=0)
     admin: ConsumerAdminSettings = ConsumerAdminSettings()
 
-    @property
-    def most_in_hand(self) -> int:
-        """How many messages are delivered at the same time: `prefetch`, or 100 if that is safe."""
-        return self.prefetch or min(_PREFETCH, self._most_in_time())
+    def most_in_hand(self, batch_limit: int = 1) -> int:
+        """Return how many messages are delivered at the same time.
+
+        Args:
+            batch_limit: how many a handler takes at once.
+
+        Returns:
+            `prefetch`; without it 100, or a whole batch, if that is safe.
+        """
+        wanted = min(max(_PREFETCH, batch_limit), _MOST_PREFETCH)
+        return self.prefetch or min(wanted, self._most_in_time(batch_limit))
 
     @model_validator(mode="after")
     def _check_prefetch(self) -> Self:
@@ -96,9 +104,10 @@ class ConsumerSettings(Section):
         """How many messages are handled at the same time; a service with batches says more."""
         return self.concurrency
 
-    def _most_in_time(self) -> int:
+    def _most_in_time(self, batch_limit: int = 1) -> int:
         """Return how many messages are dealt with in time though each handler takes all of its."""
-        return int(_CONSUMER_TIMEOUT_S * self.handled_at_once / self.handler_timeout_s)
+        at_once = max(self.handled_at_once, batch_limit)
+        return int(_CONSUMER_TIMEOUT_S * at_once / self.handler_timeout_s)
 
 
 SectionT = TypeVar("SectionT", bound=ConsumerSettings)

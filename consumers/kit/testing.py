@@ -55,17 +55,18 @@ def events(vendor: str, sample: str = "", *, source: str | None = None) -> list[
     ]
 
 
-async def handle(
+async def handle(  # noqa: PLR0913  each as in the settings
     consumer: Consumer,
     event: Event,
     *,
     attempt: int = 1,
     retry_delays_s: Sequence[float] = _DEFAULTS.retry_delays_s,
     timeout_s: float = _DEFAULTS.handler_timeout_s,
+    database: str = "sqlite::memory:",
 ) -> Decision:
     """Hand an event to a consumer's function, and return what the kit would do with the message.
 
-    A writer writes into a database in memory, which is gone afterwards.
+    A writer writes into a database in memory, which is gone afterwards, unless another is given.
 
     Args:
         consumer: the service.
@@ -73,11 +74,13 @@ async def handle(
         attempt: which attempt this is, from 1.
         retry_delays_s: as in the settings.
         timeout_s: as `handler_timeout_s` in the settings.
+        database: as `seen` in the settings; an event that was written there is passed over.
 
     Returns:
         Done, Retry, Dead or Wait.
     """
-    seen = Seen(seen_database.at("sqlite::memory:"), service=consumer.name, keep_s=60)
+    store = seen_database.at(database, schema=consumer.schema)
+    seen = Seen(store, service=consumer.name, keep_s=_DEFAULTS.seen_for_s)
     try:
         handling = handling_of(consumer, seen=seen, timeout_s=timeout_s)
         (result,) = await handling([replace(event, attempt=attempt)])

@@ -21,6 +21,7 @@ from relay.cli.kept_queue import (
     all_option,
     ids_argument,
     limit_option,
+    reason_option,
     require_choice,
     show_message,
     yes_option,
@@ -84,10 +85,13 @@ def show_command(config: Path | None, service: str, wanted_id: str, *, is_raw: b
 @_service_argument
 @ids_argument
 @all_option
-def retry_command(config: Path | None, service: str, ids: tuple[str, ...], *, is_all: bool) -> None:
+@reason_option
+def retry_command(
+    config: Path | None, service: str, ids: tuple[str, ...], *, is_all: bool, reason: str
+) -> None:
     """Put messages back into the queue of SERVICE, for a first attempt."""
-    require_choice(ids, is_all=is_all)
-    run(_retry(load(config).broker, service, ids))
+    require_choice(ids, is_all=is_all, reason=reason)
+    run(_retry(load(config).broker, service, _dead(service, reason), ids))
 
 
 @command.command("drop")
@@ -95,16 +99,17 @@ def retry_command(config: Path | None, service: str, ids: tuple[str, ...], *, is
 @_service_argument
 @ids_argument
 @all_option
+@reason_option
 @yes_option
-def drop_command(
-    config: Path | None, service: str, ids: tuple[str, ...], *, is_all: bool, yes: bool
+def drop_command(  # noqa: PLR0913  one per option
+    config: Path | None, service: str, ids: tuple[str, ...], *, is_all: bool, reason: str, yes: bool
 ) -> None:
     """Remove messages for good."""
-    require_choice(ids, is_all=is_all)
-    settings = load(config).broker
+    require_choice(ids, is_all=is_all, reason=reason)
+    settings, dead = load(config).broker, _dead(service, reason)
     if not yes:
-        _dead(service).ask(ids)
-    run(_drop(settings, service, ids))
+        dead.ask(ids)
+    run(_drop(settings, service, dead, ids))
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +132,9 @@ async def _show(
         return [it async for it in _dead(service).chosen(connection, [wanted_id])]
 
 
-async def _retry(settings: BrokerSettings, service: str, ids: Collection[str]) -> None:
+async def _retry(
+    settings: BrokerSettings, service: str, dead: KeptQueue[DeadLetter], ids: Collection[str]
+) -> None:
     async with (
         service_queue.opened(settings, service) as queue,
         _opened(settings, service) as connection,
@@ -139,17 +146,19 @@ async def _retry(settings: BrokerSettings, service: str, ids: Collection[str]) -
             await message.ack()
             show_row("retried", it.id, it.routing_key, styles=("green",))
 
-        await _dead(service).each(connection, ids, retry)
+        await dead.each(connection, ids, retry)
 
 
-async def _drop(settings: BrokerSettings, service: str, ids: Collection[str]) -> None:
+async def _drop(
+    settings: BrokerSettings, service: str, dead: KeptQueue[DeadLetter], ids: Collection[str]
+) -> None:
     async with _opened(settings, service) as connection:
-        await _dead(service).drop(connection, ids)
+        await dead.drop(connection, ids)
 
 
-def _dead(service: str) -> KeptQueue[DeadLetter]:
+def _dead(service: str, reason: str = "") -> KeptQueue[DeadLetter]:
     name = dead_queue(service)
-    return KeptQueue(name=name, read=_read, noun="messages", place=f"in {name}")
+    return KeptQueue(name=name, read=_read, noun="messages", place=f"in {name}", reason=reason)
 
 
 def _read(message: AbstractIncomingMessage) -> DeadLetter:

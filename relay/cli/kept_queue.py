@@ -19,6 +19,9 @@ from relay.topology import Queue, Topology
 
 ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 all_option = click.option("--all", "is_all", is_flag=True, help="All there are.")
+reason_option = click.option(
+    "--reason", metavar="TEXT", default="", help="With --all: only those whose reason contains it."
+)
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 limit_option = click.option(
     "--limit",
@@ -29,15 +32,19 @@ limit_option = click.option(
 )
 
 
-class HasId(Protocol):
+class Kept(Protocol):
     """What is read from a message."""
 
     @property
     def id(self) -> str:
         """What a person calls it by."""
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is here."""
 
-T = TypeVar("T", bound=HasId)
+
+T = TypeVar("T", bound=Kept)
 Found = AsyncIterator[tuple[T, AbstractIncomingMessage]]
 
 
@@ -50,17 +57,21 @@ class KeptQueue(Generic[T]):
         read: tells what a message is, body aside.
         noun: what several of them are called.
         place: where they are, with a preposition.
+        reason: of those that count, as they contain it; the others are left alone.
     """
 
     name: str
     read: Callable[[AbstractIncomingMessage], T]
     noun: str
     place: str
+    reason: str = ""
 
     async def messages(
         self, connection: AbstractConnection, *, limit: int | None = None
     ) -> Found[T]:
         """Yield what is in the queue now; others don't see it until connection closes.
+
+        When there are more than limit, stderr says so.
 
         Raises:
             TopologyError: there is no such queue.
@@ -70,11 +81,16 @@ class KeptQueue(Generic[T]):
         channel = await connection.channel()
         queue = await channel.declare_queue(self.name, passive=True)
         length = queue.declaration_result.message_count or 0
-        for _ in range(length if limit is None else min(length, limit)):
+        if limit is not None and limit < length:
+            click.echo(f"{limit:,} of {length:,} shown; --limit shows more.", err=True)
+            length = limit
+        for _ in range(length):
             message = await queue.get(fail=False)
             if message is None:  # someone else was faster
                 return
-            yield self.read(message), message
+            it = self.read(message)
+            if self.reason in (it.reason or ""):
+                yield it, message
 
     async def chosen(self, connection: AbstractConnection, ids: Collection[str]) -> Found[T]:
         """Yield the messages that have one of ids, or all if there are no ids.
@@ -136,14 +152,17 @@ class KeptQueue(Generic[T]):
         """
         if not sys.stdin.isatty():
             raise RelayError("Nobody is there to ask; give --yes to drop them.")
-        what = " and ".join(ids) or f"all {self.noun}"
+        which = f" whose reason contains {self.reason!r}" if self.reason else ""
+        what = " and ".join(ids) or f"all {self.noun}{which}"
         click.confirm(f"Drop {what} for good?", abort=True, err=True)
 
 
-def require_choice(ids: Collection[str], *, is_all: bool) -> None:
-    """Raise UsageError unless either ids or all of them are asked for."""
+def require_choice(ids: Collection[str], *, is_all: bool, reason: str = "") -> None:
+    """Raise UsageError unless either ids or all of them, maybe for a reason, are asked for."""
     if bool(ids) == is_all:
         raise click.UsageError("Give either ids or --all.")
+    if reason and not is_all:
+        raise click.UsageError("--reason goes with --all.")
 
 
 def age_s(moment: float | None, now: float) -> float | None:

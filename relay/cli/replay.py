@@ -77,7 +77,12 @@ def _checked_rate(_ctx: click.Context, _param: click.Parameter, rate: int) -> in
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the progress is kept; else a file in var/replay.",
 )
-@click.option("--restart", is_flag=True, help="Begin anew, whatever the progress is.")
+@click.option(
+    "--restart/--resume",
+    "is_anew",
+    default=None,
+    help="Begin anew whatever the progress is, or go on with it however old it is.",
+)
 def command(  # noqa: PLR0913  one per option
     config: Path | None,
     *,
@@ -87,7 +92,7 @@ def command(  # noqa: PLR0913  one per option
     service: str,
     rate: int,
     state: Path | None,
-    restart: bool,
+    is_anew: bool | None,
 ) -> None:
     """Publish past events once more, into the queue of one service.
 
@@ -108,11 +113,22 @@ def command(  # noqa: PLR0913  one per option
         until=end.words,
     )
     path = state or asked.default_path
-    with replay_progress.opened(path, asked, is_anew=restart) as file:
-        since_s, until_s = math.floor(since.moment.timestamp()), math.ceil(end.moment.timestamp())
+    since_s, until_s = math.floor(since.moment.timestamp()), math.ceil(end.moment.timestamp())
+    with replay_progress.opened(path, asked, is_anew=bool(is_anew)) as file:
+        if file.latest and is_anew is None:
+            _require_overlap(file.latest, since_s)
         work = _replay(settings.broker, file, Pace(rate), since_s, until_s)
         run(_until_interrupted(work, file))
     _report(file.latest, service)
+
+
+def _require_overlap(earlier: Progress, since_s: int) -> None:
+    """Raise RelayError if an earlier run ends before since_s: `2h` was another time then."""
+    if since_s >= earlier.until_s:
+        raise RelayError(
+            f"Replay {earlier.id}, {earlier.span}, is not done, and --since is later now; "
+            "give --resume to go on with it, or --restart to give it up."
+        )
 
 
 async def _until_interrupted(work: Coroutine[Any, Any, None], file: ProgressFile) -> None:
@@ -180,7 +196,7 @@ def _go_on(earlier: Progress, stream: HistoryStream) -> None:
     if stream.last_offset < earlier.end_offset:
         raise RelayError("The history was made anew since this replay began; give --restart.")
     click.echo(
-        f"Going on with replay {earlier.id} after {earlier.published} events; "
+        f"Going on with replay {earlier.id}, {earlier.span}, after {earlier.published} events; "
         "the last of them may come twice.",
         err=True,
     )

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
@@ -65,6 +66,17 @@ class Progress:
     def __post_init__(self) -> None:
         if not 0 <= self.first_offset <= self.next_offset <= self.end_offset + 1:
             raise ValueError("the offsets are in no order")
+        if self.since_s >= self.until_s:
+            raise ValueError("the range is empty")
+
+    @property
+    def span(self) -> str:
+        """Say which events."""
+        since, until = [
+            f"{datetime.fromtimestamp(it, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            for it in (self.since_s, self.until_s)
+        ]
+        return f"from {since} to before {until}"
 
     @property
     def is_done(self) -> bool:
@@ -162,7 +174,11 @@ def opened(path: Path, asked: Asked, *, is_anew: bool) -> Iterator[ProgressFile]
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock beside the file, since that is a new one each time it is written."""
+    """Hold a lock beside the file, since that is a new one each time it is written.
+
+    The lock's file stays: removed, it would still be held by one who had opened it, and made anew
+    by the next.
+    """
     beside = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +190,4 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RelayError(f"This replay runs already: {path} is in use.") from error
-        try:
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
+        yield

@@ -67,7 +67,7 @@ class Service:
             properties,
             attempts=5,
             routing_key=KEY,
-            reason="ValueError: no such contact",
+            reason=changed.pop("reason", "ValueError: no such contact"),
             died_at=time.time() - age_s,
         )
         body = changed.pop("body", b'{"id":"%s"}' % event_id.encode())
@@ -156,7 +156,13 @@ async def test_the_list_has_a_limit(relay: RelayCommand, service: Service) -> No
     await service.bury("e1")
     await service.bury("e2")
 
-    assert len((await relay("dead", "list", service.name, "--limit", "1")).rows) == 1
+    limited = await relay("dead", "list", service.name, "--limit", "1")
+    await eventually(lambda: service.holds("e1", "e2"))
+    whole = await relay("dead", "list", service.name, "--limit", "2")
+
+    assert len(limited.rows) == 1
+    assert limited.err == "1 of 2 shown; --limit shows more.\n"
+    assert (len(whole.rows), whole.err) == (2, "")
     await eventually(lambda: service.holds("e1", "e2"))
 
 
@@ -237,6 +243,30 @@ async def test_what_is_dropped_is_gone_and_nothing_else_is(
     assert (await relay("dead", "drop", service.name, "--all", "--yes")).code == 0
     assert await service.holds()
     assert await service.is_waiting(0)
+
+
+async def test_all_may_be_all_with_one_reason(relay: RelayCommand, service: Service) -> None:
+    for event_id, reason in (("e1", "crm answered 500"), ("e2", "rejected"), ("e3", "crm is off")):
+        await service.bury(event_id, reason=reason)
+
+    retried = await relay("dead", "retry", service.name, "--all", "--reason", "answered 500")
+    await eventually(lambda: service.holds("e2", "e3"))
+    asked = await relay.on_terminal(
+        *("dead", "drop", service.name, "--all", "--reason", "crm"), types="y\n"
+    )
+
+    assert [row[:2] for row in retried.rows] == [["retried", "e1"]]
+    assert "Drop all messages whose reason contains 'crm' for good? [y/N]" in asked.err
+    await eventually(lambda: service.holds("e2"))
+
+
+async def test_a_reason_chooses_among_all_and_not_among_ids(
+    relay: RelayCommand, service: Service
+) -> None:
+    result = await relay("dead", "retry", service.name, "e1", "--reason", "answered 500")
+
+    assert result.code == 2
+    assert "--reason goes with --all." in result.err
 
 
 async def test_a_person_is_asked_before_anything_is_dropped(

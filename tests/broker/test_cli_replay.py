@@ -47,6 +47,13 @@ class Replay:
         count: int = self.progress["published"]
         return count
 
+    def age_by_days(self) -> None:
+        """Move the range of the progress three days into the past."""
+        document = json.loads(self.state.read_text())
+        document["progress"]["since_s"] -= 3 * 24 * HOUR_S
+        document["progress"]["until_s"] -= 3 * 24 * HOUR_S
+        self.state.write_text(json.dumps(document))
+
     @property
     def progress(self) -> dict[str, Any]:
         progress: dict[str, Any] = json.loads(self.state.read_text())["progress"]
@@ -89,7 +96,7 @@ async def test_events_of_the_range_are_published_and_no_others(
     assert result.rows[0][:4] == ["replayed", "2", "events to", crm]
     assert ids_of(await past.take(crm, 2)) == ids_of(events[1:3])
     assert await past.length(crm) == 0
-    assert list(replay.state.parent.iterdir()) == []
+    assert not replay.state.exists()
 
 
 async def test_events_recorded_long_before_they_were_published_belong_to_their_time(
@@ -183,7 +190,7 @@ async def test_a_history_without_such_events_says_so(replay: Replay, past: PastE
     for result in (empty, too_late, in_the_future):
         assert (result.code, result.out, result.err) == (0, "", nothing)
     assert await past.length(crm) == 0
-    assert list(replay.state.parent.iterdir()) == []
+    assert not replay.state.exists()
 
 
 async def test_a_hundred_thousand_events_are_replayed(replay: Replay, past: PastEvents) -> None:
@@ -234,12 +241,16 @@ async def test_a_replay_that_was_killed_goes_on_and_leaves_nothing_out(
 
     assert before["published"] < 6_000
     assert (result.code, result.rows[0][1:]) == (0, ["6000", "events to", crm, before["id"]])
-    assert f"Going on with replay {before['id']} after {before['published']} ev" in result.err
+    assert re.search(
+        f"Going on with replay {before['id']}, from .*Z to before .*Z, "
+        f"after {before['published']} events; ",
+        result.err,
+    )
     arrived = await past.take(crm, await past.length(crm))
     assert list(dict.fromkeys(ids_of(arrived))) == ids_of(events)  # in order, too
     assert len(arrived) <= 6_000 + 2 * AFTER_A_KILL
     assert {it.header.properties.headers[handover.REPLAY] for it in arrived} == {before["id"]}
-    assert list(replay.state.parent.iterdir()) == []
+    assert not replay.state.exists()
 
 
 async def test_progress_is_never_ahead_of_what_the_broker_confirmed(
@@ -373,6 +384,31 @@ async def test_a_replay_begins_anew_when_told_to(replay: Replay, past: PastEvent
     assert result.rows[0][4] != earlier
 
 
+async def test_the_same_words_at_another_time_do_not_go_on_unasked(
+    replay: Replay, past: PastEvents
+) -> None:
+    crm = await past.service("crm")
+    await past.put(past_events(range(500)))
+    arguments = ("--since", "1h", "--to", crm)
+    process = await replay.start(*arguments, "--rate", "100")
+    await eventually(lambda: replay.published > 0)
+    process.terminate()
+    await replay.end(process)
+    replay.age_by_days()
+    before = replay.progress
+
+    refused = await replay(*arguments)
+    resumed = await replay(*arguments, "--resume")
+
+    assert refused.code == 1
+    assert re.fullmatch(
+        f"relay: Replay {before['id']}, from .*Z to before .*Z, is not done, and --since is later "
+        "now; give --resume to go on with it, or --restart to give it up.\n",
+        refused.err,
+    )
+    assert (resumed.code, resumed.rows[0][4]) == (0, before["id"])
+
+
 async def test_the_same_replay_does_not_run_twice_at_a_time(
     replay: Replay, past: PastEvents
 ) -> None:
@@ -449,7 +485,7 @@ async def test_a_service_without_a_queue_is_named_before_anything_is_read(
     assert result.err == (
         "relay: There is no queue nobody; a service declares its queues when it starts.\n"
     )
-    assert list(replay.state.parent.iterdir()) == []
+    assert not replay.state.exists()
 
 
 async def test_without_a_history_there_is_nothing_to_replay(

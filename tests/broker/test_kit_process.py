@@ -28,7 +28,9 @@ SERVICES = Path("tests/services")
 class Service:
     """A service of tests/services, which may be started again and again."""
 
-    def __init__(self, directory: Path, file: str, *, url: str, exchange: str) -> None:
+    def __init__(
+        self, directory: Path, file: str, *, url: str, exchange: str, **settings: int
+    ) -> None:
         self.name = f"test-{uuid.uuid4().hex[:12]}"
         self.database = directory / "seen.db"
         self.output = directory / "output"
@@ -37,6 +39,7 @@ class Service:
         self._config.write_text(
             f'[broker]\nurls = ["{url}"]\nexchange = "{exchange}"\nheartbeat_s = 2\n'
             f'[log]\nformat = "json"\n[consumers.{self.name}]\nseen = "sqlite:{self.database}"\n'
+            + "".join([f"{name} = {value}\n" for name, value in settings.items()])
         )
 
     async def start(self) -> None:
@@ -71,13 +74,15 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def service(directory: Path, file: str, url: str) -> AsyncIterator[tuple[Service, Exchange]]:
+async def service(
+    directory: Path, file: str, url: str, **settings: int
+) -> AsyncIterator[tuple[Service, Exchange]]:
     """A service that consumes, and an exchange to publish to; all of it taken down at the end."""
     connection = await aio_pika.connect(url)
     exchange = f"test-{uuid.uuid4().hex[:12]}"
     declared = relay_topology(exchange, unrouted_max_length=1000, quarantine_max_length=1000)
     await broker.declare(connection, declared, passive=False)
-    it = Service(directory, file, url=url, exchange=exchange)
+    it = Service(directory, file, url=url, exchange=exchange, **settings)
     await it.start()
     try:
         await eventually(lambda: it.logged("consuming") == 1)
@@ -211,3 +216,16 @@ async def test_a_store_that_cannot_be_used_is_told_at_start(tmp_path: Path) -> N
 
     assert await asyncio.wait_for(it.process.wait(), LIMIT_S) == 2
     assert "The seen store can't be used: unable to open database file." in it.lines()[-1]
+
+
+async def test_a_server_of_the_store_that_is_down_at_the_start_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    it = Service(tmp_path, "noting.py", url="amqp://127.0.0.1:1/", exchange="webhooks")
+    config = tmp_path / "relay.toml"
+    config.write_text(config.read_text().replace(f"sqlite:{it.database}", "postgresql://[::1]:1/a"))
+    await it.start()
+    await eventually(lambda: it.logged("started") == 1)
+
+    assert it.logged("seen store unavailable") == 1
+    assert await it.end(signal.SIGTERM) == 0

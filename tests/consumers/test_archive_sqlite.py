@@ -60,10 +60,10 @@ async def test_every_batch_is_synced(path: Path) -> None:
         assert isinstance(archive, SqliteArchive)
         db = archive._db
 
-        (synchronous,) = await archive._in_thread(
+        (synchronous,) = await archive._thread.do(
             lambda: db.execute("PRAGMA synchronous").fetchone()
         )
-        (mode,) = await archive._in_thread(lambda: db.execute("PRAGMA journal_mode").fetchone())
+        (mode,) = await archive._thread.do(lambda: db.execute("PRAGMA journal_mode").fetchone())
 
     assert (synchronous, mode) == (2, "wal")  # 2: FULL
 

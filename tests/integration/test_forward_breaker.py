@@ -8,7 +8,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from consumers.forward_endpoint import NotDelivered
-from consumers.kit import Unavailable
+from consumers.kit import Reject, Unavailable
 from tests.eventually import eventually
 from tests.forwarding import Endpoint, Receiver, event, forwarding, receiving
 
@@ -108,7 +108,7 @@ async def test_a_single_event_finds_out_whether_it_is_back(receiver: Receiver) -
 
 
 async def test_an_event_that_failed_asks_again_after_the_others(receiver: Receiver) -> None:
-    async with forwarding(receiver.url, failures_to_pause=1, longest_pause_s=300) as endpoint:
+    async with forwarding(receiver.url, failures_to_pause=1, longest_pause_s=240) as endpoint:
         receiver.status, receiver.headers = 503, {"Retry-After": "30"}
 
         with pytest.raises(Unavailable) as tried:
@@ -120,7 +120,7 @@ async def test_an_event_that_failed_asks_again_after_the_others(receiver: Receiv
     assert waiting.value.retry_after_s == pytest.approx(30, abs=0.5)
 
 
-@pytest.mark.parametrize(("retry_after", "wait_s"), [("7", 7), ("0", 1), ("86400", 300)])
+@pytest.mark.parametrize(("retry_after", "wait_s"), [("7", 7), ("0", 1), ("86400", 240)])
 async def test_an_endpoint_that_says_when_to_come_back_is_paused_at_once(
     retry_after: str, wait_s: float, endpoint: Endpoint, receiver: Receiver
 ) -> None:
@@ -143,10 +143,28 @@ async def test_an_endpoint_that_is_gone_is_paused_for_the_longest_time(
 
     assert endpoint.is_paused
     assert lines[0]["reason"] == "answered 410 Gone"
-    assert lines[0]["for_s"] == pytest.approx(300, abs=0.5)
+    assert lines[0]["for_s"] == pytest.approx(240, abs=0.5)
 
 
-async def test_refusals_do_not_pause_an_endpoint_that_is_up(
+@pytest.mark.parametrize("status", [500, 404, 401, 302])
+async def test_an_endpoint_that_takes_no_event_is_paused(
+    status: int, endpoint: Endpoint, receiver: Receiver
+) -> None:
+    receiver.status = status
+
+    for number in range(5):
+        assert not endpoint.is_paused
+        with pytest.raises(NotDelivered):
+            await endpoint.deliver(event(number))
+
+    assert endpoint.is_paused
+    for number in range(50):
+        with pytest.raises(Unavailable, match=f"crm is paused: it answered {status}"):
+            await endpoint.deliver(event(number))
+    assert len(receiver.received) == 5
+
+
+async def test_an_event_that_an_endpoint_never_takes_uses_up_its_attempts(
     endpoint: Endpoint, receiver: Receiver
 ) -> None:
     for status in [401, 500, 404, 302] * 5:
@@ -156,14 +174,43 @@ async def test_refusals_do_not_pause_an_endpoint_that_is_up(
     assert not endpoint.is_paused
 
 
-async def test_any_answer_of_its_own_shows_that_an_endpoint_is_back(receiver: Receiver) -> None:
+async def test_an_event_that_is_refused_as_a_probe_has_failed_and_the_pause_goes_on(
+    receiver: Receiver,
+) -> None:
+    async with forwarding(receiver.url, failures_to_pause=1, longest_pause_s=0.01) as endpoint:
+        receiver.status = 500
+        with pytest.raises(NotDelivered):
+            await endpoint.deliver(event())
+
+        with pytest.raises(NotDelivered):
+            await recovered(endpoint)
+        assert endpoint.is_paused
+
+        receiver.status = 204
+        await recovered(endpoint)
+        assert not endpoint.is_paused
+
+
+async def test_rejections_do_not_pause_an_endpoint_that_is_up(
+    endpoint: Endpoint, receiver: Receiver
+) -> None:
+    receiver.status = 422
+
+    for number in range(20):
+        with pytest.raises(Reject):
+            await endpoint.deliver(event(number))
+
+    assert not endpoint.is_paused
+
+
+async def test_an_endpoint_that_rejects_an_event_is_back(receiver: Receiver) -> None:
     async with forwarding(receiver.url, failures_to_pause=1, longest_pause_s=0.01) as endpoint:
         receiver.status = 503
         with pytest.raises(Unavailable):
             await endpoint.deliver(event())
-        receiver.status = 401
+        receiver.status = 422
 
-        with pytest.raises(NotDelivered):
+        with pytest.raises(Reject):
             await recovered(endpoint)
 
         assert not endpoint.is_paused

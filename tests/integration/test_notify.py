@@ -113,7 +113,7 @@ async def test_a_webhook_that_wants_to_be_left_alone_is_left_alone(
 
 @pytest.mark.parametrize(
     ("retry_after", "wait_s"),
-    [("0", 1), ("7", 7), ("100000", 300), ("soon", 1), ("-5", 1), ("1.5", 1)],
+    [("0", 1), ("7", 7), ("100000", 240), ("soon", 1), ("-5", 1), ("1.5", 1)],
 )
 async def test_a_retry_after_is_believed_within_limits(
     slack: Slack, start: Start, retry_after: str, wait_s: float

@@ -2,15 +2,13 @@
 
 import os
 
-from consumers.kit import Consumer, Event, run
-from consumers.kit.consumer import Database
+from consumers.kit import Consumer, Database, Event, run
 
 consumer = Consumer(os.environ["SERVICE_NAME"], bindings=["*.message.#"])
 
 
-@consumer.writer()
+@consumer.writer(schema="CREATE TABLE IF NOT EXISTS notes (text TEXT)")
 def note(event: Event, db: Database) -> None:
-    db.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
     db.execute("INSERT INTO notes VALUES (?)", (event.text,))
 
 

@@ -68,6 +68,49 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     assert it.state is CLOSED
 
 
+def test_different_events_that_are_refused_in_a_row_open_it() -> None:
+    it = breaker()
+
+    for event_id in ("a", "b", "c"):
+        assert it.state is CLOSED
+        it.refused(admitted(it, 0), 0, event_id)
+
+    assert (it.state, it.wait_s(0)) == (OPEN, 5)
+
+
+def test_one_event_that_is_always_refused_counts_once() -> None:
+    it = breaker()
+
+    for _ in range(100):
+        it.refused(admitted(it, 0), 0, "a")
+    it.failed(admitted(it, 0), 0)
+
+    assert it.state is CLOSED
+    it.refused(admitted(it, 0), 0, "b")
+    assert it.state is OPEN
+
+
+def test_between_refused_events_a_success_starts_the_count_again() -> None:
+    it = breaker()
+
+    for _ in range(10):
+        it.refused(admitted(it, 0), 0, "a")
+        it.refused(admitted(it, 0), 0, "b")
+        it.succeeded(admitted(it, 0))
+
+    assert it.state is CLOSED
+
+
+def test_a_probe_that_is_refused_has_failed() -> None:
+    it = breaker()
+    for event_id in ("a", "b", "c"):
+        it.refused(admitted(it, 0), 0, event_id)
+
+    it.refused(admitted(it, 5), 5, "a")
+
+    assert (it.state, it.wait_s(5)) == (OPEN, 10)
+
+
 def test_after_the_pause_a_single_call_finds_out() -> None:
     it = opened(breaker())
 
@@ -130,6 +173,7 @@ def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
     it.succeeded(before[0])
     it.failed(before[1], 3)
     it.failed(before[2], 3, pause_s=60)
+    it.refused(before[2], 3, "a")
     it.abandoned(before[3], 3)
     assert (it.state, it.wait_s(0)) == (OPEN, 5)
 
@@ -191,6 +235,16 @@ class Anything(RuleBasedStateMachine):
         was, call = self.breaker.state, self._ends(data)
 
         self.breaker.failed(call, self.now, pause_s=pause_s)
+
+        if was is not CLOSED:
+            assert self.breaker.state is (OPEN if self._was_probe(call, was) else was)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), event_id=st.sampled_from("abcd"))
+    def a_call_is_refused(self, data: st.DataObject, event_id: str) -> None:
+        was, call = self.breaker.state, self._ends(data)
+
+        self.breaker.refused(call, self.now, event_id)
 
         if was is not CLOSED:
             assert self.breaker.state is (OPEN if self._was_probe(call, was) else was)

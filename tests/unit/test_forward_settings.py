@@ -57,7 +57,7 @@ def test_an_endpoint_needs_an_address_bindings_and_a_secret(
 
     crm = settings.endpoints["crm"]
     assert (crm.timeout_s, crm.allow_private) == (15, [])
-    assert (crm.failures_to_pause, crm.longest_pause_s) == (5, 300)
+    assert (crm.failures_to_pause, crm.longest_pause_s) == (5, 240)
     assert settings.admin.port == 9092
 
 
@@ -132,7 +132,7 @@ def test_an_endpoint_can_come_from_the_environment(
         ({"secrets": [SECRET, "env:NOT_SET"]}, "secrets", "NOT_SET is not set"),
         ({"timeout_s": 0}, "timeout_s", "greater than 0"),
         ({"failures_to_pause": 0}, "failures_to_pause", "greater than or equal to 1"),
-        ({"longest_pause_s": 301}, "longest_pause_s", "less than or equal to 300"),
+        ({"longest_pause_s": 241}, "longest_pause_s", "less than or equal to 240"),
     ],
 )
 def test_what_is_wrong_is_named_without_its_value(

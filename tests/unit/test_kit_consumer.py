@@ -1,12 +1,12 @@
 """What a service may be called, what it may bind, and the function it is given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
-from consumers.kit import Consumer, Event
-from consumers.kit.consumer import Database
+from consumers.kit import Consumer, Database, Event, Unavailable
 
 
 async def handle(_: Event) -> None: ...
@@ -80,3 +80,75 @@ def test_a_batch_holds_at_least_one_event(limit: int) -> None:
     for decorate in (consumer.batch_handler, consumer.writer):
         with pytest.raises(ValueError, match=f"limit is at least 1, not {limit}"):
             decorate(limit=limit)
+
+
+class Sync:
+    """An object that is called, and a method."""
+
+    async def __call__(self, _: Event) -> None: ...
+
+    async def sync(self, _: Event) -> None: ...
+
+    def write(self, _: Event, __: Database) -> None: ...
+
+
+ASYNC = [handle, Sync(), Sync().sync, partial(handle), partial(Sync()), partial(partial(handle))]
+PLAIN = [write, Sync().write, partial(write), print, Sync, lambda _: None]
+
+
+def ways_to_give(function: Any) -> list[Callable[[], object]]:
+    consumer = Consumer("a", bindings=["#"])
+    return [
+        lambda: Consumer("a", bindings=["#"], handler=function),
+        lambda: consumer.handler(function),
+        lambda: consumer.batch_handler(limit=5)(function),
+    ]
+
+
+@pytest.mark.parametrize("function", ASYNC, ids=repr)
+def test_what_can_be_awaited_is_a_handler_and_no_writer(function: Any) -> None:
+    consumer = Consumer("a", bindings=["#"], handler=function)
+
+    assert consumer.handle_one is function
+    with pytest.raises(TypeError, match=r"^a writer is a plain `def`, and .+ is not$"):
+        Consumer("a", bindings=["#"]).writer()(function)
+
+
+@pytest.mark.parametrize("function", PLAIN, ids=repr)
+def test_what_cannot_be_awaited_is_a_writer_and_no_handler(function: Any) -> None:
+    """Found out by its first event, it would have done its work and yet have failed."""
+    for give in ways_to_give(function):
+        with pytest.raises(TypeError, match=r"^a handler is an `async def`, and .+ is not$"):
+            give()
+
+    (consumer := Consumer("a", bindings=["#"])).writer()(function)
+    assert consumer.write is function
+
+
+def test_a_second_handler_is_refused_where_it_is_given() -> None:
+    decorated, batches, writes = [Consumer("a", bindings=["#"]) for _ in range(3)]
+    decorated.handler(handle)
+    batches.batch_handler(limit=5)(handle_all)
+    writes.writer()(write)
+
+    for consumer in (decorated, batches, writes):
+        seconds: list[Callable[[], object]] = [
+            lambda it=consumer: it.handler(handle),  # type: ignore[misc]
+            lambda it=consumer: it.batch_handler(limit=5)(handle_all),  # type: ignore[misc]
+            lambda it=consumer: it.writer()(write),  # type: ignore[misc]
+        ]
+        for give in seconds:
+            with pytest.raises(ValueError, match="a has a handler already; it needs exactly one"):
+                give()
+
+
+@pytest.mark.parametrize("retry_after_s", ["30", b"30", float("nan"), [30]])
+def test_how_long_to_wait_is_a_number(retry_after_s: Any) -> None:
+    """A header that nobody converted would otherwise be found out where no handler is to blame."""
+    with pytest.raises(TypeError, match="retry_after_s is a number of seconds or None, not "):
+        Unavailable("busy", retry_after_s=retry_after_s)
+
+
+@pytest.mark.parametrize("retry_after_s", [None, 0, -1, 30, 0.5, float("inf")])
+def test_any_number_of_seconds_is_one(retry_after_s: float | None) -> None:
+    assert Unavailable("busy", retry_after_s=retry_after_s).retry_after_s == retry_after_s

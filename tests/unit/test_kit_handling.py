@@ -66,16 +66,6 @@ def test_a_consumer_without_a_function_is_refused() -> None:
         handling_of(consumer, seen=None, timeout_s=1)
 
 
-def test_a_consumer_with_two_functions_is_refused() -> None:
-    async def handle(_: Any) -> None: ...
-
-    consumer = Consumer("crm-sync", bindings=["#"], handler=handle)
-    consumer.batch_handler(limit=2)(handle)
-
-    with pytest.raises(ValueError, match="crm-sync has 2 handlers; it needs exactly one"):
-        handling_of(consumer, seen=None, timeout_s=1)
-
-
 def test_a_writer_without_a_database_is_refused() -> None:
     consumer = Consumer("crm-sync", bindings=["#"])
     consumer.writer()(lambda _event, _db: None)
@@ -174,23 +164,17 @@ async def test_a_panic_of_a_library_ends_the_service() -> None:
         await one_by_one(handler)([EVENT])
 
 
-@pytest.mark.parametrize(
-    "handler",
-    [
-        lambda _: None,
-        lambda: None,
-        lambda _: 1 / 0,
-        partial(print, 1, file=None, wrong=True),
-    ],
-    ids=["not async", "without parameter", "not async, and it raises", "wrong arguments"],
-)
+async def takes_nothing() -> None: ...
+
+
+@pytest.mark.parametrize("handler", [takes_nothing, partial(takes_nothing, wrong=True)], ids=repr)
 @pytest.mark.parametrize("handling", [one_by_one, in_batches])
-async def test_a_function_that_is_no_handler_fails_and_the_service_goes_on(
+async def test_a_function_that_takes_no_event_fails_and_the_service_goes_on(
     handling: Callable[..., Handling], handler: Any
 ) -> None:
     [result] = await handling(handler)([EVENT])
 
-    assert isinstance(result, TypeError | ZeroDivisionError)
+    assert isinstance(result, TypeError)
 
 
 async def test_an_object_may_be_a_handler() -> None:

@@ -244,7 +244,26 @@ def test_a_problem_is_told_in_one_sentence(
 def test_no_more_are_in_hand_than_rabbitmq_has_patience_for(
     settings: str, most_in_hand: int, read: Read
 ) -> None:
-    assert read(f"[consumers.crm-sync]\n{settings}\n").most_in_hand == most_in_hand
+    assert read(f"[consumers.crm-sync]\n{settings}\n").most_in_hand() == most_in_hand
+
+
+@pytest.mark.parametrize(
+    ("settings", "batch_limit", "most_in_hand"),
+    [
+        ("", 500, 500),
+        ("", 50, 100),
+        ("", 5000, 2000),
+        ("prefetch = 10", 500, 10),
+        ("handler_timeout_s = 900", 20, 40),
+        ("concurrency = 1\nhandler_timeout_s = 900", 500, 500),
+    ],
+)
+def test_a_whole_batch_can_be_in_hand(
+    settings: str, batch_limit: int, most_in_hand: int, read: Read
+) -> None:
+    found = read(f"[consumers.crm-sync]\n{settings}\n")
+
+    assert found.most_in_hand(batch_limit) == most_in_hand
 
 
 def test_every_problem_of_a_section_is_told_at_once(

@@ -1,12 +1,15 @@
 """Trying a handler in memory: events of the vendors' samples in, what would be done out."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from consumers.kit import Consumer, Event, Reject, Unavailable
+from consumers.kit import Consumer, Database, Event, Reject, Unavailable
 from consumers.kit.testing import Dead, Done, Retry, Wait, events, handle
 from relay import vendors
 from tests.conftest import SAMPLES
@@ -169,6 +172,20 @@ async def test_a_writer_writes_into_a_database_in_memory() -> None:
 
     assert decisions == [Done(), Done()]
     assert len(written) == 2
+
+
+async def test_what_a_writer_wrote_can_be_looked_at(tmp_path: Path) -> None:
+    @(service := consumer()).writer(schema="CREATE TABLE missed (phone TEXT)")
+    def write(event: Event, db: Database) -> None:
+        db.execute("INSERT INTO missed VALUES (?)", (event.data["contact"]["phone"],))
+
+    decision = await handle(service, EVENT, database=f"sqlite:{tmp_path}/crm.db")
+
+    assert decision == Done()
+    with closing(sqlite3.connect(tmp_path / "crm.db")) as db:
+        assert db.execute("SELECT phone FROM missed").fetchall() == [
+            (EVENT.data["contact"]["phone"],)
+        ]
 
 
 async def test_a_writers_own_mistake_is_a_failed_attempt() -> None:

@@ -28,14 +28,17 @@ MAY_IMPORT = {
     "kit.consumer": "kit.event relay.topology",
     "kit.delivery": "kit.errors kit.event kit.handover",
     "kit.acknowledgements": "",
+    "kit.key": "",
     "kit.database_url": "",
     # What the kit is made of.
     "kit.lanes": "",
     "kit.metrics": "",
     "kit.settings": "kit.consumer relay.errors relay.settings",
-    "kit.seen_dialect": "kit.database_url",
+    "kit.own_thread": "",
+    "kit.postgres_url": "",
+    "kit.seen_dialect": "kit.database_url kit.postgres_url",
     "kit.seen_database": "kit.consumer kit.errors kit.event kit.seen_dialect relay.settings",
-    "kit.seen": "kit.consumer kit.event kit.seen_database",
+    "kit.seen": "kit.consumer kit.errors kit.event kit.key kit.own_thread kit.seen_database",
     "kit.once": "kit.decision kit.delivery kit.errors kit.event kit.seen",
     "kit.handling": "kit.consumer kit.errors kit.event kit.seen",
     "kit.inbox": "kit.acknowledgements kit.delivery relay.broker relay.errors relay.reconnecting",
@@ -55,7 +58,8 @@ MAY_IMPORT = {
     " kit.settings relay.envelope relay.request relay.vendors",
     "kit": "kit.consumer kit.errors kit.event kit.main kit.settings",
     # The services, and their parts.
-    "*": "* kit kit.database_url kit.errors kit.event kit.settings"
+    "*": "* kit kit.database_url kit.decision kit.errors kit.event kit.key kit.own_thread"
+    " kit.postgres_url kit.settings"
     " relay.clocks relay.envelope relay.errors relay.event relay.settings",
     "__init__": "",
 }
@@ -63,7 +67,7 @@ PURE = list(MAY_IMPORT)[: list(MAY_IMPORT).index("kit.database_url") + 1]
 
 # Beside what pure modules of the relay need. None of it reads a clock, a file or the environment.
 MORE_PURE_LIBRARIES = {
-    *("base64", "binascii", "email.utils", "enum", "html", "http", "pathlib", "yarl"),
+    *("base64", "binascii", "email.utils", "enum", "html", "http", "inspect", "pathlib", "yarl"),
 }
 DOES_IO = {
     *("now", "utcnow", "today", "print", "input", "open", "read_text", "read_bytes"),
@@ -76,7 +80,7 @@ ONLY_IN = {
     "aio_pika": {"kit.bindings"},
     "aiormq": {"kit.inbox"},
     "sqlite3": {"kit.seen_dialect", "*_sqlite"},
-    "psycopg": {"kit.seen_dialect", "*_postgres"},
+    "psycopg": {"kit.postgres_url", "kit.seen_dialect", "*_postgres"},
     "pydantic": {"kit.settings", "SERVICE"},
     "prometheus_client": {"kit.main", "kit.metrics", "kit.service", "*_endpoint", "SERVICE"},
     "click": {"kit.main"},

@@ -13,6 +13,7 @@ from consumers.archive import ArchiveSettings
 from consumers.forward import ForwardSettings
 from consumers.kit import ConsumerSettings
 from consumers.kit.settings import load
+from consumers.kit.testing import Done, events, handle
 from consumers.notify import NotifySettings
 
 TEXT = Path("consumers/README.md").read_text()
@@ -45,8 +46,13 @@ async def test_the_service_shown_passes_the_test_shown(
     assert "swiftsell message.created" in capsys.readouterr().out
 
 
-def test_the_other_handlers_shown_are_python() -> None:
-    compile(block("python", "batch_handler"), "README.md", "exec")
+async def test_the_other_handlers_shown_take_events() -> None:
+    shown = ModuleType("shown")
+    exec(compile(block("python", "batch_handler"), "README.md", "exec"), shown.__dict__)  # noqa: S102  our own text
+    (event,) = events("swiftsell", "02")
+
+    assert await handle(shown.batches, event) == Done()
+    assert await handle(shown.rows, event) == Done()
 
 
 @pytest.mark.parametrize(

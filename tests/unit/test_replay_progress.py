@@ -1,5 +1,6 @@
 """The file that a replay goes on from: whole, its own, and gone when there is nothing left."""
 
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -71,19 +72,19 @@ def test_what_is_noted_is_kept_when_the_replay_breaks_off(tmp_path: Path) -> Non
     assert went_on(path) == later
 
 
-def test_a_replay_that_is_done_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_replay_that_is_done_leaves_no_progress_behind(tmp_path: Path) -> None:
     path = tmp_path / "replay.json"
 
     went_on(path, (BEGUN, 1000.0))
     went_on(path, (replace(BEGUN, next_offset=100), 1001.0))
 
-    assert list(tmp_path.iterdir()) == []
+    assert [it.name for it in tmp_path.iterdir()] == ["replay.json.lock"]
 
 
-def test_a_replay_that_never_began_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_replay_that_never_began_leaves_no_progress_behind(tmp_path: Path) -> None:
     went_on(tmp_path / "replay.json")
 
-    assert list(tmp_path.iterdir()) == []
+    assert [it.name for it in tmp_path.iterdir()] == ["replay.json.lock"]
 
 
 def test_beginning_anew_looks_at_no_file(tmp_path: Path) -> None:
@@ -102,6 +103,24 @@ def test_one_replay_runs_at_a_time(tmp_path: Path) -> None:
         pytest.raises(RelayError, match="This replay runs already"),
     ):
         went_on(path)
+
+
+def test_a_lock_that_was_opened_before_the_last_replay_ended_keeps_the_next_one_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "replay.json"
+    with replay_progress.opened(path, ASKED, is_anew=False):
+        early = (tmp_path / "replay.json.lock").open("a")
+
+    with early:
+        fcntl.flock(early, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        with pytest.raises(RelayError, match="This replay runs already"):
+            went_on(path)
+
+
+def test_progress_says_which_events_it_is_of() -> None:
+    assert BEGUN.span == "from 1970-01-01T00:01:40Z to before 1970-01-01T00:03:20Z"
 
 
 def test_the_progress_of_another_replay_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -141,6 +160,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
         {"first_offset": -1},
         {"next_offset": "50"},
         {"next_offset": None},
+        {"since_s": "100"},
+        {"until_s": 100},
         {"more": 1},
     ],
     ids=str,

@@ -5,7 +5,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -13,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from consumers.kit import Unavailable, seen_database
 from consumers.kit.seen import Seen, key_of
@@ -123,6 +126,31 @@ async def test_marks_are_forgotten_a_thousand_at_a_time(url: str) -> None:
         assert rows_of(url, "SELECT count(*) FROM seen") == [(0,)]
 
 
+async def test_that_old_marks_cannot_be_forgotten_is_logged(
+    sqlite_url: str, open_seen: Open
+) -> None:
+    seen = await open_seen(sqlite_url)
+    execute(
+        sqlite_url,
+        "CREATE TRIGGER keep BEFORE DELETE ON seen BEGIN SELECT RAISE(ABORT, 'kept'); END",
+    )
+
+    with closing(seen_database.at(sqlite_url)) as database:
+        database.mark("crm-sync", ["old"], now=1000)
+    with capture_logs() as logs:
+        await seen.mark(["new"])
+        await eventually(lambda: logs)
+
+    assert logs == [
+        {
+            "event": "marks not forgotten",
+            "log_level": "warning",
+            "service": "crm-sync",
+            "reason": "The seen store can't be used: kept.",
+        }
+    ]
+
+
 async def test_all_old_marks_are_forgotten_in_the_end(url: str, open_seen: Open) -> None:
     database = seen_database.at(url)
     database.mark("crm-sync", [str(number) for number in range(5500)], now=1000)
@@ -221,6 +249,25 @@ async def test_what_was_asked_for_is_done_before_the_store_closes(url: str) -> N
     await asyncio.gather(*marking)
 
     assert rows_of(url, "SELECT count(*) FROM seen") == [(20,)]
+
+
+async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.kit.own_thread._CLOSE_TIMEOUT_S", 0.05)
+    seen, is_over = Seen(seen_database.at(sqlite_url), service="a", keep_s=60), threading.Event()
+    writing = asyncio.create_task(seen.write([EVENT], lambda _event, _db: bool(is_over.wait())))
+    waiting = asyncio.create_task(seen.mark(["behind it"]))
+    await asyncio.sleep(0)
+
+    with capture_logs() as logs:
+        await seen.close()
+
+    assert logs == [{"event": "thread blocked", "log_level": "warning", "thread": "seen"}]
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    is_over.set()
+    assert await writing == [True]
 
 
 def test_a_store_that_is_closed_opens_no_connection(sqlite_url: str) -> None:
@@ -454,3 +501,31 @@ def test_that_psycopg_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         ValueError, match=r"PostgreSQL needs psycopg: pip install 'relay\[postgres\]'"
     ):
         seen_database.at("postgresql://host/db")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "relay:hun%ter2@127.0.0.1:1/relay",
+        "relay:hun@ter2@127.0.0.1:1/relay",
+        "relay:hun/ter2@127.0.0.1:1/relay",
+        "relay:5432/ter2@127.0.0.1:1/relay",
+        "relay:hunter2@127.0.0.1:54x/relay",
+        "127.0.0.1:1/relay?passwort=hunter2",
+        "relay:hunter2@[::1",
+    ],
+)
+def test_a_wrong_url_shows_nothing_of_its_password(address: str) -> None:
+    with pytest.raises(ValueError, match="it is no PostgreSQL URL; percent-encode") as caught:
+        seen_database.at(f"postgresql://{address}")
+
+    told = "".join(traceback.format_exception(caught.value, limit=0))
+    assert "hun" not in told
+    assert "ter2" not in told
+
+
+@pytest.mark.parametrize(
+    "address", ["u:a%40b%2Fc%25@h:1,[::1]:2/db", "u@h?connect_timeout=1", "/db", "u%40x:p?#@h"]
+)
+def test_what_is_percent_encoded_is_a_url(address: str) -> None:
+    seen_database.at(f"postgresql://{address}")

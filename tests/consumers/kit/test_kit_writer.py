@@ -1,5 +1,6 @@
 """A service that writes into the database of its `seen` store: exactly once, whatever fails."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from consumers.kit import Event, Unavailable
-from consumers.kit.consumer import Consumer, Database
+from consumers.kit import Consumer, Database, Event, Unavailable, seen_database
 from consumers.kit.handling import handling_of
 from consumers.kit.seen import Seen
+from consumers.kit.seen_dialect import dialect_of
 from deploy.local.postgres import PrivatePostgres
 from tests.consumers.kit.stores import Open, check_usable, execute, numbered, rows_of
 
@@ -153,6 +154,89 @@ async def test_what_postgresql_can_never_index_is_the_events_mistake(
     assert isinstance(results[1], psycopg.errors.ProgramLimitExceeded)
     assert (results[0], results[2]) == (True, True)
     assert notes(postgres_url) == ["0", "2"]
+
+
+async def test_a_statement_that_takes_too_long_is_the_events_mistake(
+    postgres_url: str, open_seen: Open
+) -> None:
+    seen = await open_seen(postgres_url)
+
+    def write(event: Event, db: Database) -> None:
+        note(event, db)
+        if event.id == "1":
+            db.execute("SET LOCAL statement_timeout = 50")
+            db.execute("SELECT pg_sleep(60)")
+
+    results = await seen.write(numbered(3), write)
+
+    assert isinstance(results[1], psycopg.errors.QueryCanceled)
+    assert (results[0], results[2]) == (True, True)
+    assert notes(postgres_url) == ["0", "2"]
+
+
+async def test_a_lock_that_others_hold_is_waited_for(postgres_url: str, open_seen: Open) -> None:
+    execute(postgres_url, "CREATE TABLE notes (id TEXT)")
+    seen = await open_seen(postgres_url)
+
+    def write(event: Event, db: Database) -> None:
+        db.execute("SET LOCAL lock_timeout = 50")
+        insert(event, db)
+
+    with psycopg.connect(postgres_url) as other:
+        other.execute("LOCK TABLE notes")
+        with pytest.raises(Unavailable, match="lock timeout"):
+            await seen.write(numbered(3), write)
+
+    assert await seen.write(numbered(3), write) == [True] * 3
+
+
+def test_each_error_of_postgresql_is_the_servers_or_the_statements() -> None:
+    """All there are, by the class that the first two digits of their code name."""
+    dialect = dialect_of("postgresql://host/db")
+    kinds = set(psycopg.errors._sqlcodes.values())
+
+    troubles = {str(it.sqlstate) for it in kinds if dialect.is_trouble(it())}
+
+    assert {it[:2] for it in troubles} == {"08", "25", "40", "53", "55", "57", "58"}
+    assert {it for it in troubles if it[:2] in {"25", "55"}} == {"25006", "55P03"}
+    assert not troubles & {"57014", "54001", "22012", "23505", "42P01"}
+    assert dialect.is_trouble(psycopg.OperationalError("the connection is closed"))
+
+
+# Its tables.
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS notes (id TEXT);
+CREATE TABLE IF NOT EXISTS others (id TEXT);  -- several; and a comment at the end"""
+
+
+async def opened_with(schema: str, url: str) -> Seen:
+    seen = Seen(seen_database.at(url, schema=schema), service="crm-sync", keep_s=600)
+    await seen.open()
+    return seen
+
+
+async def test_a_writers_tables_are_made_however_often_and_by_however_many(url: str) -> None:
+    stores = await asyncio.gather(*[opened_with(SCHEMA, url) for _ in range(4)])
+
+    assert await stores[0].write(numbered(2), insert) == [True, True]
+    assert notes(url) == ["0", "1"]
+    assert rows_of(url, "SELECT * FROM others") == []
+    await asyncio.gather(*[it.close() for it in stores])
+
+
+async def test_of_a_schema_with_a_mistake_nothing_is_made(url: str) -> None:
+    seen = Seen(
+        seen_database.at(url, schema="CREATE TABLE notes (id TEXT); CREATE TABEL others (id TEXT)"),
+        service="crm-sync",
+        keep_s=600,
+    )
+
+    with pytest.raises(Unavailable, match="TABEL"):
+        await seen.open()
+    await seen.close()
+
+    execute(url, "CREATE TABLE notes (id TEXT)")
 
 
 async def test_a_writer_may_say_that_what_it_needs_is_down(url: str, open_seen: Open) -> None:
