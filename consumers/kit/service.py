@@ -113,7 +113,7 @@ class _Service:
         self._subscriptions.append(
             Subscription(
                 consumer,
-                workers=lambda restore: workers(restore=restore),
+                workers=workers,
                 urls=broker.urls,
                 exchange=broker.exchange,
                 queues=queues,

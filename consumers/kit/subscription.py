@@ -9,7 +9,6 @@ import structlog
 from consumers.kit import bindings
 from consumers.kit.consumer import Consumer
 from consumers.kit.inbox import Inbox
-from consumers.kit.transfer import Restore
 from consumers.kit.workers import Workers
 from relay import broker, reconnecting
 from relay.errors import BrokerError, TopologyError
@@ -21,7 +20,7 @@ class Subscription:
 
     Args:
         consumer: its name and its bindings.
-        workers: makes the workers of a connection; `restore` declares the queues over it again.
+        workers: makes the workers of a connection, given `restore`; see Workers.
         urls: brokers, tried in turn.
         exchange: the events' exchange, which the relay declares.
         queues: what the consumer needs on the broker.
@@ -34,7 +33,7 @@ class Subscription:
         self,
         consumer: Consumer,
         *,
-        workers: Callable[[Restore], Workers],
+        workers: Callable[..., Workers],
         urls: Sequence[str],
         exchange: str,
         queues: Topology,
@@ -88,7 +87,7 @@ class Subscription:
             connection = await broker.connect(url, heartbeat_s=self._heartbeat_s)
             stack.push_async_callback(broker.close, connection)
             await self._prepare(connection)
-            workers = self._new_workers(lambda: self._declare_queues(connection))
+            workers = self._new_workers(restore=lambda: self._declare_queues(connection))
             if connection.transport is None:
                 raise BrokerError("The connection was lost before it was used.")
             if self._is_closing:

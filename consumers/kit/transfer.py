@@ -49,7 +49,7 @@ class Transfer:
         self._restored_at = -math.inf
         self._log = structlog.get_logger("consumers").bind(consumer=service)
 
-    async def hand_over(self, delivery: Delivery, decision: Retry | Dead) -> bool:
+    async def move(self, delivery: Delivery, decision: Retry | Dead) -> bool:
         """Let a message wait for its next attempt, or give it up."""
         given, key = delivery.message.properties, delivery.routing_key
         if isinstance(decision, Retry):

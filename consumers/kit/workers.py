@@ -1,4 +1,4 @@
-"""From a delivery to its end: decoded, put in its lane, handled, and settled or handed over.
+"""From a delivery to its end: decoded, put in its lane, handled, then settled or moved elsewhere.
 
 A message is settled only when its event is handled or its copy is confirmed in another queue. A
 crash in between makes a duplicate, never a loss.
@@ -44,7 +44,7 @@ class Workers:
         seen: which events to pass over; None when the function sees to that itself.
         concurrency: how many messages, or batches, are handled at the same time.
         retry_delays_s: see decision.decide.
-        direct: publishes with confirms what is handed over.
+        direct: publishes with confirms what is moved.
         restore: declares the service's queues, in case one of them is gone.
         metrics: what is counted.
     """
@@ -166,7 +166,7 @@ class Workers:
                         wait = decision
                     case Retry() | Dead():
                         self._note_failed(delivery, decision, error)
-                        if await self._transfer.hand_over(delivery, decision):
+                        if await self._transfer.move(delivery, decision):
                             self._count_failed(decision)
                             self._settle(delivery)
             if waiting and not await self._wait(wait):

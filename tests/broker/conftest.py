@@ -8,7 +8,9 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from relay import topology
+from consumers.kit import topology as consumer_topology
+from relay import broker, topology
+from tests.broker.consuming import Exchange
 from tests.eventually import eventually
 
 
@@ -80,3 +82,24 @@ async def recorder(
 ) -> AsyncIterator[Recorder]:
     async with Recorder(connection, exchange) as recorder:
         yield recorder
+
+
+@pytest.fixture
+async def events(
+    connection: AbstractConnection, exchange: str, declared: topology.Topology
+) -> Exchange:
+    """The events' exchange, with all the relay declares."""
+    await broker.declare(connection, declared, passive=False)
+    return Exchange(await connection.channel(), exchange)
+
+
+@pytest.fixture
+async def name(connection: AbstractConnection, exchange: str) -> AsyncIterator[str]:
+    """The name of a service whose queues are taken down at the end."""
+    service = f"{exchange}-service"
+    yield service
+    delays_s = [0.1, 0.2, 1, 10, 60, 600]
+    wanted = consumer_topology.topology(service, retry_delays_s=delays_s, dead_max_length=1)
+    channel = await connection.channel()
+    for queue in wanted.queues:
+        await channel.queue_delete(queue.name)

@@ -3,9 +3,7 @@
 import asyncio
 import sqlite3
 import time
-import uuid
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -19,26 +17,6 @@ from relay import broker
 from relay import topology as relay_topology
 from tests.broker.consuming import KEY, Exchange, body, length, running, take
 from tests.eventually import eventually
-
-
-@pytest.fixture
-async def events(
-    connection: AbstractConnection, exchange: str, declared: relay_topology.Topology
-) -> Exchange:
-    """The events' exchange, with all the relay declares."""
-    await broker.declare(connection, declared, passive=False)
-    return Exchange(await connection.channel(), exchange)
-
-
-@pytest.fixture
-async def name(connection: AbstractConnection) -> AsyncIterator[str]:
-    """The name of a service whose queues are taken down at the end."""
-    service = f"test-{uuid.uuid4().hex[:12]}"
-    yield service
-    channel = await connection.channel()
-    delays = [0.1, 0.2, 1, 10, 60, 600]
-    for queue in topology.topology(service, retry_delays_s=delays, dead_max_length=1).queues:
-        await channel.queue_delete(queue.name)
 
 
 async def test_an_event_is_handled_and_gone(

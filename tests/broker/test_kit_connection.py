@@ -1,37 +1,15 @@
 """A consumer's connection: cut, silent, refused; and what is said of it meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from aio_pika.abc import AbstractConnection
 
 from consumers.kit import Consumer, Event, Reject, Unavailable, bindings, topology
 from relay import broker
-from relay import topology as relay_topology
 from tests.broker.consuming import Exchange, Running, body, running, take
 from tests.broker.proxy import Proxy
 from tests.eventually import eventually
-
-
-@pytest.fixture
-async def events(
-    connection: AbstractConnection, exchange: str, declared: relay_topology.Topology
-) -> Exchange:
-    """The events' exchange, with all the relay declares."""
-    await broker.declare(connection, declared, passive=False)
-    return Exchange(await connection.channel(), exchange)
-
-
-@pytest.fixture
-async def name(connection: AbstractConnection, exchange: str) -> AsyncIterator[str]:
-    """The name of a service whose queues are taken down at the end."""
-    service = f"{exchange}-service"
-    yield service
-    channel = await connection.channel()
-    queues = topology.topology(service, retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
-    for queue in queues.queues:
-        await channel.queue_delete(queue.name)
 
 
 async def described(run: Running, name: str) -> dict[str, object]:

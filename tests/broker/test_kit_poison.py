@@ -1,8 +1,6 @@
 """Messages whose properties pamqp alone can't decode, or not encode again, on a real broker."""
 
 import struct
-import uuid
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +8,8 @@ import pytest
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import ChannelFrame
 
-from consumers.kit import Consumer, Event, Reject, topology
-from relay import amqp, broker
-from relay import topology as relay_topology
+from consumers.kit import Consumer, Event, Reject
+from relay import amqp
 from tests.broker.consuming import KEY, Exchange, body, length, running, take
 from tests.eventually import eventually
 from tests.relay_command import RelayCommand
@@ -64,24 +61,6 @@ async def publish_raw(
         wire = await channel.get_underlay_channel()
         payload = amqp.publish_frames([(exchange, message)], channel=wire.number, frame_max=131072)
         await wire.connection.write_queue.put(ChannelFrame(payload=payload, should_close=False))
-
-
-@pytest.fixture
-async def events(
-    connection: AbstractConnection, exchange: str, declared: relay_topology.Topology
-) -> Exchange:
-    await broker.declare(connection, declared, passive=False)
-    return Exchange(await connection.channel(), exchange)
-
-
-@pytest.fixture
-async def name(connection: AbstractConnection) -> AsyncIterator[str]:
-    """The name of a service whose queues are taken down at the end."""
-    service = f"test-{uuid.uuid4().hex[:12]}"
-    yield service
-    channel = await connection.channel()
-    for queue in topology.topology(service, retry_delays_s=[0.1], dead_max_length=1).queues:
-        await channel.queue_delete(queue.name)
 
 
 @every_odd

@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "kit.workers": "kit.decision kit.delivery kit.errors kit.event kit.handling kit.inbox kit.lanes"
     " kit.metrics kit.once kit.seen kit.transfer relay.direct relay.errors",
     "kit.bindings": "kit.topology relay.broker relay.errors relay.topology",
-    "kit.subscription": "kit.bindings kit.consumer kit.inbox kit.transfer kit.workers"
+    "kit.subscription": "kit.bindings kit.consumer kit.inbox kit.workers"
     " relay.broker relay.errors"
     " relay.reconnecting relay.topology",
     "kit.service": "kit.consumer kit.errors kit.handling kit.metrics kit.seen kit.seen_database"
