@@ -13,8 +13,8 @@ from aio_pika.exceptions import AMQPError
 
 from consumers.kit import topology
 from relay import broker
-from relay.errors import BrokerError
-from relay.topology import Binding, Topology
+from relay.errors import BrokerError, TopologyError
+from relay.topology import Binding, Queue, Topology
 
 _MOST_NOTES = 1000
 
@@ -65,6 +65,24 @@ async def update(
     except (AMQPError, *broker.ERRORS) as error:
         raise BrokerError(f"The bindings of {service} can't be changed: {error}.") from error
     return {it.pattern for it in unwanted}
+
+
+async def remembered(connection: AbstractConnection, service: str) -> set[Binding]:
+    """Return what a service's queue is bound to, as far as it was written down.
+
+    Raises:
+        BrokerError: the connection was lost.
+    """
+    name = topology.bindings_queue(service)
+    try:
+        needed = Topology(queues=(Queue(name=name, arguments={}),))
+        await broker.declare(connection, needed, passive=True)
+        async with connection.channel() as channel:
+            return {it for note in await _notes(channel, name) for it in _bindings(note, service)}
+    except TopologyError:  # a service that is bound by hand, or not made with the kit
+        return set()
+    except (AMQPError, *broker.ERRORS) as error:
+        raise BrokerError(f"The bindings of {service} can't be read: {error}.") from error
 
 
 async def _notes(channel: AbstractChannel, name: str) -> list[AbstractIncomingMessage]:

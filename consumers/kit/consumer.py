@@ -10,6 +10,7 @@ from consumers.kit.event import Event
 from relay.topology import MAX_ROUTING_KEY_BYTES
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_PATTERN_WORD = re.compile(r"[*#]|[^*#.]+")
 
 Handler = Callable[[Event], Awaitable[None]]
 BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
@@ -46,8 +47,7 @@ class Consumer:
         if isinstance(bindings, str) or not bindings:
             raise ValueError("bindings is a list of at least one pattern, such as ['*.message.#']")
         for pattern in bindings:
-            if len(pattern.encode()) > MAX_ROUTING_KEY_BYTES:
-                raise ValueError(f"a pattern has at most {MAX_ROUTING_KEY_BYTES} bytes: {pattern}")
+            _check_pattern(pattern)
         self.name = name
         self.bindings = tuple(dict.fromkeys(bindings))
         self.handle_one: Handler | None = None
@@ -122,6 +122,15 @@ class Consumer:
         if _is_async(function) != is_async:
             wanted = "a handler is an `async def`" if is_async else "a writer is a plain `def`"
             raise TypeError(f"{wanted}, and {function!r} is not")
+
+
+def _check_pattern(pattern: str) -> None:
+    if len(pattern.encode()) > MAX_ROUTING_KEY_BYTES:
+        raise ValueError(f"a pattern has at most {MAX_ROUTING_KEY_BYTES} bytes: {pattern}")
+    if not all(_PATTERN_WORD.fullmatch(word) for word in pattern.split(".")):
+        raise ValueError(
+            f"{pattern!r} never matches: between dots stands a word, * for any, or # for any number"
+        )
 
 
 def _check_limit(limit: int) -> None:

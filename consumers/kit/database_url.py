@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-NEEDS_PSYCOPG = "PostgreSQL needs psycopg: pip install 'relay[postgres]'"
+NEEDS_PSYCOPG = "PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
 
 
 def parse(text: str) -> Path | str:

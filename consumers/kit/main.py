@@ -31,11 +31,17 @@ def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> 
         opened: opens what the service needs, and yields its consumers.
     """
 
-    @click.command(name, cls=Told, help=f"Run the service {name} until SIGTERM or Ctrl-C.")
+    @click.command(
+        name,
+        cls=Told,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=f"Run the service {name} until SIGTERM or Ctrl-C.",
+    )
     @config_option
     def command(config: Path | None) -> None:
         shared, settings = load(name, kind, config)
         logs.configure(style=shared.log.format, level=shared.log.level)
+        os.umask(0o077)  # a database of events holds what customers wrote
         try:
             run_to_end(service.run(name, shared, settings, opened))
         finally:

@@ -150,7 +150,10 @@ class _Service:
         settings = self._settings
         if not settings.seen or consumer.handle_batch:
             return None
-        database = seen_database.at(settings.seen, schema=consumer.schema)
+        try:
+            database = seen_database.at(settings.seen, schema=consumer.schema)
+        except ValueError as error:
+            raise SettingsError([f"consumers.{self._name}.seen: {error}."]) from error
         seen = Seen(database, service=consumer.name, keep_s=settings.seen_for_s)
         stack.push_async_callback(seen.close)
         try:

@@ -57,8 +57,14 @@ def command(  # noqa: PLR0913  one per option
         until=until,
         limit=limit,
     )
+    count = 0
     for routing_key, body in archive_at(settings.database).find(query):
+        count += 1
         if as_json:
             click.echo(on_one_line(body))
         else:
             show_event(routing_key, parse(body))
+    if not count:
+        click.echo("No event matches.", err=True)
+    elif count == limit:
+        click.echo(f"The newest {limit:,} are shown; --limit shows more.", err=True)

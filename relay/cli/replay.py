@@ -5,7 +5,7 @@ import contextlib
 import math
 import secrets
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import click
 import rich.progress
+from aio_pika.abc import AbstractConnection
 from pamqp import commands
 
-from consumers.kit import handover
+from consumers.kit import bindings, handover
 from relay import logs
 from relay.cli import history_stream, replay_progress, service_queue
 from relay.cli.connection import connected
@@ -62,7 +63,13 @@ def _checked_rate(_ctx: click.Context, _param: click.Parameter, rate: int) -> in
 @config_option
 @click.option("--since", required=True, callback=_said, help="From when on: 2h ago, or a date.")
 @click.option("--until", callback=_said, help="To when; else to now.")
-@click.option("--key", default="#", show_default=True, help="Only what matches this pattern.")
+@click.option(
+    "--key",
+    "keys",
+    metavar="PATTERN",
+    multiple=True,
+    help="Only what matches; may be given again. Else what the service is bound to.",
+)
 @click.option("--to", "service", required=True, help="The service that gets them.")
 @click.option(
     "--rate",
@@ -88,7 +95,7 @@ def command(  # noqa: PLR0913  one per option
     *,
     since: _Said,
     until: _Said | None,
-    key: str,
+    keys: tuple[str, ...],
     service: str,
     rate: int,
     state: Path | None,
@@ -108,7 +115,7 @@ def command(  # noqa: PLR0913  one per option
     asked = Asked(
         history=history_exchange(settings.broker.exchange),
         to=service,
-        key=key,
+        key=" ".join(keys),
         since=since.words,
         until=end.words,
     )
@@ -180,7 +187,8 @@ async def _replay(
                 )
                 file.write()
             if file.latest and not file.latest.is_done:
-                await _pass_on(stream, queue, file, file.latest, pace)
+                patterns = file.asked.key.split() or await _bound(connection, file.asked.to)
+                await _pass_on(stream, queue, file, file.latest, pace, patterns=patterns)
 
 
 def _roughly(since_s: int) -> datetime:
@@ -205,19 +213,33 @@ def _go_on(earlier: Progress, stream: HistoryStream) -> None:
         click.echo(f"relay: Up to {lost} events have left the history since it stopped.", err=True)
 
 
-async def _pass_on(
-    stream: HistoryStream, queue: ServiceQueue, file: ProgressFile, progress: Progress, pace: Pace
+async def _bound(connection: AbstractConnection, service: str) -> list[str]:
+    """Return the patterns a service is bound with; everything, if that was not written down."""
+    patterns = sorted({it.pattern for it in await bindings.remembered(connection, service)})
+    if not patterns:
+        click.echo(f"What {service} is bound to is not known; it gets every event.", err=True)
+    return patterns or ["#"]
+
+
+async def _pass_on(  # noqa: PLR0913  it stands between them
+    stream: HistoryStream,
+    queue: ServiceQueue,
+    file: ProgressFile,
+    progress: Progress,
+    pace: Pace,
+    *,
+    patterns: Sequence[str],
 ) -> None:
     """Publish what is wanted, batch by batch; what is noted is confirmed."""
     now = asyncio.get_running_loop().time
-    matches = matcher(file.asked.key)
+    matchers = [matcher(it) for it in patterns]
 
     def is_wanted(it: Past) -> bool:
         recorded_at = it.properties.timestamp
         return (
             recorded_at is not None
             and progress.since_s <= recorded_at.timestamp() < progress.until_s
-            and matches(_routing_key(it))
+            and any(matches(_routing_key(it)) for matches in matchers)
         )
 
     with _bar(progress) as show:

@@ -25,7 +25,7 @@ class Asked:
     Args:
         history: name of the stream.
         to: the service.
-        key: pattern of routing keys.
+        key: patterns of routing keys, with blanks between; "" for what the service is bound to.
         since: the beginning.
         until: the end, or "" for the moment it began.
     """

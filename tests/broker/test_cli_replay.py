@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from consumers.kit import handover
+from consumers.kit import bindings, handover
+from consumers.kit import topology as consumer_topology
+from relay import broker
+from relay.topology import Topology
 from tests.broker.past_events import PastEvents, ids_of, past_events
 from tests.broker.proxy import Proxy
 from tests.eventually import LIMIT_S, eventually
@@ -30,6 +33,11 @@ class Replay:
         self.state = state
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        if "--key" not in arguments:  # nothing is known of what these services are bound to
+            arguments = ("--key", "#", *arguments)
+        return await self.start_as_told(*arguments)
+
+    async def start_as_told(self, *arguments: str) -> asyncio.subprocess.Process:
         return await self._relay.start("replay", "--state", str(self.state), *arguments)
 
     async def __call__(self, *arguments: str) -> Result:
@@ -123,6 +131,35 @@ async def test_a_pattern_chooses_by_the_events_own_routing_key(
 
     assert result.rows[0][1] == "2"
     assert ids_of(await past.take(crm, 2)) == ids_of(notes)
+
+
+async def test_a_service_gets_what_it_is_bound_to_unless_told_otherwise(
+    replay: Replay, past: PastEvents, connection: AbstractConnection
+) -> None:
+    crm = await past.service("crm")
+    queues = consumer_topology.topology(crm, retry_delays_s=[], dead_max_length=1)
+    notes_queue = [it for it in queues.queues if it.name.endswith(".bindings")]
+    await broker.declare(connection, Topology(queues=tuple(notes_queue)), passive=False)
+    await bindings.update(
+        connection,
+        service=crm,
+        exchange=past.exchange,
+        patterns=("*.note.#", "*.conversation.#"),
+        is_removing=True,
+    )
+    messages, notes = past_events(range(3)), past_events(range(3, 5), event_type="note.created")
+    await past.put(messages + notes)
+
+    other = await past.service("other")
+    bound = await replay.end(await replay.start_as_told("--since", "1h", "--to", crm))
+    unknown = await replay.end(await replay.start_as_told("--since", "1h", "--to", other))
+    told = await replay("--since", "1h", "--key", "*.note.#", "--key", "*.message.#", "--to", crm)
+
+    assert (bound.rows[0][1], told.rows[0][1], unknown.rows[0][1]) == ("2", "5", "5")
+    assert unknown.err == f"What {other} is bound to is not known; it gets every event.\n"
+    assert ids_of(await past.take(crm, 7))[:2] == ids_of(notes)
+    async with connection.channel() as channel:
+        await channel.queue_delete(notes_queue[0].name)
 
 
 async def test_an_event_comes_as_it_was_and_says_that_it_is_replayed(

@@ -66,7 +66,7 @@ async def test_events_are_printed_oldest_first(
 ) -> None:
     result = await relay("events", *options.split())
 
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
     assert [row[-1] for row in result.rows] == words.split()
 
 
@@ -166,3 +166,12 @@ async def test_a_reader_that_has_seen_enough_causes_no_traceback(
     _, err = await process.communicate()
 
     assert err == b""
+
+
+@pytest.mark.usefixtures("archive")
+async def test_it_is_said_when_there_is_nothing_or_more(relay: RelayCommand) -> None:
+    nothing = await relay("events", "--vendor", "nobody")
+    more = await relay("events", "--limit", "1")
+
+    assert (nothing.out, nothing.err) == ("", "No event matches.\n")
+    assert more.err == "The newest 1 are shown; --limit shows more.\n"

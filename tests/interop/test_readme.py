@@ -17,7 +17,7 @@ def written(language: str, containing: str, path: Path, environment: dict[str, s
     for shown, name in (
         ("amqp://guest:guest@127.0.0.1:5672/", "BROKER_URL"),
         ("webhooks", "EXCHANGE"),
-        ("crm-sync", "QUEUE"),
+        ("crm-script", "QUEUE"),
     ):
         assert f'"{shown}"' in source
         source = source.replace(f'"{shown}"', f'"{environment[name]}"')

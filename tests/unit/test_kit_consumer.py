@@ -152,3 +152,16 @@ def test_how_long_to_wait_is_a_number(retry_after_s: Any) -> None:
 @pytest.mark.parametrize("retry_after_s", [None, 0, -1, 30, 0.5, float("inf")])
 def test_any_number_of_seconds_is_one(retry_after_s: float | None) -> None:
     assert Unavailable("busy", retry_after_s=retry_after_s).retry_after_s == retry_after_s
+
+
+@pytest.mark.parametrize("pattern", ["", "a..b", ".", "swiftsell.##", "a*.b", "a.#b", "**"])
+def test_a_pattern_that_never_matches_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="never matches"):
+        Consumer("crm-sync", bindings=["#", pattern])
+
+
+@pytest.mark.parametrize(
+    "pattern", ["#", "*", "swiftsell.#", "*.message.#", "#.form_response", "a.b"]
+)
+def test_a_pattern_of_words_and_wildcards_is_taken(pattern: str) -> None:
+    assert Consumer("crm-sync", bindings=[pattern]).bindings == (pattern,)
