@@ -90,11 +90,11 @@ class Subscription:
             workers = self._new_workers(restore=lambda: self._declare_queues(connection))
             if connection.transport is None:
                 raise BrokerError("The connection was lost before it was used.")
-            if self._is_closing:
-                await asyncio.Event().wait()  # until this is cancelled
             inbox = Inbox(connection.transport.connection, workers.receive)
             await inbox.consume(self.name, prefetch=self._prefetch)
             reconnecting.end_if_cancelled()
+            if self._is_closing:
+                await asyncio.Event().wait()  # until this is cancelled; what came is given back
             self._workers, self._inbox, self.reason = workers, inbox, None
             self._log.info("consuming", address=broker.public_address(url))
             try:
