@@ -163,7 +163,7 @@ async def test_what_is_understood_by_now_is_published_as_it_would_have_been(
     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
     assert message.content_type == "application/cloudevents+json"
     assert message.headers == {"vendor": "swiftsell", "source": "acme", "traceparent": TRACEPARENT}
-    await eventually(lambda: quarantine.holds())
+    await eventually(quarantine.holds)
 
 
 async def test_what_is_still_not_understood_stays(
@@ -227,7 +227,7 @@ async def test_what_is_dropped_is_gone_and_nothing_else_is(
     await eventually(lambda: quarantine.holds(NOW_JSON))
 
     assert (await relay("quarantine", "drop", "--all", "--yes")).code == 0
-    await eventually(lambda: quarantine.holds())
+    await eventually(quarantine.holds)
 
 
 async def test_a_person_is_asked_before_anything_is_dropped(
@@ -241,7 +241,7 @@ async def test_a_person_is_asked_before_anything_is_dropped(
 
     assert (refused.code, agreed.code) == (1, 0)
     assert "Drop all deliveries for good? [y/N]" in refused.err
-    await eventually(lambda: quarantine.holds())
+    await eventually(quarantine.holds)
 
 
 async def test_a_script_has_to_say_yes(relay: RelayCommand, quarantine: Quarantine) -> None:
@@ -264,7 +264,7 @@ async def test_a_message_of_someone_else_can_be_listed_and_dropped(
     assert (await relay("quarantine", "list")).rows == [["stranger", "", "", "", "", "1", ""]]
     assert (await relay("quarantine", "release", "stranger")).code == 1
     assert (await relay("quarantine", "drop", "stranger", "--yes")).code == 0
-    await eventually(lambda: quarantine.holds())
+    await eventually(quarantine.holds)
 
 
 @pytest.mark.parametrize(
