@@ -498,7 +498,7 @@ def test_that_psycopg_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(
-        ValueError, match=r"PostgreSQL needs psycopg: pip install 'relay\[postgres\]'"
+        ValueError, match=r"PostgreSQL needs psycopg: pip install 'psycopg\[binary\]'"
     ):
         seen_database.at("postgresql://host/db")
 
