@@ -53,6 +53,8 @@ fi
 
 say "installing requirements.lock into .venv"
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@" >&2; }
-pip install --require-hashes --requirement requirements.lock
+# The lock is complete, so nothing is left to resolve. Without --no-deps, pip before 23.3 (Debian 12
+# has 23.0) picks a newer release for a requirement with an extra, and then refuses it unhashed.
+pip install --require-hashes --no-deps --requirement requirements.lock
 pip install --no-deps --no-build-isolation --editable .
 echo "$wanted" >"$stamp"
