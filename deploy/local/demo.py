@@ -15,7 +15,7 @@ import uuid
 from asyncio import StreamReader
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -32,6 +32,7 @@ from deploy.local.run import (
     ROOT,
     Environment,
     environment,
+    listening_tail,
     relay,
     until_interrupted,
     wait_until_ready,
@@ -127,29 +128,18 @@ async def _send_and_receive(
     async with relay("serve", environment=environment) as serve:
         await wait_until_ready(serve, environment)
         async with archive(environment) as has_taken:
-            async with _tail(environment) as events:
+            async with listening_tail("--json", environment=environment, stdout=PIPE) as tail:
                 answers = await _sent(environment)
                 accepted = [
                     it for answer in answers if not answer["reason"] for it in answer["ids"]
                 ]
-                arrivals = await _received(events, set(accepted))
+                arrivals = await _received(cast("StreamReader", tail.stdout), set(accepted))
             await _sent(environment)
             await has_taken(2 * len(accepted))
             archived = await _archived(environment)
         quarantined = {it for answer in answers for it in answer["ids"] if answer["reason"]}
         arrivals |= await _quarantined(environment, quarantined)
     return {(it["source"], it["sample"]): it["ids"] for it in answers}, arrivals, archived
-
-
-@contextlib.asynccontextmanager
-async def _tail(environment: Environment) -> AsyncIterator[StreamReader]:
-    """Yield the output of a `relay tail` that is already listening."""
-    async with relay("tail", "--json", environment=environment, stdout=PIPE, stderr=PIPE) as tail:
-        events, messages = cast("tuple[StreamReader, StreamReader]", (tail.stdout, tail.stderr))
-        line = (await messages.readline()).decode()
-        if not line.startswith("Waiting"):
-            raise RelayError(f"`relay tail` did not start: {line}")
-        yield events
 
 
 async def _sent(environment: Environment) -> list[dict[str, Any]]:

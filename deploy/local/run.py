@@ -10,10 +10,11 @@ import shlex
 import signal
 import socket
 import sys
-from asyncio.subprocess import Process
+from asyncio import StreamReader
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import click
@@ -65,14 +66,22 @@ def _environment(urls: str) -> Environment:
 async def _run(environment: Environment) -> int:
     async with relay("serve", environment=environment) as serve:
         await wait_until_ready(serve, environment)
-        async with relay("tail", environment=environment) as tail:
+        async with listening_tail(environment=environment) as tail:
+            messages = asyncio.create_task(_pass_on(cast("StreamReader", tail.stderr)))
             click.echo(_lines_to_try(environment))
             children = {"serve": serve, "tail": tail}
             ends = [asyncio.create_task(it.wait(), name=name) for name, it in children.items()]
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if tail.returncode is not None:
+                await messages  # its last words
             for end in done:
                 click.echo(f"`relay {end.get_name()}` ended with {end.result()}.", err=True)
     return 1
+
+
+async def _pass_on(messages: StreamReader) -> None:
+    async for line in messages:
+        click.echo(line, err=True, nl=False)
 
 
 def _lines_to_try(environment: Environment) -> str:
@@ -147,6 +156,22 @@ async def relay(
         except TimeoutError:
             child.kill()
             await child.wait()
+
+
+@contextlib.asynccontextmanager
+async def listening_tail(
+    *options: str, environment: Environment, stdout: int | None = None
+) -> AsyncIterator[Process]:
+    """Run `relay tail` as a child that misses no event from here on. Its stderr is a pipe.
+
+    Raises:
+        RelayError: it did not start; with its own words.
+    """
+    async with relay("tail", *options, environment=environment, stdout=stdout, stderr=PIPE) as tail:
+        line = (await cast("StreamReader", tail.stderr).readline()).decode()
+        if not line.startswith("Waiting"):
+            raise RelayError(f"`relay tail` did not start: {line.rstrip()}")
+        yield tail
 
 
 async def wait_until_ready(serve: Process, environment: Environment) -> None:
