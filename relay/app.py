@@ -171,7 +171,7 @@ class _Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stop is set or a part dies; then shut down in order."""
         settings = self._settings
-        server = Server(self._ingress.receive)
+        server = Server(self._ingress)
         public = web.ServerRunner(server, shutdown_timeout=settings.ingress.shutdown_grace_s)
         admin = web.AppRunner(self._admin.application(), access_log=None)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward

@@ -6,7 +6,7 @@ length and compared with `hmac.compare_digest`, and every secret is tried, found
 
 import hmac
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from hashlib import blake2b
 
 from relay.errors import Unauthenticated
 
@@ -22,14 +22,14 @@ class Secrets:
 
     def __init__(self, values: Sequence[str]) -> None:
         self.values = tuple(values)
-        self._digests = tuple(sha256(value.encode()).digest() for value in values)
+        self._digests = tuple(_digest(value) for value in values)
 
     def __repr__(self) -> str:
         return f"Secrets({len(self.values)} hidden)"
 
     def matches(self, candidate: str) -> bool:
         """Tell whether candidate is one of the secrets, in constant time."""
-        digest = sha256(candidate.encode(errors="surrogatepass")).digest()
+        digest = _digest(candidate)
         found = [hmac.compare_digest(digest, live) for live in self._digests]
         return any(found)
 
@@ -40,6 +40,10 @@ class Secrets:
             hmac.compare_digest(given, signature_of(body, value).encode()) for value in self.values
         ]
         return any(matches)
+
+
+def _digest(secret: str) -> bytes:
+    return blake2b(secret.encode(errors="surrogatepass"), digest_size=32).digest()
 
 
 def signature_of(body: bytes, secret: str) -> str:

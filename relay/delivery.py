@@ -4,10 +4,10 @@ Between the HTTP request and the outbox lies this one function; `relay inspect` 
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from relay import jsontext
 from relay.authentication import Secrets
@@ -43,8 +43,7 @@ class Source:
     allow_from: tuple[Network, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Understood:
+class Understood(NamedTuple):
     """What a delivery turned out to be.
 
     Args:
@@ -55,7 +54,7 @@ class Understood:
         failure: the vendor's bug, when that is why.
     """
 
-    messages: list[Message]
+    messages: Sequence[Message]
     types: tuple[str, ...] = ()
     echo: Echo | None = None
     reason: str | None = None
@@ -88,9 +87,7 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
         reason, failure = _VENDOR_ERROR, error
     else:
-        return Understood(
-            messages=messages, echo=echo, types=tuple([event.type for event in events])
-        )
+        return Understood(messages=messages, echo=echo, types=tuple([event.type for event in events])
     message = encode_quarantined(
         delivery.body,
         reason=reason,

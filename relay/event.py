@@ -1,12 +1,14 @@
 """The normalized event: one occurrence at a vendor, in words all vendors share. Pure values.
 
+What is made for each delivery, here and in request, delivery and envelope, is a NamedTuple: frozen
+like the other values, and made in a third of a frozen dataclass's time. Make it by keyword.
+
 Which `data` each type carries is the table of "The event" in README.md. Ids are strings and
 left out when unknown; no `null`, no `""`, no `{}` stands for "unknown".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Data = dict[str, Any]
 ActorType = Literal["agent", "bot", "contact", "system"]
@@ -41,8 +43,7 @@ TYPES = frozenset(
 """The shared vocabulary. A vendor that needs another word adds it here first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One occurrence, as a vendor's `normalize` understood it.
 
     Args:
@@ -87,6 +88,8 @@ def message_kind(value: object) -> str | None:
 
 def known(**fields: object) -> Data:
     """Return the fields that hold something: None, "", [] and {} are left out."""
+    if all(fields.values()):
+        return fields
     return {name: value for name, value in fields.items() if value or value is False or value == 0}
 
 

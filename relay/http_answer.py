@@ -1,9 +1,12 @@
-"""Answers of the public listener. They echo nothing of a request but a token that matched."""
+"""Answers of the public listener. They echo nothing of a request but a token that matched. Pure."""
 
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import orjson
-from aiohttp import web
 
 from relay.delivery import EchoStyle, Understood
 from relay.errors import MethodNotAllowed, Refused, Unavailable
@@ -11,10 +14,29 @@ from relay.request import Echo
 
 RETRY_AFTER_S = 5
 
-_HEADERS = {"Server": "relay"}  # aiohttp would tell its own and Python's version
+_JSON = "application/json"
+_SERVER = ("Server", "relay")  # aiohttp would tell its own and Python's version
 
 
-def answer(understood: Understood, style: EchoStyle) -> web.Response:
+class Answer(NamedTuple):
+    """What a request is answered with.
+
+    Args:
+        body: at most some kilobytes.
+        content_type: of the body.
+        status: the HTTP status.
+        headers: further ones, as (name, value).
+        is_last: whether the connection is closed after it.
+    """
+
+    body: bytes
+    content_type: str = _JSON
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (_SERVER,)
+    is_last: bool = False
+
+
+def answer(understood: Understood, style: EchoStyle) -> Answer:
     """Answer an authenticated delivery; style is how a handshake's token is read back."""
     echo, messages = understood.echo, understood.messages
     if echo and not messages:
@@ -26,32 +48,25 @@ def answer(understood: Understood, style: EchoStyle) -> web.Response:
         document = {"status": "accepted", "events": [message.id for message in messages]}
     if echo:
         document["token"] = echo.token
-    return _json(document)
+    return Answer(orjson.dumps(document))
 
 
-def _answer_handshake(echo: Echo, style: EchoStyle) -> web.Response:
+def _answer_handshake(echo: Echo, style: EchoStyle) -> Answer:
     """Read the token back. As JSON; but bare text if it came as bare text, or as settings say."""
     shape = echo.shape if style == "mirror" or echo.shape == "text" else style
     match shape:
         case "text":
-            return web.Response(text=echo.token, headers=_HEADERS)
+            return Answer(echo.token.encode(), "text/plain; charset=utf-8")
         case "string":
-            return _json(echo.token)
+            return Answer(orjson.dumps(echo.token))
         case "form":
             form = urlencode({"token": echo.token})
-            content_type = "application/x-www-form-urlencoded"
-            return web.Response(text=form, content_type=content_type, headers=_HEADERS)
+            return Answer(form.encode(), "application/x-www-form-urlencoded")
         case _:
-            return _json({"token": echo.token})
+            return Answer(orjson.dumps({"token": echo.token}))
 
 
-def _json(document: object) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(document), content_type="application/json", headers=_HEADERS
-    )
-
-
-def problem(error: Refused, request_id: str) -> web.Response:
+def problem(error: Refused, request_id: str) -> Answer:
     """Answer with a problem document (RFC 9457). Its texts are ours alone."""
     document = {
         "type": error.slug,
@@ -59,14 +74,38 @@ def problem(error: Refused, request_id: str) -> web.Response:
         "status": error.status,
         "request_id": request_id,
     }
-    headers = dict(_HEADERS)
+    headers = [_SERVER]
     if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = "POST"
+        headers.append(("Allow", "POST"))
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    return web.Response(
-        body=orjson.dumps(document),
-        status=error.status,
-        content_type="application/problem+json",
-        headers=headers,
-    )
+        headers.append(("Retry-After", str(RETRY_AFTER_S)))
+    return Answer(orjson.dumps(document), "application/problem+json", error.status, tuple(headers))
+
+
+def encode(answer: Answer, now_s: int, *, is_last: bool) -> bytes:
+    """Return an answer as HTTP/1.1 has it on the wire (RFC 9112).
+
+    Args:
+        answer: what to send.
+        now_s: seconds since 1970, for the Date header.
+        is_last: whether the connection is closed after it.
+    """
+    head = _head(answer.status, answer.content_type, answer.headers, is_last=is_last)
+    length = b"%d\r\n\r\n" % len(answer.body)
+    return b"".join((head, _date(now_s), length, answer.body))
+
+
+@lru_cache(maxsize=64)
+def _head(
+    status: int, content_type: str, headers: tuple[tuple[str, str], ...], *, is_last: bool
+) -> bytes:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {content_type}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if is_last:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, ""]).encode("ascii")
+
+
+@lru_cache(maxsize=2)
+def _date(now_s: int) -> bytes:
+    return f"Date: {formatdate(now_s, usegmt=True)}\r\nContent-Length: ".encode("ascii")

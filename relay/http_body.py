@@ -34,13 +34,11 @@ async def read(request: web.BaseRequest, *, limit: int, timeout_s: float) -> byt
 
 async def _read(request: web.BaseRequest, limit: int, timeout_s: float) -> bytes:
     declared = request.content_length
-    if declared is not None and declared > limit:
-        raise _too_large(limit)
+    check_size(declared or 0, limit)
     content = request.content
     if content.is_eof():  # small bodies come with their headers; no need for a clock
         body = content.read_nowait()
-        if len(body) > limit:
-            raise _too_large(limit)
+        check_size(len(body), limit)
         return body
     if request.headers.get("expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -55,8 +53,7 @@ async def _collect(request: web.BaseRequest, limit: int) -> bytes:
     body = bytearray()
     while chunk := await request.content.readany():
         body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
+        check_size(len(body), limit)
     return bytes(body)
 
 
@@ -67,12 +64,13 @@ def _decompress(body: bytes, formats: tuple[int, ...], limit: int) -> bytes:
             plain = decompressor.decompress(body, limit + 1)
         except zlib.error:
             continue
-        if len(plain) > limit:
-            raise _too_large(limit)
+        check_size(len(plain), limit)
         if decompressor.eof and not decompressor.unused_data:
             return plain
     return body
 
 
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body is larger than {limit} bytes")
+def check_size(size: int, limit: int) -> None:
+    """Raise BodyTooLarge for more than limit bytes."""
+    if size > limit:
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")

@@ -1,23 +1,169 @@
-"""aiohttp's low-level server with the relay's answers where aiohttp answers by itself.
+"""aiohttp's low-level server, with a short cut for the request that is there as a whole.
 
 No application, router or middleware: there is one path, and each layer costs as much as the
-relay's own work. What is no HTTP at all is answered by `handle_error`, whose original would
-tell versions and repeat bytes of the request.
+relay's own work. A small request with its body in one read, which is nearly every webhook, is
+answered without a task, a request or a response object either; aiohttp's parser has read it.
+Everything else goes aiohttp's own way. What is no HTTP at all is answered by `handle_error`, whose
+original would tell versions and repeat bytes of the request.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from multidict import CIMultiDictProxy
 
 from relay import http_answer
 from relay.errors import InternalError, Refused
+from relay.http_answer import Answer
 
 _KEEPALIVE_S = 75
+_LONGEST_SHORT_BODY = 64 * 1024
+"""Up to here a body is taken in one piece; a larger one may be worth a thread."""
+
+
+class Head(NamedTuple):
+    """What the first lines of a request say, and who sent it.
+
+    Args:
+        method: such as POST.
+        raw_path: the request target as sent, query included.
+        headers: case-insensitive.
+        remote: the address of whoever is connected.
+    """
+
+    method: str
+    raw_path: str
+    headers: CIMultiDictProxy[str]
+    remote: str
+
+
+class Receiver(Protocol):
+    """What requests are handed to. Neither method raises anything but ConnectionError."""
+
+    def receive_whole(self, head: Head, body: bytes, reply: Callable[[Answer], None]) -> None:
+        """Take a request; call reply once with its answer, now or later."""
+
+    async def receive(self, head: Head, request: web.BaseRequest) -> Answer:
+        """Read the rest of a request and return its answer."""
+        ...
+
+
+class _WatchedParser:
+    """aiohttp's parser, which first offers what it has read to the short cut."""
+
+    def __init__(
+        self, parser: Any, take: Callable[[RawRequestMessage, StreamReader], bool]
+    ) -> None:
+        self._parser = parser
+        self._take = take
+        self.left_to_aiohttp = 0  # requests it has not answered yet
+
+    def feed_data(self, data: bytes) -> Any:
+        found = self._parser.feed_data(data)
+        messages, is_upgraded, _ = found
+        if len(messages) == 1 and not is_upgraded and self._take(*messages[0]):
+            self._parser.message_consumed()
+            return (), False, b""
+        self.left_to_aiohttp += len(messages)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
 
 
 class _Handler(web.RequestHandler):
-    __slots__ = ()
+    """One connection. Its requests are answered one after the other, in order."""
+
+    __slots__ = ("_held", "_is_last", "_is_on_short_cut", "_receiver", "_remote", "_watched")
+
+    def __init__(self, receiver: Receiver, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._receiver = receiver
+        self._is_on_short_cut = False
+        self._is_last = False
+        self._held = b""
+        self._remote = ""
+        self._watched = _WatchedParser(self._parser, self._take)
+        self._parser = self._watched  # type: ignore[assignment]  # it has all that a parser has
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._remote = (transport.get_extra_info("peername") or ("",))[0]
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_on_short_cut:
+            self._hold(data)
+        else:
+            super().data_received(data)
+
+    # The short cut. aiohttp's own loop for this connection goes on waiting for a request meanwhile.
+
+    def _take(self, message: RawRequestMessage, body: StreamReader) -> bool:
+        """Take the short cut, or return False for a request that needs more than that."""
+        headers = message.headers
+        if (
+            self._watched.left_to_aiohttp
+            or self._paused  # the caller does not read its answers
+            or message.chunked
+            or message.version != HttpVersion11
+            or not body.is_eof()
+            or body.total_bytes > _LONGEST_SHORT_BODY
+            or "content-encoding" in headers
+        ):
+            return False
+        self._is_on_short_cut = self._request_in_progress = True
+        self._is_last = message.should_close
+        head = Head(message.method, message.path, headers, self._remote)
+        self._receiver.receive_whole(head, body.read_nowait(), self._reply)
+        return True
+
+    def _reply(self, answer: Answer) -> None:
+        self._is_on_short_cut = self._request_in_progress = False
+        if self._handler_waiter is not None:  # shutdown waits for this
+            self._handler_waiter.set_result(None)
+        if self.transport is None:
+            return  # the caller has gone
+        is_last = self._is_last or answer.is_last or self._force_close
+        self.transport.write(http_answer.encode(answer, int(time.time()), is_last=is_last))
+        if is_last:
+            self.force_close()  # once all is written
+            return
+        self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
+        if self._held:
+            self._release()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what a caller sent before it had its answer; it sends no more until then."""
+        self._held += data
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def _release(self) -> None:
+        held, self._held = self._held, b""
+        if self.transport is not None:
+            self.transport.resume_reading()
+        self.data_received(held)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  aiohttp's
+        if self._reading_paused or self._buffer_paused:  # aiohttp calls this for each body
+            super().resume_reading(resume_parser)
+
+    def _process_keepalive(self) -> None:
+        if self._is_on_short_cut:  # not idle, as aiohttp would have it
+            self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
+        super()._process_keepalive()
+
+    # aiohttp's own way.
+
+    async def finish_response(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super().finish_response(*arguments)
+        finally:
+            self._watched.left_to_aiohttp -= 1
 
     def handle_error(
         self,
@@ -29,16 +175,17 @@ class _Handler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         error = InternalError() if status >= InternalError.status else Refused()
-        response = http_answer.problem(error, "none")
+        response = _response(http_answer.problem(error, "none"))
         response.force_close()
         return response
 
 
 class Server(web.Server):
-    """A server whose requests all go to one function."""
+    """A server whose requests all go to one receiver."""
 
-    def __init__(self, receive: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
-        super().__init__(receive)
+    def __init__(self, receiver: Receiver) -> None:
+        super().__init__(self._receive)
+        self._receiver = receiver
         self._options: dict[str, Any] = {
             "access_log": None,  # it would hold query strings, and these hold tokens
             "auto_decompress": False,  # http_body does, within its limit
@@ -47,4 +194,19 @@ class Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
-        return _Handler(self, loop=self._loop, **self._options)
+        return _Handler(self._receiver, self, loop=self._loop, **self._options)
+
+    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        head = Head(request.method, request.raw_path, request.headers, request.remote or "")
+        return _response(await self._receiver.receive(head, request))
+
+
+def _response(answer: Answer) -> web.Response:
+    response = web.Response(
+        body=answer.body,
+        status=answer.status,
+        headers=[("Content-Type", answer.content_type), *answer.headers],
+    )
+    if answer.is_last:
+        response.force_close()
+    return response

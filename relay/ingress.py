@@ -10,7 +10,8 @@ import itertools
 import secrets as random_tokens
 import time
 import traceback
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
 from urllib.parse import unquote
@@ -28,6 +29,8 @@ from relay.errors import (
     Unauthenticated,
     UnknownSource,
 )
+from relay.http_answer import Answer
+from relay.http_server import Head
 from relay.metrics import IngressMetrics, event_type_label
 from relay.request import Request
 
@@ -37,13 +40,44 @@ _UNKNOWN = "unknown"
 
 log = structlog.get_logger("relay.ingress")
 
+Reply = Callable[[Answer], None]
+
 
 class Sink(Protocol):
     """What makes messages durable: the outbox, or the broker itself."""
 
-    def append(self, messages: Sequence[Message]) -> Awaitable[None]:
-        """Return once all messages are durable, or raise Unavailable."""
+    def append(self, messages: Sequence[Message]) -> asyncio.Future[None]:
+        """Return what is done once all messages are durable; it may fail with Unavailable."""
         ...
+
+
+class _Visit:
+    """One request under way: what it is answered by, and what its log line will say."""
+
+    __slots__ = ("head", "line", "name", "path_secret", "received_at", "source", "started")
+
+    def __init__(self, head: Head, request_id: str) -> None:
+        self.started = time.perf_counter()
+        self.received_at = time.time()
+        self.head = head
+        self.name, self.path_secret = _split(head.raw_path)
+        self.line: dict[str, object] = {"request_id": request_id}
+        self.source: Source
+
+    def understand(self, body: bytes) -> Understood:
+        """Say what body means to the source. Pure but for the line, so a thread may do it."""
+        self.line["bytes"] = len(body)
+        delivery = Request(
+            body=body,
+            headers=self.head.headers,
+            query_string=self.head.raw_path.partition("?")[2],
+            path_secret=self.path_secret,
+        )
+        try:
+            return understand(delivery, self.source, self.received_at)
+        except Unauthenticated:
+            self.line.update(names_seen(delivery))
+            raise
 
 
 class Ingress:
@@ -75,110 +109,130 @@ class Ingress:
         self._read_timeout_s = read_timeout_s
         self._trusted_proxies = trusted_proxies
         self._metrics = metrics
+        self._arrivals: list[tuple[_Visit, bytes, Reply]] = []
         self._request_ids = map(
             "{}-{:x}".format, itertools.repeat(random_tokens.token_hex(4)), itertools.count(1)
         )
 
-    async def receive(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; log it in one line; count it."""
-        started = time.perf_counter()
-        request_id = next(self._request_ids)
-        name, path_secret = _split(request.raw_path)
-        line: dict[str, object] = {"request_id": request_id}
+    # A request ends in one answer, one log line and one count. It takes one of two ways there.
+
+    def receive_whole(self, head: Head, body: bytes, reply: Reply) -> None:
+        """Answer a request whose body is there already; see http_server.Receiver.
+
+        What arrives in one turn of the event loop is dealt with together after it: between two
+        system calls a processor forgets what it knew of our code, which costs as much as the work.
+        """
+        self._arrivals.append((_Visit(head, next(self._request_ids)), body, reply))
+        if len(self._arrivals) == 1:
+            asyncio.get_running_loop().call_soon(self._receive_arrivals)
+
+    def _receive_arrivals(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        for visit, body, reply in arrivals:
+            self._receive_one(visit, body, reply)
+
+    def _receive_one(self, visit: _Visit, body: bytes, reply: Reply) -> None:
         try:
-            source = self._route(request, name)
-            response = await self._accept(request, source, path_secret, line)
-        except Refused as error:
-            response = self._refuse(error, name, line)
+            self._admit(visit)
+            http_body.check_size(len(body), self._body_limit_bytes)
+            understood = visit.understand(body)
+            if understood.messages:
+                stored = self._sink.append(understood.messages)
+                stored.add_done_callback(partial(self._stored, visit, understood, reply))
+                return
+            answer = self._accepted(visit, understood)
+        except Exception as error:  # noqa: BLE001  one delivery's bug must not end the relay
+            answer = self._refused(visit, error)
+        reply(self._left(visit, answer))
+
+    def _stored(
+        self,
+        visit: _Visit,
+        understood: Understood,
+        reply: Reply,
+        stored: asyncio.Future[None],
+    ) -> None:
+        error = stored.exception()
+        answer = self._refused(visit, error) if error else self._accepted(visit, understood)
+        reply(self._left(visit, answer))
+
+    async def receive(self, head: Head, request: web.BaseRequest) -> Answer:
+        """Answer a request whose body is still to be read; see http_server.Receiver."""
+        visit = _Visit(head, next(self._request_ids))
+        try:
+            self._admit(visit)
+            body = await http_body.read(
+                request, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
+            )
+            if len(body) < _LARGE_BODY_BYTES:
+                understood = visit.understand(body)
+            else:
+                understood = await asyncio.to_thread(visit.understand, body)
+            if understood.messages:
+                await self._sink.append(understood.messages)
+            answer = self._accepted(visit, understood)
         except ConnectionError:
             raise  # the caller is gone; there is nobody to answer
         except web.RequestPayloadError:
-            response = self._refuse(Refused("the body's framing is broken"), name, line)
-        except Exception as error:  # noqa: BLE001  one delivery's bug must not end the relay
-            log.error("delivery failed", source=name, **_where(error), **line)  # noqa: TRY400
-            response = self._refuse(InternalError("see the traceback"), name, line)
-        known_name = name if name in self.sources else _UNKNOWN
-        if self.is_closing:
-            response.force_close()
-        elapsed_s = time.perf_counter() - started
-        self._metrics.answer_seconds.observe(elapsed_s)
-        self._metrics.count_request(known_name, response.status)
-        log.info(
-            "delivery",
-            source=known_name,
-            status=response.status,
-            duration_ms=round(elapsed_s * 1000, 3),
-            **line,
-        )
-        return response
+            answer = self._refused(visit, Refused("the body's framing is broken"))
+        except Exception as error:  # noqa: BLE001  as in receive_whole
+            answer = self._refused(visit, error)
+        return self._left(visit, answer)
 
-    def _refuse(self, error: Refused, name: str, line: dict[str, object]) -> web.Response:
-        line["reason"] = str(error)
-        if isinstance(error, Unauthenticated):
-            self._metrics.unauthenticated.labels(name).inc()
-        return http_answer.problem(error, str(line["request_id"]))
-
-    def _route(self, request: web.BaseRequest, name: str) -> Source:
-        source = self.sources.get(name)
+    def _admit(self, visit: _Visit) -> None:
+        """Find the source; raise Refused for a request that is wrong whatever its body."""
+        source = self.sources.get(visit.name)
         if source is None:
             raise UnknownSource("no source of that name is configured")
-        if request.method != "POST":
-            raise MethodNotAllowed(f"{request.method} is not POST")
-        return source
-
-    async def _accept(
-        self,
-        request: web.BaseRequest,
-        source: Source,
-        path_secret: str | None,
-        line: dict[str, object],
-    ) -> web.Response:
-        received_at = time.time()
-        client = self._client(request)
-        line["client"] = client
+        if visit.head.method != "POST":
+            raise MethodNotAllowed(f"{visit.head.method} is not POST")
+        visit.source = source
+        visit.line["client"] = client = self._client(visit.head)
         _check_address(client, source)
-        body = await http_body.read(
-            request, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
-        )
-        line["bytes"] = len(body)
-        delivery = Request(
-            body=body,
-            headers=request.headers,
-            query_string=request.raw_path.partition("?")[2],
-            path_secret=path_secret,
-        )
-        try:
-            if len(body) < _LARGE_BODY_BYTES:
-                understood = understand(delivery, source, received_at)
-            else:
-                understood = await asyncio.to_thread(understand, delivery, source, received_at)
-        except Unauthenticated:
-            line.update(names_seen(delivery))
-            raise
+
+    def _accepted(self, visit: _Visit, understood: Understood) -> Answer:
+        origin = visit.source.origin
         if understood.failure:
-            log.error("vendor failed", source=source.origin.source, **_where(understood.failure))
-        if understood.messages:
-            await self._sink.append(understood.messages)
-        self._count(source, understood)
-        line.update(_summary(understood))
-        return http_answer.answer(understood, source.echo)
-
-    def _count(self, source: Source, understood: Understood) -> None:
+            log.error("vendor failed", source=origin.source, **_where(understood.failure))
         if understood.reason:
-            self._metrics.quarantined.labels(source.origin.source).inc()
+            self._metrics.quarantined.labels(origin.source).inc()
         elif not understood.messages:
-            self._metrics.handshakes.labels(source.origin.source).inc()
+            self._metrics.handshakes.labels(origin.source).inc()
         for event_type in understood.types:
-            self._metrics.count_event(source.origin.vendor, event_type_label(event_type))
+            self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
+        visit.line.update(_summary(understood))
+        return http_answer.answer(understood, visit.source.echo)
 
-    def _client(self, request: web.BaseRequest) -> str:
+    def _refused(self, visit: _Visit, error: BaseException) -> Answer:
+        if not isinstance(error, Refused):
+            log.error("delivery failed", source=visit.name, **_where(error), **visit.line)
+            error = InternalError("see the traceback")
+        if isinstance(error, Unauthenticated):
+            self._metrics.unauthenticated.labels(visit.name).inc()
+        visit.line["reason"] = str(error)
+        return http_answer.problem(error, str(visit.line["request_id"]))
+
+    def _left(self, visit: _Visit, answer: Answer) -> Answer:
+        """Log and count what a request was answered with."""
+        elapsed_s = time.perf_counter() - visit.started
+        name = visit.name if visit.name in self.sources else _UNKNOWN
+        self._metrics.answer_seconds.observe(elapsed_s)
+        self._metrics.requests.counts[name, answer.status] += 1
+        line = visit.line
+        line["source"] = name
+        line["status"] = answer.status
+        line["duration_ms"] = round(elapsed_s * 1000, 3)
+        log.info("delivery", **line)
+        return answer._replace(is_last=True) if self.is_closing else answer
+
+    def _client(self, head: Head) -> str:
         """Return the caller's address: the last one a trusted proxy did not vouch for.
 
         What a proxy forwards may be no address at all; that is "", which no network holds.
         """
-        address = request.remote or ""
+        address = head.remote
         if self._trusted_proxies:
-            hops = request.headers.getall("x-forwarded-for", [])
+            hops = head.headers.getall("x-forwarded-for", [])
             forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
             while forwarded and _is_within(address, self._trusted_proxies):
                 address = str(_address(forwarded.pop()) or "")
@@ -215,7 +269,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return None
 
 
-def _where(error: Exception) -> dict[str, object]:
+def _where(error: BaseException) -> dict[str, object]:
     """Return what a bug is and where, without its text, which may quote a body."""
     frames = traceback.format_tb(error.__traceback__)
     return {"error": type(error).__name__, "traceback": "".join(frames)}

@@ -3,15 +3,10 @@
 A vendor's own words never become a label: there is no bound on what a vendor may send.
 """
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from relay.event import TYPES
+from relay.tallies import Spread, Tally
 
 _ANSWER_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _CONFIRM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
@@ -39,10 +34,10 @@ class BrokerMetrics:
         self.failures = Counter(
             "relay_broker_failures", "Connections lost or not made.", registry=registry
         )
-        self.confirm_seconds = Histogram(
+        self.confirm_seconds = Spread(
             "relay_confirm_seconds",
             "From the arrival of a delivery to the confirm of its event.",
-            buckets=_CONFIRM_BUCKETS_S,
+            _CONFIRM_BUCKETS_S,
             registry=registry,
         )
         self.state = Gauge(
@@ -55,10 +50,10 @@ class IngressMetrics:
     """The receiving side."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
+        self.requests = Tally(
             "relay_requests", "Requests answered.", ["source", "status"], registry=registry
         )
-        self.events = Counter(
+        self.events = Tally(
             "relay_events", "Events accepted.", ["vendor", "type"], registry=registry
         )
         self.handshakes = Counter(
@@ -72,27 +67,12 @@ class IngressMetrics:
         self.quarantined = Counter(
             "relay_quarantined", "Deliveries quarantined.", ["source"], registry=registry
         )
-        self.answer_seconds = Histogram(
+        self.answer_seconds = Spread(
             "relay_answer_seconds",
             "From the end of a request's headers to its answer.",
-            buckets=_ANSWER_BUCKETS_S,
+            _ANSWER_BUCKETS_S,
             registry=registry,
         )
-        self._children: dict[tuple[str, str | int], Counter] = {}
-
-    def count_request(self, source: str, status: int) -> None:
-        """Count a request. Looking a child up by its labels costs more than counting it."""
-        child = self._children.get((source, status))
-        if child is None:
-            child = self._children[source, status] = self.requests.labels(source, str(status))
-        child.inc()
-
-    def count_event(self, vendor: str, event_type: str) -> None:
-        """Count an accepted event; the type comes from `event_type_label`."""
-        child = self._children.get((vendor, event_type))
-        if child is None:
-            child = self._children[vendor, event_type] = self.events.labels(vendor, event_type)
-        child.inc()
 
 
 class OutboxMetrics:

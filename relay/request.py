@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl
 
 MAX_QUERY_FIELDS = 64
 """More query parameters than any vendor sends; the rest is not looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Request(NamedTuple):
     """An incoming delivery, before anyone has checked it.
 
     Args:
@@ -21,7 +24,7 @@ class Request:
     """
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
     query_string: str = ""
     path_secret: str | None = None
 
@@ -44,8 +47,7 @@ class Delivery:
     path_secret: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Echo:
+class Echo(NamedTuple):
     """A live token the vendor wants to read back in the answer.
 
     Args:

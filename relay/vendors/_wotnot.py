@@ -34,6 +34,7 @@ from relay.vendors import _wotnot_tokens
 ECHOES = True
 
 _ACTORS: dict[object, ActorType] = {"user": "agent", "bot": "bot", "visitor": "contact"}
+_HOLDS_FILES = {"link", "payload", "items"}
 _STATUSES = {
     "close": "conversation.closed",
     "closed": "conversation.closed",
@@ -223,6 +224,8 @@ def _shown_text(message: Mapping[str, Any], content: Mapping[str, Any]) -> str |
 
 
 def _attachments(content: Mapping[str, Any]) -> list[Data]:
+    if _HOLDS_FILES.isdisjoint(content):
+        return []
     files = [content, mapping(content.get("payload"))]  # file_upload.response nests its file
     links = [(file.get("link"), file) for file in files]
     links += [(mapping(item).get("image"), {}) for item in sequence(content.get("items"))]

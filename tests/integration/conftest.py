@@ -95,7 +95,7 @@ async def start(outbox: Outbox) -> AsyncIterator[Start]:
             metrics=IngressMetrics(registry),
             **arguments,
         )
-        runner = web.ServerRunner(Server(ingress.receive), shutdown_timeout=1)
+        runner = web.ServerRunner(Server(ingress), shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]

@@ -1,6 +1,5 @@
 """Reading vendors' fields: what is an id, a text, an object, and what is nothing."""
 
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -85,7 +84,7 @@ def test_what_is_no_array_counts_as_an_empty_one(value: Any) -> None:
 def test_an_event_is_frozen_and_has_no_place_for_more() -> None:
     found = Event(type="note.created", vendortype="note", data={}, raw=b"{}")
 
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         found.type = "other"  # type: ignore[misc]
     assert not hasattr(found, "__dict__")
     assert (found.detail, found.time) == ("", None)

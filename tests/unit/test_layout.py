@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "delivery": "authentication envelope errors jsontext request vendors",
     # What the process is made of.
     "logs": "",
-    "metrics": "event",
+    "tallies": "",
+    "metrics": "event tallies",
     "settings": "errors vendors",
     "outbox_db": "envelope errors",
     "outbox_stats": "errors outbox_db",
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "http_answer": "delivery errors request",
     "http_body": "errors",
     "http_server": "errors http_answer",
-    "ingress": "delivery envelope errors http_answer http_body metrics request",
+    "ingress": "delivery envelope errors http_answer http_body http_server metrics request",
     "probes": "",
     "admin": "errors metrics outbox outbox_stats probes publisher",
     "process": "errors",
@@ -63,7 +64,7 @@ PURE = list(MAY_IMPORT)[: list(MAY_IMPORT).index("delivery") + 1]
 PURE_LIBRARIES = {
     *("codecs", "collections", "collections.abc", "dataclasses", "datetime", "functools"),
     *("hashlib", "hmac", "ipaddress", "itertools", "json", "math"),
-    *("re", "struct", "typing", "urllib.parse", "orjson", "pamqp", "pamqp.common"),
+    *("re", "struct", "types", "typing", "urllib.parse", "orjson", "pamqp", "pamqp.common"),
 }
 FINDS_MODULES = {"importlib", "importlib.resources", "importlib.resources.abc", "pkgutil"}
 IMPURE_NAMES = {
@@ -88,7 +89,7 @@ ONLY_IN = {
     "sqlite3": {"outbox", "outbox_db", "outbox_stats"},
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
-    "prometheus_client": {"admin", "app", "metrics", "probes"},
+    "prometheus_client": {"admin", "app", "metrics", "probes", "tallies"},
     "click": {"cli.*"},
     "rich": {"cli.*"},
 }

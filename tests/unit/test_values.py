@@ -1,30 +1,39 @@
-"""Values are frozen, slotted and made by keyword, wherever they are."""
+"""Values are frozen and slotted, wherever they are; what is made per delivery is a NamedTuple."""
 
 import dataclasses
 import importlib
+import inspect
 from typing import Any
 
 import pytest
 
-MODULES = ["event", "request", "topology", "envelope", "delivery"]
-VALUES = [
+MODULES = ["event", "request", "topology", "envelope", "delivery", "http_answer"]
+CLASSES = [
     value
     for name in MODULES
     for module in [importlib.import_module(f"relay.{name}")]
     for value in vars(module).values()
-    if dataclasses.is_dataclass(value) and value.__module__ == module.__name__
+    if inspect.isclass(value) and value.__module__ == module.__name__
 ]
+DATACLASSES = [it for it in CLASSES if dataclasses.is_dataclass(it)]
+TUPLES = [it for it in CLASSES if issubclass(it, tuple)]
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", DATACLASSES)
 def test_a_value_never_changes_and_says_what_its_parts_are(value: Any) -> None:
     fields = dataclasses.fields(value)
 
     assert value.__dataclass_params__.frozen
     assert set(value.__slots__) == {field.name for field in fields}
-    assert all(field.kw_only for field in fields)
+    assert all(field.kw_only for field in fields if field.init)
+    assert value.__doc__
+
+
+@pytest.mark.parametrize("value", TUPLES)
+def test_a_tuple_has_no_place_for_more_than_it_says(value: Any) -> None:
+    assert value.__slots__ == ()
     assert value.__doc__
 
 
 def test_there_are_values_in_every_module() -> None:
-    assert {value.__module__ for value in VALUES} == {f"relay.{name}" for name in MODULES}
+    assert {it.__module__ for it in DATACLASSES + TUPLES} == {f"relay.{name}" for name in MODULES}
