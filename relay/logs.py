@@ -14,12 +14,19 @@ import structlog
 _LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio")
 
 
-def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
-    """Set up structlog for the process. "auto" is the console on a terminal, else JSON."""
+def configure(
+    *, style: Literal["auto", "console", "json"], level: str, worker: int | None = None
+) -> None:
+    """Set up structlog for the process. "auto" is the console on a terminal, else JSON.
+
+    With a worker, each line says that it is this one's.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     chain: list[structlog.typing.Processor] = [structlog.processors.add_log_level, timestamp]
+    if worker is not None:
+        chain.insert(0, _naming(worker))
     factory: structlog.typing.WrappedLogger
     if is_console:
         # Its default, rich, shows every frame's variables: bodies and secrets.
@@ -39,6 +46,14 @@ def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
         cache_logger_on_first_use=True,
     )
     silence_libraries()
+
+
+def _naming(worker: int) -> structlog.typing.Processor:
+    def name(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return name
 
 
 def _dumps(event: dict[str, Any], **_: object) -> bytes:
