@@ -75,17 +75,19 @@ class Takeover:
         return []
 
     async def _take_over(self, directory: Path) -> None:
-        moved = 0
+        moved, limit = 0, _BATCH
         async with _LeftOver(directory) as left_over:
             log.info("taking outbox over", directory=str(directory))
-            while rows := await left_over.read():
+            while rows := await left_over.read(limit):
                 await self._wait_for_room()
                 moving = asyncio.ensure_future(self._move(rows, left_over))
                 try:
-                    moved += await asyncio.shield(moving)
+                    count = await asyncio.shield(moving)
                 except asyncio.CancelledError:
                     await moving  # else an orderly end would make duplicates
                     raise
+                moved += count
+                limit = min(2 * limit, _BATCH) if count else max(limit // 2, 1)  # until it fits
             await left_over.remove()
         log.info("outbox taken over", directory=str(directory), messages=moved)
 
@@ -98,6 +100,7 @@ class Takeover:
             await asyncio.sleep(_ROOM_AGAIN_S)
 
     async def _move(self, rows: list[Pending], left_over: "_LeftOver") -> int:
+        """Move all of rows, or none while there is no room. Return how many."""
         try:
             await self._outbox.append([it.message for it in rows])
         except Unavailable:  # as any delivery now; the outbox itself tells why
@@ -139,9 +142,9 @@ class _LeftOver:
         self._thread.shutdown(wait=False)
         self._lock.close()
 
-    async def read(self) -> list[Pending]:
-        """Return the oldest events."""
-        return await self._run(lambda: database.read(self._db, after=0, limit=_BATCH))
+    async def read(self, limit: int) -> list[Pending]:
+        """Return the oldest events, at most limit."""
+        return await self._run(lambda: database.read(self._db, after=0, limit=limit))
 
     async def delete(self, rows: list[Pending]) -> None:
         """Remove events that are durable elsewhere."""

@@ -76,9 +76,7 @@ class Supervisor:
         ):
             sockets = Path(directory)
             workers = [
-                Worker(
-                    number=it, count=self._count, port=port, admin_socket=Path(directory, str(it))
-                )
+                Worker(number=it, count=self._count, port=port, admin_socket=sockets / str(it))
                 for it in range(self._count)
             ]
             async with self._kept(workers) as keepers, self._answering():
@@ -140,6 +138,7 @@ class Supervisor:
         worker, attempt = running.worker, 0
         while True:
             self._processes[worker.number] = running
+            log.info("worker started", worker=worker.number, pid=running.pid)
             if self._closing.is_set():
                 running.stop()
             began = _now()
@@ -149,19 +148,27 @@ class Supervisor:
                 return
             if not self._is_started:
                 raise running.error(status)
-            attempt = 1 if _now() - began > _STEADY_S else attempt + 1
-            delay_s = _restart_delay_s(attempt)
             log.error(
                 "worker died",
-                number=worker.number,
+                worker=worker.number,
                 pid=running.pid,
                 status=status,
                 problems=list(running.problems),
-                restart_in_s=round(delay_s, 2),
             )
-            if await self._closes_within(delay_s):
+            attempt = 1 if _now() - began > _STEADY_S else attempt + 1
+            if not (again := await self._start_anew(worker, attempt)):
                 return
-            running = await WorkerProcess.start(self._command, worker)
+            running = again
+
+    async def _start_anew(self, worker: Worker, attempt: int) -> WorkerProcess | None:
+        """Start a worker that died, the later the more often it has; None once all stop."""
+        while not await self._closes_within(_restart_delay_s(attempt)):
+            try:
+                return await WorkerProcess.start(self._command, worker)
+            except OSError as error:  # no memory or no process is left, for now
+                log.error("worker not started", worker=worker.number, reason=str(error))  # noqa: TRY400  says it all
+                attempt += 1
+        return None
 
     def _note_end(self, ended: WorkerProcess, status: int) -> None:
         # One that was just starting handles no signal yet, and had nothing to finish.
