@@ -87,4 +87,5 @@ class WorkerProcess:
         """Return what it died of as if that had happened in this process."""
         if self.problems and status == _WRONG_SETTINGS:
             return SettingsError(list(self.problems))
-        return RelayError(" ".join(self.problems) or f"A worker ended with status {status}.")
+        unsaid = f"Worker {self.worker.number} ended with status {status}."
+        return RelayError(" ".join(self.problems) or unsaid)

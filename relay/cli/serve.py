@@ -12,7 +12,7 @@ from relay.errors import RelayError, SettingsError
 from relay.settings import Settings, load
 from relay.worker import Worker
 
-_OTHER_STEPS_S = 15.0
+_OTHER_STEPS_S = 10.0
 """What a worker may take to stop beside the two times that `ingress.shutdown_grace_s` bounds."""
 
 
