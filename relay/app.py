@@ -107,7 +107,7 @@ async def serve(settings: Settings, config: Path | None, worker: Worker | None =
     async with _Relay(settings, worker) as relay:
         stop = process.stop_signal()
         if worker:
-            worker_pipes.stop_with_supervisor(stop)
+            worker_pipes.stop_with_supervisor(worker, stop)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
         await relay.run(stop)
 

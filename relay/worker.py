@@ -40,7 +40,7 @@ class Worker:
         return ["--worker", *map(str, (self.number, self.count, self.port, self.admin_socket))]
 
 
-def stop_with_supervisor(stop: asyncio.Event) -> None:
+def stop_with_supervisor(worker: Worker, stop: asyncio.Event) -> None:
     """Set stop when the supervisor is gone, however it went."""
     loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
 
@@ -49,9 +49,17 @@ def stop_with_supervisor(stop: asyncio.Event) -> None:
             loop.remove_reader(stdin)
             if not stop.is_set():
                 log.warning("supervisor gone")
+                _remove(worker.admin_socket)
             stop.set()
 
     loop.add_reader(stdin, look)
+
+
+def _remove(admin_socket: Path) -> None:
+    """Remove what the supervisor would have; the last worker removes the directory."""
+    with contextlib.suppress(OSError):
+        admin_socket.unlink(missing_ok=True)
+        admin_socket.parent.rmdir()
 
 
 def tell_ready() -> None:

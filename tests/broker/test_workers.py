@@ -251,15 +251,23 @@ async def test_a_worker_that_finds_wrong_settings_later_is_tried_again(tmp_path:
 
 
 async def test_workers_stop_in_order_when_their_supervisor_is_killed(
-    tmp_path: Path, broker_url: str, exchange: str, recorder: Recorder
+    tmp_path: Path,
+    broker_url: str,
+    exchange: str,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(sockets := tmp_path / "tmp"))
+    sockets.mkdir()
     async with workers(tmp_path, 2, broker_url=broker_url, exchange=exchange) as relay:
         accepted = await spread(relay, 300)
+        assert len(list(sockets.glob("relay-*/*"))) == 2
         await relay.kill()
         await eventually(lambda: not any(map(is_running, pids(relay).values())))
 
     await eventually(lambda: set(accepted) <= set(recorder.ids))
     assert len(relay.lines("supervisor gone")) == 2
+    assert list(sockets.iterdir()) == []
     assert [it["drained"] for it in relay.lines("stopped")] == [True, True]
 
 
