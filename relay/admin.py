@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from relay import probes
 from relay.errors import OutboxError, Refused
 from relay.metrics import BrokerMetrics, OutboxMetrics
-from relay.outbox import Outbox
 from relay.outbox_stats import Stats, age_s
 from relay.publisher import Publisher, State
 
@@ -21,7 +20,7 @@ class Admin:
     Args:
         check_writable: raises Refused unless a webhook sent now would be accepted.
         publisher: asked for the state of the broker connection.
-        outbox: asked for what it holds; None when there is none.
+        stats: asked for what waits in the outbox; None when there is none.
         registry: what `/metrics` shows.
         broker_metrics, outbox_metrics: gauges that are set when someone looks.
     """
@@ -31,7 +30,7 @@ class Admin:
         *,
         check_writable: Callable[[], Awaitable[None]],
         publisher: Publisher,
-        outbox: Outbox | None,
+        stats: Callable[[], Awaitable[Stats]] | None,
         registry: CollectorRegistry,
         broker_metrics: BrokerMetrics,
         outbox_metrics: OutboxMetrics,
@@ -39,7 +38,7 @@ class Admin:
         self.is_closing = False
         self._check_writable = check_writable
         self._publisher = publisher
-        self._outbox = outbox
+        self._stats_now = stats
         self._registry = registry
         self._broker_metrics = broker_metrics
         self._outbox_metrics = outbox_metrics
@@ -79,7 +78,7 @@ class Admin:
     async def _stats(self) -> Stats | None:
         """Return what is in the outbox; None if there is none, or its disk can't be read now."""
         with contextlib.suppress(OutboxError):
-            return await self._outbox.stats() if self._outbox else None
+            return await self._stats_now() if self._stats_now else None
         return None
 
     async def _refresh(self) -> None:

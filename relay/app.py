@@ -6,7 +6,8 @@ The only module that turns Settings into components.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay import process, topology, vendors
+from relay import outbox_layout, process, topology, vendors
+from relay import worker as worker_pipes
 from relay.admin import Admin
 from relay.authentication import Secrets
 from relay.delivery import Source
@@ -26,8 +28,10 @@ from relay.http_server import Server
 from relay.ingress import Ingress
 from relay.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
 from relay.outbox import Outbox
+from relay.outbox_takeover import Takeover
 from relay.publisher import Publisher
 from relay.settings import Settings, SourceSettings, load, resolve_secrets
+from relay.worker import Worker
 
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
@@ -89,18 +93,21 @@ def entry_of(settings: Settings) -> str:
     return topology.history_exchange(name) if settings.history.enabled else name
 
 
-async def serve(settings: Settings, config: Path | None) -> None:
+async def serve(settings: Settings, config: Path | None, worker: Worker | None = None) -> None:
     """Run the relay until SIGTERM or SIGINT; SIGHUP reads sources and secrets again.
 
     Args:
         settings: as loaded at start.
         config: the file they came from, for SIGHUP.
+        worker: which one of several processes this is; None when it is alone.
 
     Raises:
         RelayError: the outbox or a port can't be used.
     """
-    async with _Relay(settings) as relay:
+    async with _Relay(settings, worker) as relay:
         stop = process.stop_signal()
+        if worker:
+            worker_pipes.stop_with_supervisor(worker, stop)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
         await relay.run(stop)
 
@@ -108,8 +115,9 @@ async def serve(settings: Settings, config: Path | None) -> None:
 class _Relay:
     """All components of one process, and their order of shutdown."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: Worker | None) -> None:
         self._settings = settings
+        self._worker = worker
         self._registry = registry = CollectorRegistry()
         self._broker_metrics = BrokerMetrics(registry)
         broker = settings.broker
@@ -123,14 +131,18 @@ class _Relay:
             metrics=self._broker_metrics,
         )
         self._outbox: Outbox | None = None
+        self._takeover: Takeover | None = None
         self._forwarder: Forwarder | Direct
         if settings.ingress.ack_after == "outbox":
             grown = asyncio.Event()
+            root, most = settings.outbox.directory, settings.outbox.max_bytes
+            number, count = (worker.number, worker.count) if worker else (0, 1)
             self._outbox = Outbox(
-                directory=settings.outbox.directory,
-                max_bytes=settings.outbox.max_bytes,
+                directory=outbox_layout.directory_of(root, number),
+                max_bytes=outbox_layout.share_bytes(most, count),
                 grown=grown,
             )
+            self._takeover = Takeover(root=root, worker=number, count=count, outbox=self._outbox)
             self._sink: Outbox | Direct = self._outbox
             self._forwarder = Forwarder(
                 outbox=self._outbox,
@@ -153,7 +165,7 @@ class _Relay:
         self._admin = Admin(
             check_writable=self._sink.check_writable,
             publisher=self._publisher,
-            outbox=self._outbox,
+            stats=self._takeover.stats if self._takeover else None,
             registry=registry,
             broker_metrics=self._broker_metrics,
             outbox_metrics=OutboxMetrics(registry),
@@ -173,20 +185,41 @@ class _Relay:
         settings = self._settings
         server = Server(self._ingress)
         public = web.ServerRunner(server, shutdown_timeout=settings.ingress.shutdown_grace_s)
-        admin = web.AppRunner(self._admin.application(), access_log=None)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward
         async with (
             process.task("publisher", self._publisher.run(forward)) as publishing,
-            process.listening(admin, settings.admin.host, settings.admin.port, "admin"),
+            self._answering(),
         ):
-            host, port = settings.ingress.host, settings.ingress.port
-            async with process.listening(public, host, port, "ingress"):
+            async with self._taking_over() as taking_over, self._listening(public):
                 log.info("ready", sources=sorted(self._ingress.sources))
-                await process.first(stop.wait(), publishing)
+                if self._worker:
+                    worker_pipes.tell_ready()
+                await process.first(stop.wait(), publishing, *taking_over)
                 log.info("stopping")
                 await self._close_ingress(public, server)
             await self._drain(settings.ingress.shutdown_grace_s)
             log.info("stopped", drained=self._forwarder.is_drained)
+
+    def _answering(self) -> AbstractAsyncContextManager[None]:
+        """Answer probes: a worker answers its supervisor."""
+        runner = web.AppRunner(self._admin.application(), access_log=None)
+        if self._worker:
+            return process.listening_locally(runner, self._worker.admin_socket, "admin")
+        admin = self._settings.admin
+        return process.listening(runner, admin.host, admin.port, "admin")
+
+    def _listening(self, public: web.ServerRunner) -> AbstractAsyncContextManager[None]:
+        ingress, worker = self._settings.ingress, self._worker
+        port = worker.port if worker else ingress.port
+        return process.listening(public, ingress.host, port, "ingress", is_shared=bool(worker))
+
+    @contextlib.asynccontextmanager
+    async def _taking_over(self) -> AsyncIterator[list[asyncio.Task[None]]]:
+        if not self._takeover:
+            yield []
+            return
+        async with process.task("takeover", self._takeover.run()) as running:
+            yield [running]
 
     async def _close_ingress(self, public: web.ServerRunner, server: Server) -> None:
         """Stop listening, but answer what is on its way over connections that are open."""

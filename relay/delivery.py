@@ -87,7 +87,8 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
         reason, failure = _VENDOR_ERROR, error
     else:
-        return Understood(messages=messages, echo=echo, types=tuple([event.type for event in events])
+        types = tuple([event.type for event in events])
+        return Understood(messages=messages, echo=echo, types=types)
     message = encode_quarantined(
         delivery.body,
         reason=reason,

@@ -17,24 +17,29 @@ import structlog
 _LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio")
 
 
-def configure(*, style: Literal["auto", "console", "json"], level: str) -> None:
-    """Set up structlog for the process. "auto" is the console on a terminal, else JSON."""
+def configure(
+    *, style: Literal["auto", "console", "json"], level: str, worker: int | None = None
+) -> None:
+    """Set up structlog for the process. "auto" is the console on a terminal, else JSON.
+
+    With a worker, each line says that it is this one's.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
-    chain: list[structlog.typing.Processor]
+    chain: list[structlog.typing.Processor] = [] if worker is None else [_naming(worker)]
     factory: structlog.typing.WrappedLogger
     wrapper = structlog.make_filtering_bound_logger(number)
     if is_console:
         # Its default, rich, shows every frame's variables: bodies and secrets.
         plain = structlog.dev.plain_traceback
-        chain = [
+        chain += [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer(exception_formatter=plain),
         ]
         factory = structlog.PrintLoggerFactory(sys.stderr)
     else:
-        chain = [_json_line]
+        chain.append(_json_line)
         lines = _Lines(sys.stderr.buffer)
         factory = lambda *_: lines  # noqa: E731  a factory of one logger for all
         wrapper = type("JsonLogger", (_Straight, wrapper), {})
@@ -69,6 +74,14 @@ def _json_line(_: object, level: str, event: structlog.typing.EventDict) -> byte
         return orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a lone surrogate in someone's error, or a huge integer
         return json.dumps(event, default=str).encode() + b"\n"
+
+
+def _naming(worker: int) -> structlog.typing.Processor:
+    def name(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return name
 
 
 class _Lines:

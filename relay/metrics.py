@@ -91,6 +91,13 @@ class OutboxMetrics:
         )
 
 
+class WorkerMetrics:
+    """The workers, as their supervisor sees them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge("relay_workers", "Workers that are up and answer.", registry=registry)
+
+
 def event_type_label(event_type: str) -> str:
     """Return an event type as a label: itself if the vocabulary has it."""
     return event_type if event_type in TYPES else _OTHER

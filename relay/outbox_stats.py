@@ -1,10 +1,13 @@
 """How much is in an outbox and for how long: for probes, metrics and `relay outbox`."""
 
+import contextlib
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay import outbox_layout
 from relay.errors import OutboxError
 from relay.outbox_db import FILE_NAME, PAGE_BYTES
 
@@ -47,6 +50,27 @@ def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
     )
 
 
+def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
+    """Return what is in several outboxes that have one bound together."""
+    ages = [it.oldest_received_at for it in parts if it.oldest_received_at is not None]
+    return Stats(
+        depth=sum(it.depth for it in parts),
+        used_bytes=sum(it.used_bytes for it in parts),
+        max_bytes=max_bytes,
+        oldest_received_at=min(ages, default=None),
+    )
+
+
+def look(directory: Path, max_bytes: int) -> Stats:
+    """Return what is in an outbox, from outside, while a relay may be using it.
+
+    Raises:
+        OutboxError: there is none, or it can't be read.
+    """
+    with _opened(directory) as db:
+        return stats_of(db, max_bytes)
+
+
 def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int]]]:
     """Look into an outbox from outside, while a relay may be using it.
 
@@ -56,6 +80,46 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
     Raises:
         OutboxError: there is none, or it can't be read.
     """
+    with _opened(directory) as db:
+        keys = db.execute(
+            "SELECT routing_key, count(*) FROM outbox GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
+        ).fetchall()
+        return stats_of(db, max_bytes), keys
+
+
+def inspect_all(
+    root: Path, max_bytes: int, workers: int
+) -> dict[int, tuple[Stats, list[tuple[str, int]]]]:
+    """Look into all outboxes of a receiver as `inspect` does, by the number of their worker.
+
+    Args:
+        root: its `outbox.directory`.
+        max_bytes: the bound on all of them.
+        workers: that share the bound; what others left over is looked into, too.
+
+    Raises:
+        OutboxError: there is none, or one can't be read.
+    """
+    share_bytes = outbox_layout.share_bytes(max_bytes, workers)
+    try:
+        numbers = outbox_layout.present(root)
+    except OSError as error:
+        raise OutboxError(f"The outbox directory {root} can't be read: {error}.") from error
+    found = {}
+    for it in numbers:
+        directory = outbox_layout.directory_of(root, it)
+        try:
+            found[it] = inspect(directory, share_bytes)
+        except OutboxError:
+            if (directory / FILE_NAME).exists():
+                raise  # else it was taken over meanwhile
+    if not found:
+        raise OutboxError(f"There is no outbox in {root}.")
+    return found
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
     path = directory / FILE_NAME
     try:
         if not path.exists():
@@ -63,10 +127,7 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             db.execute("BEGIN")  # one moment for all that follows, whatever a relay deletes
-            keys = db.execute(
-                "SELECT routing_key, count(*) FROM outbox GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
-            ).fetchall()
-            return stats_of(db, max_bytes), keys
+            yield db
         finally:
             db.close()
     except (OSError, sqlite3.Error) as error:

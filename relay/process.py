@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import web
 
 from relay.errors import RelayError
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _BACKLOG = 1024
 
@@ -37,21 +40,52 @@ async def task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[asyn
 
 
 @contextlib.asynccontextmanager
-async def listening(runner: web.BaseRunner, host: str, port: int, name: str) -> AsyncIterator[None]:
+async def listening(
+    runner: "web.BaseRunner", host: str, port: int, name: str, *, is_shared: bool = False
+) -> AsyncIterator[None]:
     """Listen while the context is open, and say where.
+
+    Args:
+        runner: what is served.
+        host: a name or an address.
+        port: 0 for any that is free.
+        name: of the listener.
+        is_shared: other processes of this user may listen there, too, each for its connections.
 
     Raises:
         RelayError: the address is taken, or not ours.
     """
+    from aiohttp import web  # noqa: PLC0415  a supervisor starts its workers before it needs this
+
     await runner.setup()
     try:
         try:
-            site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+            site = web.TCPSite(runner, host, port, backlog=_BACKLOG, reuse_port=is_shared or None)
             await site.start()
         except OSError as error:
             raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
         for address in runner.addresses:
             log.info("listening", listener=name, address=f"{address[0]}:{address[1]}")
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def listening_locally(runner: "web.BaseRunner", path: Path, name: str) -> AsyncIterator[None]:
+    """Listen on a Unix socket while the context is open.
+
+    Raises:
+        RelayError: it can't be made.
+    """
+    from aiohttp import web  # noqa: PLC0415  as above
+
+    await runner.setup()
+    try:
+        try:
+            await web.UnixSite(runner, path).start()
+        except OSError as error:
+            raise RelayError(f"{name}: can't listen on {path}: {error}.") from error
         yield
     finally:
         await runner.cleanup()

@@ -42,6 +42,7 @@ _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # An event holds the vendor's element and the text cut out of it, so up to twice the body, and
 # RabbitMQ 4 closes the channel over a message of more than 16 MiB.
 _LARGEST_BODY = 7 * 1024 * 1024
+_LEAST_OUTBOX = 1024 * 1024  # of each worker
 
 
 def listed(value: object) -> object:
@@ -97,7 +98,7 @@ class IngressSettings(Section):
 
     host: str = "0.0.0.0"  # noqa: S104  the point of an ingress
     port: Port = 8080
-    workers: int = Field(default=1, ge=1, le=1)
+    workers: int = Field(default=1, ge=1, le=64)
     ack_after: Literal["outbox", "confirm"] = "outbox"
     body_limit_bytes: int = Field(default=5_242_880, ge=1, le=_LARGEST_BODY)
     read_timeout_s: float = Field(default=10, gt=0)
@@ -150,7 +151,7 @@ class OutboxSettings(Section):
     """The local disk."""
 
     directory: Path = Path("var/outbox")
-    max_bytes: int = Field(default=10_737_418_240, ge=1_048_576)
+    max_bytes: int = Field(default=10_737_418_240, ge=_LEAST_OUTBOX)
 
 
 class LogSettings(Section):
@@ -234,6 +235,15 @@ class Settings(File):
     log: LogSettings = LogSettings()
     sources: dict[SourceName, SourceSettings] = {}
     consumers: dict[str, dict[str, Any]] = {}
+
+    @field_validator("outbox")
+    @classmethod
+    def _check_outbox(cls, outbox: OutboxSettings, info: ValidationInfo) -> OutboxSettings:
+        workers = info.data["ingress"].workers if "ingress" in info.data else 1
+        least_bytes = workers * _LEAST_OUTBOX
+        if outbox.max_bytes < least_bytes:
+            raise ValueError(f"max_bytes must be at least {least_bytes} for {workers} workers")
+        return outbox
 
 
 FileT = TypeVar("FileT", bound=File)

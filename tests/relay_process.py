@@ -69,7 +69,8 @@ class RelayProcess:
 
     def _has_started(self, lines_before: int) -> bool:
         assert self.process.returncode is None, self._log.read_text()
-        return any(line["event"] == "ready" for line in self.lines()[lines_before:])
+        started = self.lines()[lines_before:]
+        return any(it["event"] == "ready" and "worker" not in it for it in started)
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """What it has logged so far."""

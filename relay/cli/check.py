@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from aio_pika.abc import AbstractConnection
 
-from relay import broker, outbox_db, outbox_stats
+from relay import broker, outbox_layout, outbox_stats
 from relay.app import sources_of, topology_of
 from relay.cli.connection import connected
 from relay.cli.main import FAILED, config_option, run
@@ -61,15 +61,17 @@ async def _check_outbox(settings: Settings) -> str:
     directory = settings.outbox.directory
     try:
         _require_writable(directory)
-        is_new = not (directory / outbox_db.FILE_NAME).exists()
+        is_new = not outbox_layout.present(directory)
     except OSError as error:
         raise OutboxError(
             f"The outbox directory {directory} can't be used: {error.strerror}."
         ) from error
     if is_new:
         return f"{directory}, not made yet"
-    stats, _ = outbox_stats.inspect(directory, settings.outbox.max_bytes)
-    return f"{directory}, {stats.depth} messages waiting"
+    found = outbox_stats.inspect_all(directory, settings.outbox.max_bytes, settings.ingress.workers)
+    depth = sum(stats.depth for stats, _ in found.values())
+    where = f" in {len(found)} outboxes" if len(found) > 1 else ""
+    return f"{directory}, {depth} messages waiting{where}"
 
 
 def _require_writable(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """`relay outbox`: what waits on this machine's disk, whether a relay runs or not."""
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -7,6 +8,7 @@ import click
 from relay import outbox_stats
 from relay.cli.main import config_option, json_option
 from relay.cli.output import show_json, show_table
+from relay.outbox_stats import Stats
 from relay.settings import load
 
 
@@ -15,16 +17,28 @@ from relay.settings import load
 @json_option
 def command(config: Path | None, *, as_json: bool) -> None:
     """Show what waits in the outbox."""
-    settings = load(config).outbox
-    stats, keys = outbox_stats.inspect(settings.directory, settings.max_bytes)
-    summary: dict[str, object] = {
+    settings = load(config)
+    directory, max_bytes = settings.outbox.directory, settings.outbox.max_bytes
+    inspected = outbox_stats.inspect_all(directory, max_bytes, settings.ingress.workers)
+    summary = _summary(outbox_stats.total([it for it, _ in inspected.values()], max_bytes))
+    counts: Counter[str] = Counter()
+    for _, keys in inspected.values():
+        counts.update(dict(keys))
+    if as_json:
+        each = [{"worker": number} | _summary(it) for number, (it, _) in inspected.items()]
+        show_json(summary | {"routing_keys": dict(counts.most_common()), "workers": each})
+    else:
+        show_table(("Outbox", str(directory)), summary.items())
+        if len(inspected) > 1:
+            rows = [(f"worker {number}", it.depth) for number, (it, _) in inspected.items()]
+            show_table(("Worker", "Messages"), rows)
+        show_table(("Routing key", "Messages"), counts.most_common())
+
+
+def _summary(stats: Stats) -> dict[str, object]:
+    return {
         "messages": stats.depth,
         "bytes": stats.used_bytes,
         "max_bytes": stats.max_bytes,
         "oldest_age_s": round(outbox_stats.age_s(stats), 3),
     }
-    if as_json:
-        show_json(summary | {"routing_keys": dict(keys)})
-    else:
-        show_table(("Outbox", str(settings.directory)), summary.items())
-        show_table(("Routing key", "Messages"), keys)

@@ -262,6 +262,35 @@ async def test_outbox_is_read_while_a_relay_runs_and_when_none_does(
     assert ["swiftsell.message.created.text", "3"] in rows
 
 
+async def test_all_outboxes_of_a_receiver_are_summed_also_those_left_over(
+    relay: RelayCommand, process: RelayProcess
+) -> None:
+    process.sections["broker"]["urls"] = [NOWHERE]
+    process.sections["ingress"] |= {"shutdown_grace_s": 0, "workers": 3}
+    process.write_config(process.sections)
+    async with process:
+        await post_all(process.url, numbered(90), concurrency=30)
+        running = json.loads((await relay("outbox", "--json")).out)
+        await process.stop()
+    process.sections["ingress"]["workers"] = 2
+    process.write_config(process.sections)
+    stopped = json.loads((await relay("outbox", "--json")).out)
+    rows = (await relay("outbox")).rows
+    checked = await relay("check", "--offline")
+
+    assert running["messages"] == stopped["messages"] == 90
+    assert stopped["routing_keys"] == {"swiftsell.message.created.text": 90}
+    assert [it["worker"] for it in stopped["workers"]] == [0, 1, 2]
+    assert sum(it["messages"] for it in stopped["workers"]) == 90
+    assert sum(it["bytes"] for it in stopped["workers"]) == stopped["bytes"]
+    assert (stopped["max_bytes"], stopped["workers"][0]["max_bytes"]) == (
+        10_737_418_240,
+        5_368_709_120,
+    )
+    assert ["worker 2", str(stopped["workers"][2]["messages"])] in rows
+    assert "90 messages waiting in 3 outboxes" in checked.out
+
+
 async def test_outbox_that_is_not_there_is_an_error(relay: RelayCommand, tmp_path: Path) -> None:
     result = await relay("outbox")
 

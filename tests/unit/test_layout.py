@@ -35,8 +35,10 @@ MAY_IMPORT = {
     "metrics": "event tallies",
     "settings": "errors vendors",
     "outbox_db": "envelope errors",
-    "outbox_stats": "errors outbox_db",
+    "outbox_layout": "outbox_db",
+    "outbox_stats": "errors outbox_db outbox_layout",
     "outbox": "envelope errors outbox_db outbox_stats",
+    "outbox_takeover": "errors outbox outbox_db outbox_layout outbox_stats",
     "amqp_decoding": "",
     "broker": "amqp_decoding errors topology",
     "session": "amqp broker envelope errors metrics",
@@ -49,10 +51,18 @@ MAY_IMPORT = {
     "http_server": "errors http_answer",
     "ingress": "delivery envelope errors http_answer http_body http_server metrics request",
     "probes": "",
-    "admin": "errors metrics outbox outbox_stats probes publisher",
+    "admin": "errors metrics outbox_stats probes publisher",
     "process": "errors",
+    "worker": "",
     "app": "admin authentication delivery direct envelope errors forwarder http_server ingress"
-    " metrics outbox process publisher settings topology vendors",
+    " metrics outbox outbox_layout outbox_takeover process publisher settings topology vendors"
+    " worker",
+    # What holds several processes together.
+    "shared_port": "errors",
+    "metrics_sum": "",
+    "worker_process": "errors worker",
+    "supervisor_admin": "metrics metrics_sum probes worker_process",
+    "supervisor": "errors process shared_port supervisor_admin worker worker_process",
     "cli.*": "*",
     "cli": "cli.*",
     "__main__": "cli cli.*",
@@ -82,14 +92,16 @@ IMPURE_NAMES = {
 ONLY_IN = {
     "aiohttp": {
         *("admin", "app", "http_answer", "http_body", "http_server", "ingress", "probes"),
-        *("process", "cli.client"),
+        *("process", "supervisor", "supervisor_admin", "cli.client"),
     },
     "aio_pika": {"broker", "publisher", "session", "cli.*"},
     "aiormq": {"broker", "session"},
-    "sqlite3": {"outbox", "outbox_db", "outbox_stats"},
+    "sqlite3": {"outbox", "outbox_db", "outbox_stats", "outbox_takeover"},
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
-    "prometheus_client": {"admin", "app", "metrics", "probes", "tallies"},
+    "prometheus_client": {
+        *("admin", "app", "metrics", "metrics_sum", "probes", "supervisor_admin", "tallies"),
+    },
     "click": {"cli.*"},
     "rich": {"cli.*"},
 }

@@ -50,6 +50,7 @@ def source(**fields: Any) -> str:
         ("ingress.port", '"http"'),
         ("ingress.port", "8080.5"),
         ("ingress.workers", "0"),
+        ("ingress.workers", "65"),
         ("ingress.ack_after", '"never"'),
         ("ingress.body_limit_bytes", "0"),
         ("ingress.body_limit_bytes", "8_000_000"),
@@ -152,6 +153,12 @@ def test_a_vendor_that_echoes_may_be_told_how(vendor: str, echo: str, tmp_path: 
 # All at once.
 
 
+def test_each_worker_needs_room_in_the_outbox(problems_of: Callable[[str], list[str]]) -> None:
+    (problem,) = problems_of("[ingress]\nworkers = 4\n[outbox]\nmax_bytes = 2_000_000\n")
+
+    assert problem == "outbox: max_bytes must be at least 4194304 for 4 workers."
+
+
 def test_every_problem_of_file_and_environment_is_told_at_once(
     problems_of: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +167,7 @@ def test_every_problem_of_file_and_environment_is_told_at_once(
     monkeypatch.setenv("RELAY_BROKER__URL", "amqp://a/")
     monkeypatch.setenv("RELAY_LOG__LEVEL", "loud")
 
-    problems = problems_of("[ingress]\nport = 'x'\nworkers = 9\n[extra]\na = 1\n" + source())
+    problems = problems_of("[ingress]\nport = 'x'\nworkers = 99\n[extra]\na = 1\n" + source())
 
     assert names(problems) == {
         "RELAY_INGRES__PORT",
