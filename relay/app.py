@@ -5,6 +5,7 @@ The only module that turns Settings into components.
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
@@ -36,6 +37,7 @@ from relay.worker import Worker
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
 _DRAIN_POLL_S = 0.02
+_OBJECTS_PER_COLLECTION = 20_000
 # Sections that SIGHUP can't change.
 _FIXED = ("ingress", "admin", "broker", "history", "outbox", "log")
 
@@ -191,6 +193,7 @@ class _Relay:
             self._answering(),
         ):
             async with self._taking_over() as taking_over, self._listening(public):
+                _spare_collector()
                 log.info("ready", sources=sorted(self._ingress.sources))
                 if self._worker:
                     worker_pipes.tell_ready()
@@ -247,6 +250,17 @@ class _Relay:
         changed = [it for it in _FIXED if getattr(settings, it) != getattr(self._settings, it)]
         if changed:
             log.warning("restart needed", sections=changed)
+
+
+def _spare_collector() -> None:
+    """Let the garbage collector look seldom, and never at what lives as long as the process.
+
+    A delivery leaves no cycles behind, and with thousands of events in hand the default of a look
+    per 700 new objects is a twentieth of all CPU time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
 
 
 async def _until(is_done: Callable[[], bool], limit_s: float) -> None:

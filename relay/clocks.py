@@ -1,6 +1,7 @@
-"""The vendors' notations of time, turned into RFC 3339 UTC. Pure: the clock comes in as a value."""
+"""Notations of time, turned into RFC 3339 UTC. Pure: the clock comes in as a value."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 40  # characters; no notation of a vendor is longer
@@ -9,6 +10,17 @@ _LONGEST = 40  # characters; no notation of a vendor is longer
 def rfc3339(moment: datetime) -> str:
     """Write an aware datetime in UTC, as in 2023-09-01T14:13:45.503552Z."""
     return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def from_clock(seconds: float) -> str:
+    """Write what time.time() says, as in 2023-09-01T14:13:45.503552Z: always with microseconds."""
+    micros = round(seconds * 1_000_000)
+    return f"{_whole_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"
+
+
+@lru_cache(maxsize=4)  # a delivery is of the same second as the one before, nearly always
+def _whole_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def from_utc_text(value: object) -> str | None:

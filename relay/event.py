@@ -70,14 +70,17 @@ def identifier(value: object) -> str | None:
     """
     if type(value) is str:
         return value or None
-    if type(value) is int:
-        return str(value)
-    return None
+    return str(value) if type(value) is int else None
 
 
 def text(value: object) -> str | None:
     """Return a non-empty string, or None for everything else."""
     return value if type(value) is str and value else None
+
+
+def identifier_in(value: object, name: str) -> str | None:
+    """Return the id that an object has under name; None if it is no object or has none."""
+    return identifier(value.get(name)) if type(value) is dict else None
 
 
 def message_kind(value: object) -> str | None:

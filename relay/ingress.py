@@ -109,6 +109,7 @@ class Ingress:
         self._read_timeout_s = read_timeout_s
         self._trusted_proxies = trusted_proxies
         self._metrics = metrics
+        self._log = log.bind()  # a lazy logger is asked for its real one at each call
         self._arrivals: list[tuple[_Visit, bytes, Reply]] = []
         self._request_ids = map(
             "{}-{:x}".format, itertools.repeat(random_tokens.token_hex(4)), itertools.count(1)
@@ -187,8 +188,12 @@ class Ingress:
         if visit.head.method != "POST":
             raise MethodNotAllowed(f"{visit.head.method} is not POST")
         visit.source = source
-        visit.line["client"] = client = self._client(visit.head)
-        _check_address(client, source)
+        client = visit.head.remote
+        if self._trusted_proxies:
+            client = self._forwarded_for(visit.head)
+        visit.line["client"] = client
+        if source.allow_from and not _is_within(client, source.allow_from):
+            raise Unauthenticated("the caller's address is not in allow_from")
 
     def _accepted(self, visit: _Visit, understood: Understood) -> Answer:
         origin = visit.source.origin
@@ -222,20 +227,19 @@ class Ingress:
         line["source"] = name
         line["status"] = answer.status
         line["duration_ms"] = round(elapsed_s * 1000, 3)
-        log.info("delivery", **line)
+        self._log.info("delivery", **line)
         return answer._replace(is_last=True) if self.is_closing else answer
 
-    def _client(self, head: Head) -> str:
+    def _forwarded_for(self, head: Head) -> str:
         """Return the caller's address: the last one a trusted proxy did not vouch for.
 
         What a proxy forwards may be no address at all; that is "", which no network holds.
         """
         address = head.remote
-        if self._trusted_proxies:
-            hops = head.headers.getall("x-forwarded-for", [])
-            forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
-            while forwarded and _is_within(address, self._trusted_proxies):
-                address = str(_address(forwarded.pop()) or "")
+        hops = head.headers.getall("x-forwarded-for", [])
+        forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
+        while forwarded and _is_within(address, self._trusted_proxies):
+            address = str(_address(forwarded.pop()) or "")
         return address
 
 
@@ -249,11 +253,6 @@ def _split(raw_path: str) -> tuple[str, str | None]:
             return name, unquote(secret)
         case _:
             return "", None
-
-
-def _check_address(client: str, source: Source) -> None:
-    if source.allow_from and not _is_within(client, source.allow_from):
-        raise Unauthenticated("the caller's address is not in allow_from")
 
 
 def _is_within(text: str, networks: Sequence[Network]) -> bool:

@@ -8,11 +8,14 @@ import asyncio
 import json
 import logging
 import sys
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
 from typing import Any, BinaryIO, Literal
 
 import orjson
 import structlog
+
+from relay.clocks import from_clock
 
 _LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio")
 
@@ -28,7 +31,7 @@ def configure(
     is_console = style == "console" or (style == "auto" and sys.stderr.isatty())
     chain: list[structlog.typing.Processor] = [] if worker is None else [_naming(worker)]
     factory: structlog.typing.WrappedLogger
-    wrapper = structlog.make_filtering_bound_logger(number)
+    wrapper: type[Any] = structlog.make_filtering_bound_logger(number)
     if is_console:
         # Its default, rich, shows every frame's variables: bodies and secrets.
         plain = structlog.dev.plain_traceback
@@ -42,7 +45,7 @@ def configure(
         chain.append(_json_line)
         lines = _Lines(sys.stderr.buffer)
         factory = lambda *_: lines  # noqa: E731  a factory of one logger for all
-        wrapper = type("JsonLogger", (_Straight, wrapper), {})
+        wrapper = _json_logger(number)
     structlog.configure(
         processors=chain,
         wrapper_class=wrapper,
@@ -52,24 +55,37 @@ def configure(
     silence_libraries()
 
 
-class _Straight(structlog.BoundLoggerBase):
-    """structlog's way from a call to a line, without the context that nothing here binds."""
+def _json_logger(lowest: int) -> type[structlog.BoundLoggerBase]:
+    """Return what structlog's filtering logger is, without the context that nothing here binds."""
+    levels = {"debug": 10, "info": 20, "warning": 30, "error": 40, "exception": 40, "critical": 50}
+    methods = {
+        name: _method(name) if level >= lowest else _nothing for name, level in levels.items()
+    }
+    return type("JsonLogger", (structlog.BoundLoggerBase,), methods)
 
-    def _proxy_to_logger(
-        self, method_name: str, event: str | None = None, *_: Any, **fields: Any
-    ) -> Any:
+
+def _method(name: str) -> Callable[..., None]:
+    def log(self: structlog.BoundLoggerBase, event: str, **fields: Any) -> None:
         fields["event"] = event
+        if name == "exception":
+            fields.setdefault("exc_info", True)
         line: Any = fields
         for process in self._processors:
-            line = process(self._logger, method_name, line)
-        return self._logger.msg(line)
+            line = process(self._logger, name, line)
+        self._logger.msg(line)
+
+    return log
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Be too low a level."""
 
 
 def _json_line(_: object, level: str, event: structlog.typing.EventDict) -> bytes:
     if event.get("exc_info"):
         structlog.processors.format_exc_info(None, level, event)
-    event["level"] = level
-    event["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"
+    event["level"] = "error" if level == "exception" else level
+    event["timestamp"] = from_clock(time.time())
     try:
         return orjson.dumps(event, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a lone surrogate in someone's error, or a huge integer
@@ -98,8 +114,6 @@ class _Lines:
                 asyncio.get_running_loop().call_soon(self._write)
             except RuntimeError:  # no event loop in this thread
                 self._write()
-
-    debug = info = warning = error = critical = exception = msg
 
     def _write(self) -> None:
         lines, self._waiting = self._waiting, []

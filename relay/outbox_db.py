@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from relay.envelope import Message
 from relay.errors import OutboxError
@@ -32,7 +32,7 @@ PROBE_BYTES = 64 * 1024
 """Room for a delivery of ordinary size; with less, the outbox is as good as full."""
 _WAL_BYTES = 64 * 1024 * 1024
 
-_COLUMNS = "seq, id, is_quarantined, routing_key, properties, body, received_at"
+_COLUMNS = ", ".join(("seq", *Message._fields))
 _SCHEMA = f"""
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY,        -- order of arrival
@@ -158,15 +158,8 @@ def insert(db: sqlite3.Connection, rows: Sequence[Pending]) -> None:
         while len(rows) - start >= count:
             parameters: list[object] = []
             for seq, it in rows[start : start + count]:
-                parameters += (
-                    seq,
-                    it.id,
-                    it.is_quarantined,
-                    it.routing_key,
-                    it.properties,
-                    it.body,
-                    it.received_at,
-                )
+                parameters.append(seq)
+                parameters += it
             db.execute(statement, parameters)
             start += count
 
@@ -260,24 +253,8 @@ def probe(db: sqlite3.Connection) -> None:
         db.execute("DELETE FROM outbox WHERE seq = 0")
 
 
-def _pending(  # noqa: PLR0913, PLR0917  one per column
-    seq: int,
-    event_id: str,
-    is_quarantined: int,
-    routing_key: str,
-    properties: bytes,
-    body: bytes,
-    received_at: float,
-) -> Pending:
-    message = Message(
-        id=event_id,
-        routing_key=routing_key,
-        properties=properties,
-        body=body,
-        received_at=received_at,
-        is_quarantined=bool(is_quarantined),
-    )
-    return Pending(seq, message)
+def _pending(seq: int, *columns: Any) -> Pending:
+    return Pending(seq, Message._make(columns))
 
 
 def fits(db: sqlite3.Connection, needed_bytes: int) -> bool:

@@ -22,6 +22,7 @@ from relay.event import (
     Event,
     actor,
     identifier,
+    identifier_in,
     known,
     mapping,
     message_kind,
@@ -169,13 +170,12 @@ Understood = tuple[str, str, Data]  # event type, detail, data of this type alon
 
 def _parties(envelope: Mapping[str, Any], specific: Data) -> Data:
     account = mapping(envelope.get("account"))
-    conversation = known(id=identifier(mapping(envelope.get("conversation")).get("key")))
+    conversation = known(id=identifier_in(envelope.get("conversation"), "key"))
     return known(
         conversation=conversation | specific.pop("conversation", {}),
-        contact=known(id=identifier(mapping(envelope.get("visitor")).get("key"))),
+        contact=known(id=identifier_in(envelope.get("visitor"), "key")),
         account=known(
-            id=identifier(account.get("id")),
-            bot_id=identifier(mapping(account.get("bot")).get("id")),
+            id=identifier(account.get("id")), bot_id=identifier_in(account.get("bot"), "id")
         ),
         **specific,
     )
@@ -193,7 +193,7 @@ def _conversation_create(payload: Mapping[str, Any], _: str) -> Understood:
             title=text(payload.get("title")),
             created_at=from_utc_text(payload.get("created_at")),
         ),
-        "channel": known(id=identifier(mapping(payload.get("channel")).get("name"))),
+        "channel": known(id=identifier_in(payload.get("channel"), "name")),
         "assignment": known(to=_actor(payload.get("assigned_to_user"))),
         "variables": _variables(payload.get("variables")),
     }
@@ -287,7 +287,7 @@ def _variables_updated(payload: Mapping[str, Any], _: str) -> Understood:
 
 
 def _labels(payload: Mapping[str, Any], _: str) -> Understood:
-    ids = [identifier(mapping(label).get("id")) for label in sequence(payload.get("labels"))]
+    ids = [identifier_in(label, "id") for label in sequence(payload.get("labels"))]
     specific = {
         "actor": _actor(payload.get("action_performed_by")),
         "labels": [{"id": it} for it in ids if it],

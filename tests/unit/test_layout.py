@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "vendors.*": "authentication clocks errors event jsontext request vendors._*",
     "delivery": "authentication envelope errors jsontext request vendors",
     # What the process is made of.
-    "logs": "",
+    "logs": "clocks",
     "tallies": "",
     "metrics": "event tallies",
     "settings": "errors vendors",
