@@ -111,13 +111,17 @@ def publish_frames(
     parts: list[bytes] = []
     for exchange, message in messages:
         body, props = message.body, message.properties
+        size = len(body)
         parts += (
             _method_frame(exchange, message.routing_key, channel),
-            _header_head(_HEADER, channel, _HEADER_HEAD_PAYLOAD + len(props), _BASIC, 0, len(body)),
+            _header_head(_HEADER, channel, _HEADER_HEAD_PAYLOAD + len(props), _BASIC, 0, size),
             props,
             _FRAME_END,
         )
-        parts += _body_frames(body, channel, largest_body)
+        if 0 < size <= largest_body:
+            parts += (_frame_head(_BODY, channel, size), body, _FRAME_END)
+        else:
+            parts += _body_frames(body, channel, largest_body)
     return b"".join(parts)
 
 

@@ -125,8 +125,9 @@ class Forwarder:
 
     def _settle(self, outcome: Outcome[Pending]) -> None:
         confirmed, failed = outcome
-        for it in confirmed:
-            self._attempts.pop(it.seq, None)
+        if self._attempts:
+            for it in confirmed:
+                self._attempts.pop(it.seq, None)
         self._outbox.confirm([it.seq for it in confirmed])
         for it in failed:
             attempt = self._attempts[it.seq] = self._attempts.get(it.seq, 0) + 1

@@ -6,6 +6,7 @@ cost of an fsync is shared without a timer. This module knows nothing of HTTP or
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import sqlite3
 import threading
@@ -116,10 +117,10 @@ class Outbox:
         """
         if self._is_closed:
             raise Unavailable("The relay is shutting down; try again later.")
-        size = sum([len(message.body) for message in messages]) + database.ROW_BYTES * len(messages)
+        rows = list(map(Pending, itertools.count(self._next_seq), messages))
+        size = sum(map(database.size, rows))
         if self._queued_bytes and self._queued_bytes + size > _MAX_QUEUED_BYTES:
             raise OutboxFull("The disk does not keep up with the deliveries; try again later.")
-        rows = [Pending(seq, message) for seq, message in enumerate(messages, self._next_seq)]
         self._next_seq += len(rows)
         self._queued_bytes += size
         done: asyncio.Future[None] = self._loop.create_future()

@@ -6,7 +6,6 @@ is not decided here: the session reports it, the forwarder decides.
 """
 
 import asyncio
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -146,8 +145,7 @@ class Session(Generic[T]):
         Raises:
             BrokerError: the session has ended; the batch is among what is `unsettled`.
         """
-        for tag, it in enumerate(batch, self._next_tag):
-            self._in_flight[tag] = it
+        self._in_flight.update(enumerate(batch, self._next_tag))
         self._next_tag += len(batch)
         self.in_flight_bytes += sum([len(it.message.body) for it in batch])
         await self._connection.ready()
@@ -173,29 +171,32 @@ class Session(Generic[T]):
     # Confirms.
 
     def _confirm(self, frame: ConfirmationFrameType) -> None:
-        settled = [(tag, self._in_flight.pop(tag)) for tag in self._settled_by(frame)]
-        self.in_flight_bytes -= sum([len(it.message.body) for _, it in settled])
+        tags = self._settled_by(frame)
+        settled = [self._in_flight.pop(tag) for tag in tags]
+        self.in_flight_bytes -= sum([len(it.message.body) for it in settled])
         if not isinstance(frame, commands.Basic.Ack):
-            outcome = Outcome([], [it for _, it in settled])
+            outcome = Outcome([], settled)
             self._metrics.nacked.inc(len(settled))
         elif self._returned:
-            returned = [it for tag, it in settled if tag in self._returned]
-            confirmed = [it for tag, it in settled if tag not in self._returned]
-            self._returned.difference_update([tag for tag, _ in settled])
+            of_tag = dict(zip(tags, settled, strict=True))
+            confirmed = [it for tag, it in of_tag.items() if tag not in self._returned]
+            returned = [it for tag, it in of_tag.items() if tag in self._returned]
+            self._returned.difference_update(tags)
             outcome = Outcome(confirmed, returned)
             self._metrics.returned.inc(len(returned))
         else:
-            outcome = Outcome([it for _, it in settled], [])
+            outcome = Outcome(settled, [])
         self._metrics.confirmed.inc(len(outcome.confirmed))
         now = time.time()
         for it in outcome.confirmed:
-            self._metrics.confirm_seconds.observe(max(0.0, now - it.message.received_at))
+            self._metrics.confirm_seconds.observe(now - it.message.received_at)
         self.on_outcome(outcome)
 
     def _settled_by(self, frame: ConfirmationFrameType) -> list[int]:
         tag = frame.delivery_tag or 0
         if getattr(frame, "multiple", False):  # all up to and including tag; they lie in order
-            return list(itertools.takewhile(lambda it: it <= tag, self._in_flight))
+            oldest = next(iter(self._in_flight), tag + 1)
+            return [it for it in range(oldest, tag + 1) if it in self._in_flight]
         return [tag] if tag in self._in_flight else []
 
     def _note_return(self, message_id: str) -> None:

@@ -75,9 +75,10 @@ class Spread(Collector):
             registry.register(self)
 
     def observe(self, value: float) -> None:
-        """Count a value into its bucket."""
+        """Count a value into its bucket; a negative one, of a clock that was set back, as 0."""
         self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+        if value > 0:
+            self._sum += value
 
     def collect(self) -> Iterator[Metric]:
         """Yield the buckets, each with all below it, as Prometheus wants them."""
