@@ -98,16 +98,21 @@ def known(**fields: object) -> Data:
 
 def actor(actor_type: ActorType, actor_id: object = None, **fields: object) -> Data:
     """Return who did it: `type`, and `id`, `name` and `email` where they are known."""
-    return known(
-        type=actor_type,
-        id=identifier(actor_id),
-        **{name: text(value) for name, value in fields.items()},
-    )
+    return _person({"type": actor_type}, actor_id, fields)
 
 
 def contact(contact_id: object, **fields: object) -> Data:
     """Return the customer: `id`, `name`, `email` and `phone` where they are known."""
-    return known(id=identifier(contact_id), **{name: text(value) for name, value in fields.items()})
+    return _person({}, contact_id, fields)
+
+
+def _person(found: Data, person_id: object, fields: Data) -> Data:
+    if known_id := identifier(person_id):
+        found["id"] = known_id
+    for name, value in fields.items():
+        if type(value) is str and value:
+            found[name] = value
+    return found
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -219,8 +219,10 @@ def _message(payload: Mapping[str, Any], _: str) -> Understood:
 
 def _shown_text(message: Mapping[str, Any], content: Mapping[str, Any]) -> str | None:
     """Return what a person in the chat reads: a text, an answer, a question's title."""
-    candidates = [message.get("text"), *map(content.get, ("text", "body", "title", "message"))]
-    return next(filter(None, map(text, candidates)), None)
+    for value in (message.get("text"), *map(content.get, ("text", "body", "title", "message"))):
+        if found := text(value):
+            return found
+    return None
 
 
 def _attachments(content: Mapping[str, Any]) -> list[Data]:
@@ -242,6 +244,8 @@ def _attachments(content: Mapping[str, Any]) -> list[Data]:
 
 def _variables(value: object) -> list[Data]:
     """Return one array whatever was sent: an array of objects, or an object by name."""
+    if not value:
+        return []
     if type(value) is dict:
         return [known(name=_unwrapped(name)) | {"value": it} for name, it in value.items()]
     return [_variable(it, it.get("name")) for it in map(mapping, sequence(value)) if it]

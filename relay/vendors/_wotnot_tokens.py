@@ -4,6 +4,7 @@ So it is looked for in every place that makes sense, from the likeliest on.
 """
 
 import re
+from collections.abc import Iterator
 
 from relay import jsontext
 from relay.errors import Malformed
@@ -20,18 +21,20 @@ _FIELD_NAME = re.compile(
 )
 
 
-def outside_body(request: Request) -> list[str]:
-    """Return what may be a token in the headers, the path or the query."""
+def outside_body(request: Request) -> Iterator[str]:
+    """Yield what may be a token in the headers, the path or the query, the likeliest first."""
     headers = request.headers
-    found = [headers[name] for name in _TOKEN_HEADERS if name in headers]
     if authorization := headers.get("authorization"):
-        found.append(authorization)
+        yield authorization
         scheme, _, credentials = authorization.partition(" ")
         if scheme.lower() in _SCHEMES:
-            found.append(credentials.strip())
+            yield credentials.strip()
+    for name in _TOKEN_HEADERS:
+        if name in headers:
+            yield headers[name]
     if request.path_secret is not None:
-        found.append(request.path_secret)
-    return found + request.query("token")
+        yield request.path_secret
+    yield from request.query("token")
 
 
 def in_body(request: Request) -> list[Echo]:
