@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from relay import outbox_layout, process, topology, vendors
 from relay import worker as worker_pipes
 from relay.admin import Admin
+from relay.aside import Aside
 from relay.authentication import Secrets
 from relay.delivery import Source
 from relay.direct import Direct
@@ -156,12 +158,14 @@ class _Relay:
                 max_in_flight=broker.max_in_flight,
                 confirm_timeout_s=broker.confirm_timeout_s,
             )
+        self._aside = Aside()
         self._ingress = Ingress(
             sink=self._sink,
             sources=sources_of(settings),
             body_limit_bytes=settings.ingress.body_limit_bytes,
             read_timeout_s=settings.ingress.read_timeout_s,
             trusted_proxies=settings.ingress.trusted_proxies,
+            aside=self._aside,
             metrics=IngressMetrics(registry),
         )
         self._admin = Admin(
@@ -179,6 +183,7 @@ class _Relay:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._aside.close()
         if self._outbox:
             await self._outbox.close()
 
@@ -261,6 +266,7 @@ def _spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
+    sys.setswitchinterval(0.0005)
 
 
 async def _until(is_done: Callable[[], bool], limit_s: float) -> None:

@@ -4,7 +4,8 @@ Between the HTTP request and the outbox lies this one function; `relay inspect` 
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple
@@ -51,14 +52,14 @@ class Understood(NamedTuple):
         types: of the events among them.
         echo: the token to read back, if any.
         reason: why it is quarantined, or None.
-        failure: the vendor's bug, when that is why.
+        failure: what the vendor's bug is and where, when that is why.
     """
 
     messages: Sequence[Message]
     types: tuple[str, ...] = ()
     echo: Echo | None = None
     reason: str | None = None
-    failure: Exception | None = None
+    failure: Mapping[str, str] | None = None
 
 
 def understand(delivery: Request, source: Source, received_at: float) -> Understood:
@@ -73,7 +74,7 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
     echo = source.vendor.authenticate(delivery, source.secrets)
     if echo and echo.is_handshake:
         return Understood(messages=[], echo=echo)
-    failure: Exception | None = None
+    failure: Mapping[str, str] | None = None
     try:
         events = source.vendor.normalize(delivery)
         messages = encode_events(
@@ -85,7 +86,7 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
     except Malformed as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
-        reason, failure = _VENDOR_ERROR, error
+        reason, failure = _VENDOR_ERROR, place_of(error)
     else:
         types = tuple([event.type for event in events])
         return Understood(messages=messages, echo=echo, types=types)
@@ -98,6 +99,12 @@ def understand(delivery: Request, source: Source, received_at: float) -> Underst
         secrets=source.secrets.values,
     )
     return Understood(messages=[message], echo=echo, reason=reason, failure=failure)
+
+
+def place_of(error: BaseException) -> Mapping[str, str]:
+    """Return what a bug is and where, without its text, which may quote a body."""
+    frames = traceback.format_tb(error.__traceback__)
+    return {"error": type(error).__name__, "traceback": "".join(frames)}
 
 
 def names_seen(delivery: Request) -> dict[str, object]:

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import secrets as random_tokens
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -20,7 +19,8 @@ import structlog
 from aiohttp import web
 
 from relay import http_answer, http_body
-from relay.delivery import Network, Source, Understood, names_seen, understand
+from relay.aside import Aside
+from relay.delivery import Network, Source, Understood, names_seen, place_of, understand
 from relay.envelope import Message
 from relay.errors import (
     InternalError,
@@ -35,7 +35,7 @@ from relay.metrics import IngressMetrics, event_type_label
 from relay.request import Request
 
 _LARGE_BODY_BYTES = 128 * 1024
-"""From here on a delivery is understood in a thread, so that small ones need not wait for it."""
+"""From here on a delivery is understood aside, so that small ones need not wait for it."""
 _UNKNOWN = "unknown"
 
 log = structlog.get_logger("relay.ingress")
@@ -54,7 +54,16 @@ class Sink(Protocol):
 class _Visit:
     """One request under way: what it is answered by, and what its log line will say."""
 
-    __slots__ = ("head", "line", "name", "path_secret", "received_at", "source", "started")
+    __slots__ = (
+        "head",
+        "line",
+        "name",
+        "path_secret",
+        "received_at",
+        "request",
+        "source",
+        "started",
+    )
 
     def __init__(self, head: Head, request_id: str) -> None:
         self.started = time.perf_counter()
@@ -63,21 +72,18 @@ class _Visit:
         self.name, self.path_secret = _split(head.raw_path)
         self.line: dict[str, object] = {"request_id": request_id}
         self.source: Source
+        self.request: Request | None = None
 
-    def understand(self, body: bytes) -> Understood:
-        """Say what body means to the source. Pure but for the line, so a thread may do it."""
+    def delivery(self, body: bytes) -> Request:
+        """Return the request as a vendor's code sees it."""
         self.line["bytes"] = len(body)
-        delivery = Request(
+        self.request = Request(
             body=body,
             headers=self.head.headers,
             query_string=self.head.raw_path.partition("?")[2],
             path_secret=self.path_secret,
         )
-        try:
-            return understand(delivery, self.source, self.received_at)
-        except Unauthenticated:
-            self.line.update(names_seen(delivery))
-            raise
+        return self.request
 
 
 class Ingress:
@@ -89,6 +95,7 @@ class Ingress:
         body_limit_bytes: of a body, as sent and once decompressed.
         read_timeout_s: for a body to arrive.
         trusted_proxies: networks whose X-Forwarded-For is believed.
+        aside: what understands large deliveries.
         metrics: where requests and events are counted.
     """
 
@@ -100,6 +107,7 @@ class Ingress:
         body_limit_bytes: int,
         read_timeout_s: float,
         trusted_proxies: Sequence[Network],
+        aside: Aside,
         metrics: IngressMetrics,
     ) -> None:
         self.sources = sources
@@ -108,6 +116,7 @@ class Ingress:
         self._body_limit_bytes = body_limit_bytes
         self._read_timeout_s = read_timeout_s
         self._trusted_proxies = trusted_proxies
+        self._aside = aside
         self._metrics = metrics
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
         self._arrivals: list[tuple[_Visit, bytes, Reply]] = []
@@ -136,7 +145,8 @@ class Ingress:
         try:
             self._admit(visit)
             http_body.check_size(len(body), self._body_limit_bytes)
-            understood = visit.understand(body)
+            delivery = visit.delivery(body)
+            understood = understand(delivery, visit.source, visit.received_at)
             if understood.messages:
                 stored = self._sink.append(understood.messages)
                 stored.add_done_callback(partial(self._stored, visit, understood, reply))
@@ -165,10 +175,11 @@ class Ingress:
             body = await http_body.read(
                 request, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
             )
+            delivery = visit.delivery(body)
             if len(body) < _LARGE_BODY_BYTES:
-                understood = visit.understand(body)
+                understood = understand(delivery, visit.source, visit.received_at)
             else:
-                understood = await asyncio.to_thread(visit.understand, body)
+                understood = await self._aside.understand(delivery, visit.source, visit.received_at)
             if understood.messages:
                 await self._sink.append(understood.messages)
             answer = self._accepted(visit, understood)
@@ -198,7 +209,7 @@ class Ingress:
     def _accepted(self, visit: _Visit, understood: Understood) -> Answer:
         origin = visit.source.origin
         if understood.failure:
-            log.error("vendor failed", source=origin.source, **_where(understood.failure))
+            log.error("vendor failed", source=origin.source, **understood.failure)
         if understood.reason:
             self._metrics.quarantined.labels(origin.source).inc()
         elif not understood.messages:
@@ -210,10 +221,12 @@ class Ingress:
 
     def _refused(self, visit: _Visit, error: BaseException) -> Answer:
         if not isinstance(error, Refused):
-            log.error("delivery failed", source=visit.name, **_where(error), **visit.line)
+            log.error("delivery failed", source=visit.name, **place_of(error), **visit.line)
             error = InternalError("see the traceback")
         if isinstance(error, Unauthenticated):
             self._metrics.unauthenticated.labels(visit.name).inc()
+            if visit.request:
+                visit.line.update(names_seen(visit.request))
         visit.line["reason"] = str(error)
         return http_answer.problem(error, str(visit.line["request_id"]))
 
@@ -266,12 +279,6 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         parsed = ip_address(text)
         return getattr(parsed, "ipv4_mapped", None) or parsed
     return None
-
-
-def _where(error: BaseException) -> dict[str, object]:
-    """Return what a bug is and where, without its text, which may quote a body."""
-    frames = traceback.format_tb(error.__traceback__)
-    return {"error": type(error).__name__, "traceback": "".join(frames)}
 
 
 def _summary(understood: Understood) -> dict[str, object]:

@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay import vendors
+from relay.aside import Aside
 from relay.authentication import Secrets
 from relay.delivery import Source
 from relay.envelope import Origin
@@ -78,7 +79,14 @@ async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
 
 
 @pytest.fixture
-async def start(outbox: Outbox) -> AsyncIterator[Start]:
+async def aside() -> AsyncIterator[Aside]:
+    aside = Aside()
+    yield aside
+    await aside.close()
+
+
+@pytest.fixture
+async def start(outbox: Outbox, aside: Aside) -> AsyncIterator[Start]:
     """Start an ingress; `sink`, `body_limit_bytes` and so on replace the defaults."""
     running: list[tuple[web.ServerRunner, aiohttp.ClientSession]] = []
 
@@ -89,6 +97,7 @@ async def start(outbox: Outbox) -> AsyncIterator[Start]:
             "body_limit_bytes": 100_000,
             "read_timeout_s": 5,
             "trusted_proxies": [],
+            "aside": aside,
         } | options
         ingress = Ingress(
             sources={it.origin.source: it for it in sources},

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "vendors.*": "authentication clocks errors event jsontext request vendors._*",
     "delivery": "authentication envelope errors jsontext request vendors",
     # What the process is made of.
+    "aside": "authentication delivery envelope errors request vendors",
     "logs": "clocks",
     "tallies": "",
     "metrics": "event tallies",
@@ -49,14 +50,14 @@ MAY_IMPORT = {
     "http_answer": "delivery errors request",
     "http_body": "errors",
     "http_server": "errors http_answer",
-    "ingress": "delivery envelope errors http_answer http_body http_server metrics request",
+    "ingress": "aside delivery envelope errors http_answer http_body http_server metrics request",
     "probes": "",
     "admin": "errors metrics outbox_stats probes publisher",
     "process": "errors",
     "worker": "",
-    "app": "admin authentication delivery direct envelope errors forwarder http_server ingress"
-    " metrics outbox outbox_layout outbox_takeover process publisher settings topology vendors"
-    " worker",
+    "app": "admin aside authentication delivery direct envelope errors forwarder http_server"
+    " ingress metrics outbox outbox_layout outbox_takeover process publisher settings topology"
+    " vendors worker",
     # What holds several processes together.
     "shared_port": "errors",
     "metrics_sum": "",
@@ -74,7 +75,17 @@ PURE = list(MAY_IMPORT)[: list(MAY_IMPORT).index("delivery") + 1]
 PURE_LIBRARIES = {
     *("codecs", "collections", "collections.abc", "dataclasses", "datetime", "functools"),
     *("hashlib", "hmac", "ipaddress", "itertools", "json", "math"),
-    *("re", "struct", "types", "typing", "urllib.parse", "orjson", "pamqp", "pamqp.common"),
+    *(
+        "re",
+        "struct",
+        "traceback",
+        "types",
+        "typing",
+        "urllib.parse",
+        "orjson",
+        "pamqp",
+        "pamqp.common",
+    ),
 }
 FINDS_MODULES = {"importlib", "importlib.resources", "importlib.resources.abc", "pkgutil"}
 IMPURE_NAMES = {
