@@ -12,28 +12,47 @@ from typing import NamedTuple
 from relay.envelope import Message
 from relay.errors import Unavailable
 from relay.session import Outcome, Session
+from relay.sink import Delivery, Sink
 
 _BATCH = 500
 
 
-class _Delivery:
-    """The events of one request, and how many of them are still to be confirmed."""
+class _Unconfirmed:
+    """A delivery, and how many of its messages are still to be confirmed."""
 
-    __slots__ = ("done", "left")
+    __slots__ = ("_delivery", "left", "limit")
 
-    def __init__(self, left: int, done: asyncio.Future[None]) -> None:
-        self.left = left
-        self.done = done
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery: Delivery | None = delivery
+        self.left = len(delivery.messages)
+        self.limit: asyncio.TimerHandle | None = None
+
+    def note_confirmed(self) -> None:
+        """Settle the delivery if this was the last of its messages."""
+        self.left -= 1
+        if not self.left:
+            self._settle(None)
+
+    def give_up(self) -> None:
+        """Settle the delivery as not durable, as far as is known."""
+        self._settle(Unavailable("RabbitMQ did not confirm the event; try again later."))
+
+    def _settle(self, error: Unavailable | None) -> None:
+        delivery, self._delivery = self._delivery, None
+        if delivery:  # not settled before
+            if self.limit:
+                self.limit.cancel()
+            delivery.settle(error)
 
 
 class Waiting(NamedTuple):
     """A message whose sender waits for the confirm."""
 
     message: Message
-    delivery: _Delivery
+    delivery: _Unconfirmed
 
 
-class Direct:
+class Direct(Sink):
     """Publish each delivery and answer it with the broker's confirm.
 
     Args:
@@ -53,28 +72,30 @@ class Direct:
         """Tell whether nothing waits for a confirm."""
         return not self._queue and not (self._session and self._session.in_flight)
 
-    def append(self, messages: Sequence[Message]) -> asyncio.Future[None]:
-        """Queue messages for the broker.
+    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Queue deliveries for the broker.
 
-        Returns:
-            A future that is done once all are confirmed. Its exception is Unavailable if one was
-            refused or its outcome is unknown; some of the messages may have arrived then.
-
-        Raises:
-            Unavailable: there is no broker, it is blocked, or too much is unconfirmed; nothing
-                was published.
+        Each is settled once all of its messages are confirmed. It is settled with Unavailable when
+        there is no broker, it is blocked, or too much is unconfirmed; then nothing of it was
+        published. And when one was refused or its outcome is unknown; some may have arrived then.
         """
-        session = self._check()
-        if session.in_flight + len(self._queue) >= self._max_in_flight:
-            raise Unavailable("Too many events are unconfirmed; try again later.")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        limit = loop.call_later(self._confirm_timeout_s, _fail, done)
-        done.add_done_callback(lambda _: limit.cancel())
-        delivery = _Delivery(len(messages), done)
-        self._queue.extend([Waiting(message, delivery) for message in messages])
+        for delivery in deliveries:
+            try:
+                session = self._check()
+                if session.in_flight + len(self._queue) >= self._max_in_flight:
+                    raise Unavailable("Too many events are unconfirmed; try again later.")  # noqa: TRY301
+            except Unavailable as error:
+                delivery.settle(error)
+            else:
+                self._queue_up(delivery)
+
+    def _queue_up(self, delivery: Delivery) -> None:
+        unconfirmed = _Unconfirmed(delivery)
+        unconfirmed.limit = asyncio.get_running_loop().call_later(
+            self._confirm_timeout_s, unconfirmed.give_up
+        )
+        self._queue.extend([Waiting(message, unconfirmed) for message in delivery.messages])
         self._wake.set()
-        return done
 
     async def check_writable(self) -> None:
         """Raise Unavailable unless a delivery made now would be published."""
@@ -101,18 +122,11 @@ class Direct:
         finally:
             self._session = None
             for _, delivery in [*session.unsettled(), *self._queue]:
-                _fail(delivery.done)
+                delivery.give_up()
             self._queue.clear()
 
     def _settle(self, outcome: Outcome[Waiting]) -> None:
         for _, delivery in outcome.confirmed:
-            delivery.left -= 1
-            if not delivery.left and not delivery.done.done():
-                delivery.done.set_result(None)
+            delivery.note_confirmed()
         for _, delivery in outcome.failed:
-            _fail(delivery.done)
-
-
-def _fail(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_exception(Unavailable("RabbitMQ did not confirm the event; try again later."))
+            delivery.give_up()

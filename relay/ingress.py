@@ -10,9 +10,7 @@ import itertools
 import secrets as random_tokens
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Protocol
 from urllib.parse import unquote
 
 import structlog
@@ -21,7 +19,6 @@ from aiohttp import web
 from relay import http_answer, http_body
 from relay.aside import Aside
 from relay.delivery import Network, Source, Understood, names_seen, place_of, understand
-from relay.envelope import Message
 from relay.errors import (
     InternalError,
     MethodNotAllowed,
@@ -33,6 +30,7 @@ from relay.http_answer import Answer
 from relay.http_server import Head
 from relay.metrics import IngressMetrics, event_type_label
 from relay.request import Request
+from relay.sink import Sink
 
 _LARGE_BODY_BYTES = 128 * 1024
 """From here on a delivery is understood aside, so that small ones need not wait for it."""
@@ -41,14 +39,6 @@ _UNKNOWN = "unknown"
 log = structlog.get_logger("relay.ingress")
 
 Reply = Callable[[Answer], None]
-
-
-class Sink(Protocol):
-    """What makes messages durable: the outbox, or the broker itself."""
-
-    def append(self, messages: Sequence[Message]) -> asyncio.Future[None]:
-        """Return what is done once all messages are durable; it may fail with Unavailable."""
-        ...
 
 
 class _Visit:
@@ -84,6 +74,28 @@ class _Visit:
             path_secret=self.path_secret,
         )
         return self.request
+
+
+class _Waiting:
+    """A request on the short cut that is answered once its messages are durable."""
+
+    __slots__ = ("_answer", "messages", "reply", "understood", "visit")
+
+    def __init__(
+        self,
+        visit: _Visit,
+        understood: Understood,
+        reply: Reply,
+        answer: Callable[["_Waiting", Exception | None], None],
+    ) -> None:
+        self.visit = visit
+        self.understood = understood
+        self.messages = understood.messages
+        self.reply = reply
+        self._answer = answer
+
+    def settle(self, error: Exception | None) -> None:
+        self._answer(self, error)
 
 
 class Ingress:
@@ -138,34 +150,33 @@ class Ingress:
 
     def _receive_arrivals(self) -> None:
         arrivals, self._arrivals = self._arrivals, []
-        for visit, body, reply in arrivals:
-            self._receive_one(visit, body, reply)
+        waiting = [it for arrival in arrivals if (it := self._receive_one(*arrival))]
+        if not waiting:
+            return
+        try:
+            self._sink.append_all(waiting)
+        except Exception as error:  # noqa: BLE001  nobody may be left without an answer
+            for it in waiting:
+                it.settle(error)
 
-    def _receive_one(self, visit: _Visit, body: bytes, reply: Reply) -> None:
+    def _receive_one(self, visit: _Visit, body: bytes, reply: Reply) -> _Waiting | None:
+        """Answer a request at once, or return it with what is to be made durable first."""
         try:
             self._admit(visit)
             http_body.check_size(len(body), self._body_limit_bytes)
-            delivery = visit.delivery(body)
-            understood = understand(delivery, visit.source, visit.received_at)
+            understood = understand(visit.delivery(body), visit.source, visit.received_at)
             if understood.messages:
-                stored = self._sink.append(understood.messages)
-                stored.add_done_callback(partial(self._stored, visit, understood, reply))
-                return
+                return _Waiting(visit, understood, reply, self._settle)
             answer = self._accepted(visit, understood)
         except Exception as error:  # noqa: BLE001  one delivery's bug must not end the relay
             answer = self._refused(visit, error)
         reply(self._left(visit, answer))
+        return None
 
-    def _stored(
-        self,
-        visit: _Visit,
-        understood: Understood,
-        reply: Reply,
-        stored: asyncio.Future[None],
-    ) -> None:
-        error = stored.exception()
-        answer = self._refused(visit, error) if error else self._accepted(visit, understood)
-        reply(self._left(visit, answer))
+    def _settle(self, it: _Waiting, error: Exception | None) -> None:
+        refuse, accept = self._refused, self._accepted
+        answer = refuse(it.visit, error) if error else accept(it.visit, it.understood)
+        it.reply(self._left(it.visit, answer))
 
     async def receive(self, head: Head, request: web.BaseRequest) -> Answer:
         """Answer a request whose body is still to be read; see http_server.Receiver."""

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from relay import outbox_db as database
-from relay.envelope import Message
 from relay.errors import OutboxError, OutboxFull, Unavailable
 from relay.outbox_db import Pending
 from relay.outbox_stats import Stats, stats_of
+from relay.sink import Delivery, Sink
 
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 """Bodies waiting for a commit. At the slowest disk worth using that is some seconds of traffic."""
@@ -38,10 +38,10 @@ T = TypeVar("T")
 class _Append(NamedTuple):
     rows: Sequence[Pending]
     size: int
-    done: asyncio.Future[None]
+    deliveries: Sequence[Delivery]
 
 
-class Outbox:
+class Outbox(Sink):
     """Append, read in order, and remove what was confirmed.
 
     All methods belong to the event loop's thread. `open` before use, `close` after.
@@ -104,30 +104,26 @@ class Outbox:
 
     # Writing.
 
-    def append(self, messages: Sequence[Message]) -> asyncio.Future[None]:
-        """Queue messages for the next commit, in this order and after all that was appended.
+    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Queue deliveries for the next commit, in this order and after all that was appended.
 
-        Returns:
-            A future that is done once they are on disk. Its exception is Unavailable if they
-            could not be written; then none of them was stored.
-
-        Raises:
-            Unavailable: too much waits for the disk already (OutboxFull), or the outbox is
-                closed; nothing was stored.
+        Each is settled once its messages are on disk, or with Unavailable if nothing was stored:
+        too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
         """
         if self._is_closed:
-            raise Unavailable("The relay is shutting down; try again later.")
+            _settle(deliveries, Unavailable("The relay is shutting down; try again later."))
+            return
+        messages = [message for it in deliveries for message in it.messages]
         rows = list(map(Pending, itertools.count(self._next_seq), messages))
         size = sum(map(database.size, rows))
         if self._queued_bytes and self._queued_bytes + size > _MAX_QUEUED_BYTES:
-            raise OutboxFull("The disk does not keep up with the deliveries; try again later.")
+            _settle(deliveries, OutboxFull("The disk does not keep up; try again later."))
+            return
         self._next_seq += len(rows)
         self._queued_bytes += size
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._appends.append(_Append(rows, size, done))
+        self._appends.append(_Append(rows, size, deliveries))
         if not self._is_writing:
             self._write()
-        return done
 
     def confirm(self, seqs: Iterable[int]) -> None:
         """Remove messages that RabbitMQ confirmed; soon, with a commit that happens anyway."""
@@ -287,15 +283,13 @@ class Outbox:
     def _appended(self, appends: list[_Append], error: Exception | None) -> None:
         self._queued_bytes -= sum([append.size for append in appends])
         self._note_health(error)
-        if error:
-            _fail([append.done for append in appends], error)
-            return
+        if not error:
+            self._last_committed = appends[-1].rows[-1].seq
+            for append in appends:
+                self._keep_fresh(append)
+            self._grown.set()
         for append in appends:
-            self._last_committed = append.rows[-1].seq
-            self._keep_fresh(append)
-            if not append.done.done():
-                append.done.set_result(None)
-        self._grown.set()
+            _settle(append.deliveries, error)
 
     def _keep_fresh(self, append: _Append) -> None:
         if self._fresh_bytes + append.size > _MAX_FRESH_BYTES:
@@ -311,6 +305,11 @@ class Outbox:
         if self._is_failing and not error:
             log.info("outbox recovered")
         self._is_failing = error is not None
+
+
+def _settle(deliveries: Iterable[Delivery], error: Exception | None) -> None:
+    for delivery in deliveries:
+        delivery.settle(error)
 
 
 def _succeed(done: asyncio.Future[T], result: T) -> None:

@@ -14,10 +14,11 @@ from structlog.testing import capture_logs
 from relay import vendors
 from relay.authentication import Secrets, require_secret, signature_of
 from relay.delivery import Source
-from relay.envelope import Message, Origin
+from relay.envelope import Origin
 from relay.errors import OutboxFull
 from relay.event import Event
 from relay.request import Request
+from relay.sink import Delivery, Sink
 from tests.integration.conftest import Start, source
 
 TEXT = vendors.samples("swiftsell")[1].read_bytes()
@@ -391,11 +392,12 @@ async def test_broken_framing_is_a_bad_request(start: Start) -> None:
     assert await relay.stored() == []
 
 
-class FullSink:
+class FullSink(Sink):
     """A sink that has no room."""
 
-    def append(self, _: Sequence[Message]) -> asyncio.Future[None]:
-        raise OutboxFull("The outbox has reached 1 bytes; try again later.")
+    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+        for it in deliveries:
+            it.settle(OutboxFull("The outbox has reached 1 bytes; try again later."))
 
 
 async def test_a_full_sink_is_told_with_retry_after(start: Start) -> None:
@@ -407,10 +409,10 @@ async def test_a_full_sink_is_told_with_retry_after(start: Start) -> None:
     assert problem(answer.body)["type"] == "outbox-full"
 
 
-class BrokenSink:
+class BrokenSink(Sink):
     """A sink with a bug."""
 
-    def append(self, _: Sequence[Message]) -> asyncio.Future[None]:
+    def append_all(self, _: Sequence[Delivery]) -> None:
         raise KeyError("bug")
 
 
@@ -424,7 +426,7 @@ async def test_our_own_bug_is_a_500_and_leaves_a_traceback(start: Start) -> None
     assert b"bug" not in answer.body
     (line,) = [line for line in lines if line["event"] == "delivery failed"]
     assert line["error"] == "KeyError"
-    assert "in append" in line["traceback"]
+    assert "in append_all" in line["traceback"]
 
 
 class FailingVendor:

@@ -1,0 +1,63 @@
+"""What makes messages durable, as the ingress sees it: the outbox, or the broker itself."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from relay.envelope import Message
+
+
+class Delivery(Protocol):
+    """The messages of one request, and whoever waits for them to be durable."""
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """At least one."""
+        ...
+
+    def settle(self, error: Exception | None) -> None:
+        """Hear that all messages are durable, or why they are not. Called once; raises nothing."""
+
+
+class Sink(ABC):
+    """Makes messages durable."""
+
+    @abstractmethod
+    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Take deliveries, in order, and settle each of them, now or later.
+
+        A delivery that is settled with Unavailable may be sent again; whether some of its messages
+        became durable all the same is for the sink to say.
+        """
+
+    def append(self, messages: Sequence[Message]) -> asyncio.Future[None]:
+        """Append messages as one delivery.
+
+        Returns:
+            What is done once they are durable.
+
+        Raises:
+            Unavailable: the sink takes none now.
+        """
+        delivery = _Awaited(messages)
+        self.append_all([delivery])
+        if delivery.done.done():
+            delivery.done.result()
+        return delivery.done
+
+
+class _Awaited:
+    """A delivery that a task waits for."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, error: Exception | None) -> None:
+        if self.done.done():
+            return  # the task has given up
+        if error:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(None)
