@@ -132,7 +132,7 @@ class _Handler(web.RequestHandler):
         if is_last:
             self.force_close()  # once all is written
             return
-        self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._held:
             self._release()
 
@@ -154,7 +154,7 @@ class _Handler(web.RequestHandler):
 
     def _process_keepalive(self) -> None:
         if self._is_on_short_cut:  # not idle, as aiohttp would have it
-            self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     # aiohttp's own way.
@@ -181,15 +181,20 @@ class _Handler(web.RequestHandler):
 
 
 class Server(web.Server):
-    """A server whose requests all go to one receiver."""
+    """A server whose requests all go to one receiver.
 
-    def __init__(self, receiver: Receiver) -> None:
+    Args:
+        receiver: answers requests.
+        keepalive_s: how long a connection may be idle.
+    """
+
+    def __init__(self, receiver: Receiver, *, keepalive_s: float = _KEEPALIVE_S) -> None:
         super().__init__(self._receive)
         self._receiver = receiver
         self._options: dict[str, Any] = {
             "access_log": None,  # it would hold query strings, and these hold tokens
             "auto_decompress": False,  # http_body does, within its limit
-            "keepalive_timeout": _KEEPALIVE_S,
+            "keepalive_timeout": keepalive_s,
         }
 
     def __call__(self) -> web.RequestHandler:
