@@ -18,6 +18,9 @@ from relay.outbox_db import Pending
 from relay.session import Outcome, Session
 
 _BATCH = 500
+_BATCH_FORMS_S = 0.02
+"""After all there is was published, the next batch may form for so long. Each batch costs the relay
+and the broker about as much as ten events do, and nobody waits: the answers were given before."""
 _MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 _MAX_DEFERRED = 100_000
 """Refused messages remembered, by number alone. Beyond that nothing new is sent until some go."""
@@ -69,6 +72,8 @@ class Forwarder:
         try:
             while True:
                 await session.publish(await self._next_batch(session))
+                if self._taken >= self._outbox.last_seq:
+                    await asyncio.sleep(_BATCH_FORMS_S)
         finally:
             self._session = None
             self._defer_now([it.seq for it in session.unsettled()])
