@@ -7,17 +7,16 @@ import itertools
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple
 
 from relay import jsontext
 from relay.authentication import Secrets
+from relay.caller import Network
 from relay.envelope import Message, Origin, encode_events, encode_quarantined, traceparent_of
 from relay.errors import Malformed
 from relay.request import Echo, Request
 from relay.vendors import Vendor
 
-Network = IPv4Network | IPv6Network
 EchoStyle = Literal["json", "text", "mirror"]
 
 _MOST_NAMES, _LONGEST_NAME = 50, 64

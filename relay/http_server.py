@@ -22,7 +22,7 @@ from relay.http_answer import Answer
 
 _KEEPALIVE_S = 75
 _LONGEST_SHORT_BODY = 64 * 1024
-"""Up to here a body is taken in one piece; a larger one may be worth a thread."""
+"""A body that is larger is read, and maybe understood, at leisure."""
 
 
 class Head(NamedTuple):

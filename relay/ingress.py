@@ -5,20 +5,19 @@ through the sink it is given. Bodies, query strings, tokens and signatures are n
 """
 
 import asyncio
-import contextlib
 import itertools
 import secrets as random_tokens
 import time
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import unquote
 
 import structlog
 from aiohttp import web
 
-from relay import http_answer, http_body
+from relay import caller, http_answer, http_body
 from relay.aside import Aside
-from relay.delivery import Network, Source, Understood, names_seen, place_of, understand
+from relay.caller import Network
+from relay.delivery import Source, Understood, names_seen, place_of, understand
 from relay.errors import (
     InternalError,
     MethodNotAllowed,
@@ -212,9 +211,10 @@ class Ingress:
         visit.source = source
         client = visit.head.remote
         if self._trusted_proxies:
-            client = self._forwarded_for(visit.head)
+            hops = visit.head.headers.getall("x-forwarded-for", [])
+            client = caller.address_of(client, hops, self._trusted_proxies)
         visit.line["client"] = client
-        if source.allow_from and not _is_within(client, source.allow_from):
+        if source.allow_from and not caller.is_within(client, source.allow_from):
             raise Unauthenticated("the caller's address is not in allow_from")
 
     def _accepted(self, visit: _Visit, understood: Understood) -> Answer:
@@ -254,18 +254,6 @@ class Ingress:
         self._log.info("delivery", **line)
         return answer._replace(is_last=True) if self.is_closing else answer
 
-    def _forwarded_for(self, head: Head) -> str:
-        """Return the caller's address: the last one a trusted proxy did not vouch for.
-
-        What a proxy forwards may be no address at all; that is "", which no network holds.
-        """
-        address = head.remote
-        hops = head.headers.getall("x-forwarded-for", [])
-        forwarded = [hop.strip() for hop in ",".join(hops).split(",") if hop.strip()]
-        while forwarded and _is_within(address, self._trusted_proxies):
-            address = str(_address(forwarded.pop()) or "")
-        return address
-
 
 def _split(raw_path: str) -> tuple[str, str | None]:
     """Split `/in/{source}[/{secret}]`. No decoding and no `..` before the source is found."""
@@ -277,19 +265,6 @@ def _split(raw_path: str) -> tuple[str, str | None]:
             return name, unquote(secret)
         case _:
             return "", None
-
-
-def _is_within(text: str, networks: Sequence[Network]) -> bool:
-    address = _address(text)
-    return address is not None and any(address in network for network in networks)
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address, an IPv4 one in IPv6 clothes as itself; None if it is none."""
-    with contextlib.suppress(ValueError):
-        parsed = ip_address(text)
-        return getattr(parsed, "ipv4_mapped", None) or parsed
-    return None
 
 
 def _summary(understood: Understood) -> dict[str, object]:

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "vendors": "authentication event request",
     "vendors._*": "authentication clocks errors event jsontext request vendors._*",
     "vendors.*": "authentication clocks errors event jsontext request vendors._*",
-    "delivery": "authentication envelope errors jsontext request vendors",
+    "caller": "",
+    "delivery": "authentication caller envelope errors jsontext request vendors",
     # What the process is made of.
     "aside": "authentication delivery envelope errors request vendors",
     "logs": "clocks",
@@ -51,7 +52,8 @@ MAY_IMPORT = {
     "http_answer": "delivery errors request",
     "http_body": "errors",
     "http_server": "errors http_answer",
-    "ingress": "aside delivery errors http_answer http_body http_server metrics request sink",
+    "ingress": "aside caller delivery errors http_answer http_body http_server metrics request"
+    " sink",
     "probes": "",
     "admin": "errors metrics outbox_stats probes publisher",
     "process": "errors",
@@ -74,19 +76,9 @@ PURE = list(MAY_IMPORT)[: list(MAY_IMPORT).index("delivery") + 1]
 
 # All that a pure module needs of others. None of it reads a clock, a file or the environment.
 PURE_LIBRARIES = {
-    *("codecs", "collections", "collections.abc", "dataclasses", "datetime", "functools"),
-    *("hashlib", "hmac", "ipaddress", "itertools", "json", "math"),
-    *(
-        "re",
-        "struct",
-        "traceback",
-        "types",
-        "typing",
-        "urllib.parse",
-        "orjson",
-        "pamqp",
-        "pamqp.common",
-    ),
+    *("codecs", "collections", "collections.abc", "contextlib", "dataclasses", "datetime"),
+    *("functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re", "struct"),
+    *("traceback", "types", "typing", "urllib.parse", "orjson", "pamqp", "pamqp.common"),
 }
 FINDS_MODULES = {"importlib", "importlib.resources", "importlib.resources.abc", "pkgutil"}
 IMPURE_NAMES = {
