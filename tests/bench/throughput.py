@@ -1,0 +1,28 @@
+"""Closed loop: as much as each contestant takes over 64 connections, in alternating slices."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tests.bench.arena import Arena, Slice
+from tests.bench.load import Plan
+
+Rounds = list[dict[str, Slice]]
+
+
+async def measure(
+    arena: Arena, names: Sequence[str], *, rounds: int, seconds: float, calls: str = "mix"
+) -> Rounds:
+    """Return what each contestant did in each round; they take turns in who is first."""
+    done: Rounds = []
+    plan = Plan(port=0, seconds=seconds, calls=calls)
+    for number in range(rounds):
+        print(f"{calls}: round {number + 1} of {rounds}", file=sys.stderr)
+        order = [*names[number % len(names) :], *names[: number % len(names)]]
+        done.append({name: await arena.run(arena.contestants[name], plan) for name in order})
+    return done
+
+
+def column(rounds: Rounds, name: str, what: str) -> list[Any]:
+    """Return one figure of one contestant, by round."""
+    return [getattr(it[name], what) for it in rounds]
