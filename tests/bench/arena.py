@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,14 +58,15 @@ class Slice:
         delivered_rate: events per second until the last one was in the queue; of the bare
             handler, which delivers nothing, until the last answer.
         resident_bytes: afterwards.
+        latency_ms: by percentile.
     """
 
     events: int
     cpu_us: float
     acknowledged_rate: float
     delivered_rate: float
-    resident_bytes: int
-    latency_ms: dict[str, float]
+    resident_bytes: int = 0
+    latency_ms: dict[str, float] = field(default_factory=dict)
 
 
 class Arena:
@@ -147,6 +148,36 @@ class Arena:
             vendors=tuple(vendors.discover()),
             **settings,
         )
+
+    async def publish(self, module: str, *arguments: str, limit_s: float = 600.0) -> Slice:
+        """Let a process of its own publish to an empty queue; see raw_publisher and publisher.
+
+        Raises:
+            SystemExit: what it published is not in the queue, once.
+        """
+        await self.queue.renew()
+        process = await self.spawn(
+            *(sys.executable, "-m", f"tests.bench.{module}"),
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{module} failed.")
+        used = json.loads(output)
+        events = used["events"]
+        await self.queue.filled(events, limit_s)
+        rate = events / used["wall_s"]
+        return Slice(
+            events=events,
+            cpu_us=used["cpu_s"] / events * 1e6,
+            acknowledged_rate=rate,
+            delivered_rate=rate,
+        )
+
+    async def publish_raw(self, *, seconds: float = 600.0, count: int = 1 << 40) -> Slice:
+        """Publish for some seconds, or until so many are confirmed, at the broker's limit."""
+        return await self.publish("raw_publisher", self.url, EXCHANGE, str(seconds), str(count))
 
     async def send(self, plan: Plan) -> Report:
         """Let the load generator carry out a plan.

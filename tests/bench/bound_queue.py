@@ -64,7 +64,7 @@ class BoundQueue:
         found = await self._channel.declare_queue(_NAME, passive=True)
         return found.declaration_result.message_count or 0
 
-    async def filled(self, count: int, limit_s: float = _LIMIT_S) -> float:
+    async def filled(self, count: int, limit_s: float = _LIMIT_S, poll_s: float = _POLL_S) -> float:
         """Wait until so many messages are in it; return when, of the monotonic clock.
 
         Raises:
@@ -72,7 +72,7 @@ class BoundQueue:
         """
         deadline = time.monotonic() + limit_s
         while (found := await self.count()) < count and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(poll_s)
         at = time.monotonic()
         if found != count:
             raise SystemExit(f"{count} events were acknowledged, {found} are in the queue.")

@@ -24,6 +24,7 @@ from tests.relay_process import SECRET
 LARGEST_BYTES = 20_000
 _TRANSCRIPT_BYTES = 5 * 1024 * 1024 - 1024  # a little below the relay's default limit
 _SEED = 1
+_VENDORS = vendors.discover()
 
 
 class Call(NamedTuple):
@@ -51,13 +52,13 @@ def messages() -> list[Message]:
     """Return the mix as the relay publishes it."""
     found: list[Message] = []
     for vendor, body in _payloads():
-        delivery = vendors.discover()[vendor].sign(body, SECRET)
+        delivery = _VENDORS[vendor].sign(body, SECRET)
         found += _understood(vendor, delivery).messages
     return found
 
 
 def _payloads() -> list[tuple[str, bytes]]:
-    payloads = [(vendor, body) for vendor in vendors.discover() for body in _documented(vendor)]
+    payloads = [(vendor, body) for vendor in _VENDORS for body in _documented(vendor)]
     random.Random(_SEED).shuffle(payloads)  # noqa: S311  the same order every time
     return payloads
 
@@ -65,7 +66,7 @@ def _payloads() -> list[tuple[str, bytes]]:
 def _documented(vendor: str) -> Iterator[bytes]:
     for sample in vendors.samples(vendor):
         body = sample.read_bytes()
-        delivery = vendors.discover()[vendor].sign(body, SECRET)
+        delivery = _VENDORS[vendor].sign(body, SECRET)
         understood = _understood(vendor, delivery)
         if understood.messages and not understood.reason and len(body) <= LARGEST_BYTES:
             yield body
@@ -74,7 +75,7 @@ def _documented(vendor: str) -> Iterator[bytes]:
 def _understood(vendor: str, delivery: Delivery) -> Understood:
     source = Source(
         origin=Origin(vendor=vendor, source=vendor),
-        vendor=vendors.discover()[vendor],
+        vendor=_VENDORS[vendor],
         secrets=Secrets([SECRET]),
     )
     request = Request(
@@ -110,7 +111,7 @@ def _sample(vendor: str, name: str) -> bytes:
 
 
 def _call(vendor: str, body: bytes) -> Call:
-    delivery = vendors.discover()[vendor].sign(body, SECRET)
+    delivery = _VENDORS[vendor].sign(body, SECRET)
     events = len(_understood(vendor, delivery).messages)
     return Call(_rendered(vendor, delivery), events)
 

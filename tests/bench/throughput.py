@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench.arena import Arena, Slice
+from tests.bench.arena import RAW, Arena, Slice
 from tests.bench.load import Plan
 
 Rounds = list[dict[str, Slice]]
@@ -19,8 +19,14 @@ async def measure(
     for number in range(rounds):
         print(f"{calls}: round {number + 1} of {rounds}", file=sys.stderr)
         order = [*names[number % len(names) :], *names[: number % len(names)]]
-        done.append({name: await arena.run(arena.contestants[name], plan) for name in order})
+        done.append({name: await _slice(arena, name, plan) for name in order})
     return done
+
+
+async def _slice(arena: Arena, name: str, plan: Plan) -> Slice:
+    if name == RAW:
+        return await arena.publish_raw(seconds=plan.seconds)
+    return await arena.run(arena.contestants[name], plan)
 
 
 def column(rounds: Rounds, name: str, what: str) -> list[Any]:
