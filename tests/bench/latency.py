@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.bench.arena import Arena
+from tests.bench.figures import spread
 from tests.bench.load import Plan
 
 PARTS = (0.25, 0.5, 0.75, 0.9)
@@ -51,3 +52,12 @@ async def measure(
 def by_part(answers: list[Answers], name: str, part: float, percent: str) -> list[float]:
     """Return one percentile of one contestant at one part of its maximum, by round."""
     return [it.latency_ms[percent] for it in answers if (it.name, it.part) == (name, part)]
+
+
+def lines(answers: list[Answers]) -> dict[str, list[tuple[float, float]]]:
+    """Return (requests per second, 99th percentile in ms) by contestant, medians of the rounds."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, part, rate in dict.fromkeys((it.name, it.part, it.rate) for it in answers):
+        wait_ms = spread(by_part(answers, name, part, "99")).median
+        found.setdefault(name, []).append((rate, wait_ms))
+    return found

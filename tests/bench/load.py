@@ -22,6 +22,8 @@ from tests.bench.figures import percentile
 
 _TICK_S = 0.001  # uvloop's timers are no finer
 _ANSWER_LIMIT_S = 60.0
+_PAUSE_S = 0.25
+"""Before the next request in the background: it is to be in the way, not to fill the cores."""
 _PERCENTILES = (50, 90, 99, 99.9, 100)
 
 
@@ -37,7 +39,8 @@ class Plan:
         connections: how many are open.
         rate: requests per second, whether or not they are answered; None sends the next request
             of a connection as soon as the last one is answered.
-        background: other requests, sent meanwhile one after the other over one more connection.
+        background: other requests, sent meanwhile over one more connection, each a pause after the
+            last one was answered.
     """
 
     port: int
@@ -217,8 +220,10 @@ class _Run:
         now = time.monotonic()
         self._report.background += status == 200
         self._note(connection, status, now)
-        if now < self._ends_at:
-            self._send_behind(connection, connection.call)
+        if now + _PAUSE_S < self._ends_at:
+            asyncio.get_running_loop().call_later(
+                _PAUSE_S, self._send_behind, connection, connection.call
+            )
         self._check_over()
 
 

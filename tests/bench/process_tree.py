@@ -12,11 +12,12 @@ _USER, _SYSTEM = 11, 12
 
 def cpu_s(pid: int) -> float:
     """Return the CPU time used so far: user and system, all threads, all processes of the tree."""
-    ticks = 0
-    for it in tree(pid):
-        fields = _read(it, "stat").rpartition(") ")[2].split()
-        ticks += int(fields[_USER]) + int(fields[_SYSTEM]) if fields else 0
-    return ticks / _TICKS_PER_S
+    return sum(_used_s(it, "stat") for it in tree(pid))
+
+
+def thread_cpu_s(pid: int) -> dict[int, float]:
+    """Return the CPU time of each thread of one process."""
+    return {int(it): _used_s(pid, f"task/{it}/stat") for it in _threads(pid)}
 
 
 def resident_bytes(pid: int) -> int:
@@ -33,9 +34,14 @@ def tree(pid: int) -> Iterator[int]:
             yield from tree(int(child))
 
 
+def _used_s(pid: int, name: str) -> float:
+    fields = _read(pid, name).rpartition(") ")[2].split()
+    return (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_S if fields else 0.0
+
+
 def _threads(pid: int) -> list[str]:
     try:
-        return os.listdir(f"/proc/{pid}/task")
+        return [it.name for it in Path(f"/proc/{pid}/task").iterdir()]
     except FileNotFoundError:
         return []
 

@@ -10,14 +10,11 @@ from tests.bench.load import Plan
 Rounds = list[dict[str, Slice]]
 
 
-async def measure(
-    arena: Arena, names: Sequence[str], *, rounds: int, seconds: float, calls: str = "mix"
-) -> Rounds:
+async def measure(arena: Arena, names: Sequence[str], plan: Plan, *, rounds: int) -> Rounds:
     """Return what each contestant did in each round; they take turns in who is first."""
     done: Rounds = []
-    plan = Plan(port=0, seconds=seconds, calls=calls)
     for number in range(rounds):
-        print(f"{calls}: round {number + 1} of {rounds}", file=sys.stderr)
+        print(f"{plan.calls}: round {number + 1} of {rounds}", file=sys.stderr)
         order = [*names[number % len(names) :], *names[: number % len(names)]]
         done.append({name: await _slice(arena, name, plan) for name in order})
     return done
