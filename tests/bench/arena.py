@@ -19,6 +19,7 @@ from relay import vendors
 from tests.bench import process_tree
 from tests.bench.bound_queue import EXCHANGE, BoundQueue
 from tests.bench.load import Plan, Report
+from tests.eventually import eventually
 from tests.relay_process import SECRET, RelayProcess
 
 BARE, OBVIOUS, OUTBOX, CONFIRM, WORKERS = "bare", "obvious", "outbox", "confirm", "workers"
@@ -135,6 +136,7 @@ class Arena:
                 ingress = {}
         relay = await self.relay(name, ingress=ingress).start()
         self._stack.push_async_callback(_end, relay.process)
+        await eventually(lambda: _is_ready(relay))
         port = int(relay.url.rpartition(":")[2])
         return Contestant(name=name, pid=relay.process.pid, port=port)
 
@@ -194,7 +196,7 @@ class Arena:
             raise SystemExit("The load generator has ended.")
         report = Report(**json.loads(line))
         if report.failed:
-            raise SystemExit(f"{report.failed} of {report.requests} requests were refused.")
+            raise SystemExit(f"Requests failed, by status: {report.failed}.")
         return report
 
     async def run(self, contestant: Contestant, plan: Plan) -> Slice:
@@ -220,6 +222,10 @@ class Arena:
             resident_bytes=process_tree.resident_bytes(contestant.pid),
             latency_ms=report.latency_ms,
         )
+
+
+async def _is_ready(relay: RelayProcess) -> bool:
+    return (await relay.readiness())[0] == 200
 
 
 async def _listening(port: int) -> None:

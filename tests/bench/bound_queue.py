@@ -72,7 +72,7 @@ class BoundQueue:
         """
         deadline = time.monotonic() + limit_s
         found = await self.count()
-        while found < count and time.monotonic() < deadline:  # noqa: ASYNC110  nobody tells
+        while found < count and time.monotonic() < deadline:
             await asyncio.sleep(poll_s)
             found = await self.count()
         at = time.monotonic()

@@ -59,7 +59,7 @@ class Report:
     Args:
         requests: answered 200, those in the background left out.
         events: in all requests answered 200.
-        failed: answered otherwise.
+        failed: how many were answered otherwise, by status; "0" is a connection that was closed.
         background: requests answered 200 in the background.
         began_at: of the monotonic clock, which all processes share.
         ended_at: when the last answer came.
@@ -69,7 +69,7 @@ class Report:
 
     requests: int = 0
     events: int = 0
-    failed: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
     background: int = 0
     began_at: float = 0.0
     ended_at: float = 0.0
@@ -180,7 +180,8 @@ class _Run:
         if status == 200:
             self._report.events += connection.call.events
         else:
-            self._report.failed += 1
+            failed = self._report.failed
+            failed[str(status)] = failed.get(str(status), 0) + 1
 
     def _check_over(self) -> None:
         if self._is_over and not self._in_flight and not self._overdue:
