@@ -1,0 +1,54 @@
+"""What a process and all its descendants use, as Linux says in /proc."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# Places in /proc/<pid>/stat behind the name, which is in parentheses and may hold anything.
+_USER, _SYSTEM = 11, 12
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time used so far: user and system, all threads, all processes of the tree."""
+    return sum(_used_s(it, "stat") for it in tree(pid))
+
+
+def thread_cpu_s(pid: int) -> dict[int, float]:
+    """Return the CPU time of each thread of one process."""
+    return {int(it): _used_s(pid, f"task/{it}/stat") for it in _threads(pid)}
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of the tree; what processes share counts for each."""
+    sizes = [_read(it, "statm").split() for it in tree(pid)]
+    return sum(int(fields[1]) for fields in sizes if fields) * _PAGE_BYTES
+
+
+def tree(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants, as of now."""
+    yield pid
+    for thread in _threads(pid):
+        for child in _read(pid, f"task/{thread}/children").split():
+            yield from tree(int(child))
+
+
+def _used_s(pid: int, name: str) -> float:
+    fields = _read(pid, name).rpartition(") ")[2].split()
+    return (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_S if fields else 0.0
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return [it.name for it in Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError:
+        return []
+
+
+def _read(pid: int, name: str) -> str:
+    """Return a file of a process, "" for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

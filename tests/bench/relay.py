@@ -1,0 +1,192 @@
+"""`make bench`: how fast the relay is, beside what one would write instead, in one run.
+
+    python -m tests.bench.relay [--only PART ...] [--rounds N] [--other NAME=COMMAND ...]
+
+A whole run is written to tests/bench/results/relay.{md,json,svg}; one of some parts, or with other
+settings, only printed unless --write says so.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from deploy.local.broker import open_broker
+from tests.bench import (
+    backlog,
+    large,
+    latency,
+    plot,
+    publishing,
+    report,
+    results,
+    sampling,
+    starting,
+    throughput,
+)
+from tests.bench.arena import BARE, CONFIRM, OBVIOUS, OUTBOX, RAW, WORKERS, Arena
+from tests.bench.figures import spread
+from tests.bench.load import Plan
+
+RESULTS = Path("tests/bench/results")
+_LISTENING = (BARE, OBVIOUS, OUTBOX, CONFIRM)
+_ARRAYS = ("events:1", "events:10", "events:100")
+_ARRAY_CONNECTIONS = 16  # 16 x 100 events are less than the 2,000 that `confirm` mode takes
+
+
+class Bench:
+    """One run: what was asked for, where it is measured, and what was found."""
+
+    def __init__(self, options: argparse.Namespace, arena: Arena, found: results.Results) -> None:
+        self._options = options
+        self._arena = arena
+        self._found = found
+        self._rounds, self._seconds = options.rounds, options.seconds
+        self._plan = Plan(port=0, seconds=options.seconds)
+        self._fewer = max(1, (options.rounds + 1) // 2)  # for what takes long, or varies little
+        self._names = list(_LISTENING)
+
+    async def run(self) -> None:
+        """Measure all parts asked for, the quiet ones first."""
+        parts = {
+            "start": self._start,
+            "publishing": self._publishing,
+            "throughput": self._throughput,
+            "stages": self._stages,
+            "arrays": self._arrays,
+            "latency": self._latency,
+            "large": self._large,
+            "workers": self._workers,
+            "backlog": self._backlog,
+        }
+        for name in self._options.only or parts:
+            await parts[name]()
+
+    async def _start(self) -> None:
+        self._found.starts_s = await starting.measure(self._arena, rounds=self._rounds)
+
+    async def _publishing(self) -> None:
+        self._found.publishing = await publishing.measure(
+            self._arena, rounds=self._rounds, seconds=self._seconds
+        )
+
+    async def _enter(self) -> None:
+        await self._arena.enter(_LISTENING)
+        for other in self._options.other:
+            name, _, command = other.partition("=")
+            if name not in self._names:
+                await self._arena.enter_command(name, command)
+                self._names.append(name)
+
+    async def _throughput(self) -> None:
+        await self._enter()
+        self._found.throughput = await throughput.measure(
+            self._arena, [*self._names, RAW], self._plan, rounds=self._rounds
+        )
+
+    async def _stages(self) -> None:
+        await self._enter()
+        self._found.stages = await sampling.measure(
+            self._arena, _LISTENING, seconds=2 * self._seconds
+        )
+
+    async def _arrays(self) -> None:
+        await self._enter()
+        for calls in _ARRAYS:
+            self._found.arrays[calls] = await throughput.measure(
+                self._arena,
+                self._names,
+                replace(self._plan, calls=calls, connections=_ARRAY_CONNECTIONS),
+                rounds=self._fewer,
+            )
+
+    async def _latency(self) -> None:
+        if not self._found.throughput:
+            await self._throughput()
+        rounds = self._found.throughput
+        most = {
+            it: spread(throughput.column(rounds, it, "acknowledged_rate")).median
+            for it in self._names
+        }
+        self._found.answers = await latency.measure(
+            self._arena, most, rounds=self._fewer, seconds=self._seconds
+        )
+
+    async def _large(self) -> None:
+        await self._enter()
+        self._found.waits = await large.measure(
+            self._arena, (OBVIOUS, OUTBOX), rounds=self._fewer, seconds=self._seconds
+        )
+
+    async def _workers(self) -> None:
+        await self._arena.enter((OUTBOX, WORKERS))
+        self._found.workers = await throughput.measure(
+            self._arena, (OUTBOX, WORKERS), self._plan, rounds=self._rounds
+        )
+
+    async def _backlog(self) -> None:
+        self._found.backlog = await backlog.measure(self._arena, self._options.backlog)
+
+
+PARTS = ("start", "publishing", "throughput", "stages", "arrays")
+PARTS += ("latency", "large", "workers", "backlog")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.relay")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.5, help="of a slice")
+    parser.add_argument("--backlog", type=int, default=1_000_000, metavar="EVENTS")
+    parser.add_argument(
+        "--other",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="another contestant, which listens on 127.0.0.1:{port} and publishes each event to"
+        " the topic exchange {exchange} of the broker at {url}; {secret} signs the requests",
+    )
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS}/ in any case")
+    return parser.parse_args()
+
+
+async def _measure(options: argparse.Namespace, url: str, directory: Path) -> results.Results:
+    async with Arena.opened(url, directory) as arena:
+        command = shlex.join(["python", "-m", "tests.bench.relay", *sys.argv[1:]])
+        found = results.Results(about=results.about(command, arena.queue.broker_version))
+        found.about["settings"] = (
+            f"{options.rounds} rounds, slices of {options.seconds:g} s, 64 connections;"
+            ' the relay with its defaults, `log.level = "info"`, logging JSON to a file'
+        )
+        await Bench(options, arena, found).run()
+    return found
+
+
+def _write(found: results.Results, text: str) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "relay.md").write_text(text)
+    (RESULTS / "relay.json").write_text(json.dumps(asdict(found), indent=1) + "\n")
+    (RESULTS / report.PLOT).write_text(plot.svg(latency.lines(found.answers), found.stages))
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as name, open_broker(Path(name) / "broker") as urls:
+        for variable in [it for it in os.environ if it.startswith("RELAY_")]:
+            del os.environ[variable]  # they would override the contestants' settings
+        found = asyncio.run(_measure(options, urls.split(",")[0], Path(name)))
+    text = report.markdown(found)
+    print(text)
+    is_whole = len(sys.argv) == 1
+    if is_whole or options.write:
+        _write(found, text)
+
+
+if __name__ == "__main__":
+    main()
