@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test bench lint lock clean
+.PHONY: help setup run demo test bench soak profile lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -21,9 +21,18 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
 
-bench: setup ## how fast services consume, beside plain aio-pika; takes some minutes
+bench: setup ## how fast the relay and the services are, beside plain aio-pika; takes 15 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.bench.relay
 	$(PYTHON) -m tests.bench.consumers
+
+soak: setup ## whether the relay's memory stays flat over two million events; takes 10 minutes
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.bench.soak
+
+profile: setup ## where the relay spends its CPU: a table, and a flame graph in .run/
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.bench.profile
 
 lint: setup ## ruff and mypy
 	$(PYTHON) -m ruff check .

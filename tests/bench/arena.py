@@ -73,7 +73,11 @@ class Slice:
 class Arena:
     """What the measurements share."""
 
-    def __init__(self, url: str, directory: Path, queue: BoundQueue, stack: Any) -> None:
+    _load: asyncio.subprocess.Process
+
+    def __init__(
+        self, url: str, directory: Path, queue: BoundQueue, stack: contextlib.AsyncExitStack
+    ) -> None:
         self.url = url
         self.directory = directory
         self.queue = queue

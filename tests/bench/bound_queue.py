@@ -45,7 +45,7 @@ class BoundQueue:
         transport = self._connection.transport
         assert transport is not None
         properties = transport.connection.server_properties
-        return f"{properties['product']} {properties['version']}"
+        return f"RabbitMQ {properties['version']!s}"
 
     async def renew(self) -> None:
         """Begin with an empty one."""

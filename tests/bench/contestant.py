@@ -63,9 +63,8 @@ async def obvious(url: str, exchange_name: str) -> Handler:
 
 def _events(document: Any) -> list[Any]:
     """Return the elements that are an event each, as in the relay."""
-    if isinstance(document, dict) and isinstance(document.get("events"), list):
-        return document["events"]
-    return [document]
+    events = document.get("events") if isinstance(document, dict) else None
+    return events if isinstance(events, list) else [document]
 
 
 def _accepted() -> web.Response:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from typing import cast
 
 import uvloop
 
@@ -86,7 +87,7 @@ class _Connection(asyncio.Protocol):
         self.due_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def send(self, call: mix.Call, due_at: float) -> None:
         self.call, self.due_at = call, due_at

@@ -134,5 +134,5 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
 
 def _rounded_up(value: float) -> float:
     """Return the next value that divides an axis into round parts."""
-    unit = 10 ** math.floor(math.log10(value))
+    unit = 10.0 ** math.floor(math.log10(value))
     return min(it * unit for it in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if it * unit >= value)

@@ -9,10 +9,10 @@ settings, only printed unless --write says so.
 import argparse
 import asyncio
 import json
-import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -53,24 +53,15 @@ class Bench:
 
     async def run(self) -> None:
         """Measure all parts asked for, the quiet ones first."""
-        parts = {
-            "start": self._start,
-            "publishing": self._publishing,
-            "throughput": self._throughput,
-            "stages": self._stages,
-            "arrays": self._arrays,
-            "latency": self._latency,
-            "large": self._large,
-            "workers": self._workers,
-            "backlog": self._backlog,
-        }
-        for name in self._options.only or parts:
-            await parts[name]()
+        for name in self._options.only or PARTS:
+            await PARTS[name](self)
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Measure how soon a relay is ready."""
         self._found.starts_s = await starting.measure(self._arena, rounds=self._rounds)
 
-    async def _publishing(self) -> None:
+    async def publishing(self) -> None:
+        """Measure publishing alone."""
         self._found.publishing = await publishing.measure(
             self._arena, rounds=self._rounds, seconds=self._seconds
         )
@@ -83,19 +74,22 @@ class Bench:
                 await self._arena.enter_command(name, command)
                 self._names.append(name)
 
-    async def _throughput(self) -> None:
+    async def throughput(self) -> None:
+        """Measure what each takes at most."""
         await self._enter()
         self._found.throughput = await throughput.measure(
             self._arena, [*self._names, RAW], self._plan, rounds=self._rounds
         )
 
-    async def _stages(self) -> None:
+    async def stages(self) -> None:
+        """Measure where the CPU goes."""
         await self._enter()
         self._found.stages = await sampling.measure(
             self._arena, _LISTENING, seconds=2 * self._seconds
         )
 
-    async def _arrays(self) -> None:
+    async def arrays(self) -> None:
+        """Measure requests with many events."""
         await self._enter()
         for calls in _ARRAYS:
             self._found.arrays[calls] = await throughput.measure(
@@ -105,9 +99,10 @@ class Bench:
                 rounds=self._fewer,
             )
 
-    async def _latency(self) -> None:
+    async def latency(self) -> None:
+        """Measure how soon each answers, at parts of what it takes at most."""
         if not self._found.throughput:
-            await self._throughput()
+            await self.throughput()
         rounds = self._found.throughput
         most = {
             it: spread(throughput.column(rounds, it, "acknowledged_rate")).median
@@ -117,24 +112,36 @@ class Bench:
             self._arena, most, rounds=self._fewer, seconds=self._seconds
         )
 
-    async def _large(self) -> None:
+    async def large(self) -> None:
+        """Measure small deliveries beside large ones."""
         await self._enter()
         self._found.waits = await large.measure(
             self._arena, (OBVIOUS, OUTBOX), rounds=self._fewer, seconds=self._seconds
         )
 
-    async def _workers(self) -> None:
+    async def workers(self) -> None:
+        """Measure two workers beside one."""
         await self._arena.enter((OUTBOX, WORKERS))
         self._found.workers = await throughput.measure(
             self._arena, (OUTBOX, WORKERS), self._plan, rounds=self._rounds
         )
 
-    async def _backlog(self) -> None:
+    async def backlog(self) -> None:
+        """Measure how a backlog weighs and drains."""
         self._found.backlog = await backlog.measure(self._arena, self._options.backlog)
 
 
-PARTS = ("start", "publishing", "throughput", "stages", "arrays")
-PARTS += ("latency", "large", "workers", "backlog")
+PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
+    "start": Bench.start,
+    "publishing": Bench.publishing,
+    "throughput": Bench.throughput,
+    "stages": Bench.stages,
+    "arrays": Bench.arrays,
+    "latency": Bench.latency,
+    "large": Bench.large,
+    "workers": Bench.workers,
+    "backlog": Bench.backlog,
+}
 
 
 def _options() -> argparse.Namespace:
@@ -178,8 +185,7 @@ def main() -> None:
     """Measure, print and write."""
     options = _options()
     with tempfile.TemporaryDirectory() as name, open_broker(Path(name) / "broker") as urls:
-        for variable in [it for it in os.environ if it.startswith("RELAY_")]:
-            del os.environ[variable]  # they would override the contestants' settings
+        results.forget_settings()
         found = asyncio.run(_measure(options, urls.split(",")[0], Path(name)))
     text = report.markdown(found)
     print(text)

@@ -28,6 +28,7 @@ _STAGES_BY_FILE = {
 }
 _STAGE = {re.compile(pattern): stage for pattern, stage in _STAGES_BY_FILE.items()}
 _THREAD = re.compile(r"thread \((\w+)\)")
+_LINE = re.compile(r":\d+\)$")
 _FILE = re.compile(r"\((.+):\d+\)$")
 
 Samples = dict[int, Counter[str]]
@@ -48,11 +49,17 @@ def samples(lines: Iterable[str]) -> Samples:
 def stage_of(frames: list[str]) -> str:
     """Return the stage of a stack."""
     for frame in reversed(frames):
-        if file := _FILE.search(frame):
+        file = _FILE.search(frame)
+        if file and not frame.startswith("<module>"):  # that is all of a contestant, not a stage
             for pattern, stage in _STAGE.items():
                 if pattern.match(file[1]):
                     return stage
     return LOOP
+
+
+def function_of(stack: str) -> str:
+    """Return the innermost function of a stack, and its file."""
+    return _LINE.sub(")", stack.rpartition(";")[2])
 
 
 def split(samples: Samples, cpu_by_thread: Mapping[int, float]) -> dict[str, float]:

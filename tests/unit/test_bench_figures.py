@@ -1,0 +1,37 @@
+"""The benchmark's arithmetic: percentiles, medians with their spread, ratios by round."""
+
+import pytest
+
+from tests.bench.figures import percentile, ratios, spread
+
+
+@pytest.mark.parametrize(
+    ("percent", "expected"),
+    [(0, 1), (1, 1), (50, 50), (90, 90), (99, 99), (99.9, 100), (100, 100)],
+)
+def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed(
+    percent: float, expected: float
+) -> None:
+    assert percentile(range(1, 101), percent) == expected
+
+
+@pytest.mark.parametrize("percent", [0, 50, 100])
+def test_a_percentile_of_little_is_what_there_is(percent: float) -> None:
+    assert percentile([7.0], percent) == 7.0
+    assert percentile([], percent) == 0.0
+
+
+def test_a_spread_is_read_as_median_and_range() -> None:
+    assert spread([3_000, 1_000, 2_000]).text() == "2,000 (1,000 to 3,000)"
+    assert spread([0.25]).text(".2f") == "0.25 (0.25 to 0.25)"
+
+
+def test_a_ratio_is_taken_within_a_round_before_the_median() -> None:
+    found = ratios([10, 40, 30], of=[10, 20, 10])
+
+    assert (found.least, found.median, found.most) == (1, 2, 3)
+
+
+def test_rounds_that_do_not_belong_together_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        ratios([1, 2], of=[1])
