@@ -82,7 +82,7 @@ def check(
     acknowledged = {it for d in deliveries if d.status == ACCEPTED for it in d.ids}
     arrived = [it.id for it in arrivals]
     found = {*arrived, *[it.id for it in kept]}
-    existing = {it.number for it in [*arrivals, *kept]}
+    existing = {it.number for it in arrivals} | {it.number for it in kept}
     quarantined = {it.id for it in arrivals if it.queue == QUARANTINE}
     return Verdict(
         sent=len(deliveries),
@@ -130,9 +130,10 @@ def _strangers(
     ids: dict[Mark, set[str]] = defaultdict(set)
     marks: dict[str, set[Mark]] = defaultdict(set)
     answered = [
-        (name, (it.number, index)) for it in deliveries for index, name in enumerate(it.ids)
+        (name, (it.number, position)) for it in deliveries for position, name in enumerate(it.ids)
     ]
-    found = [(it.id, (it.number, it.index)) for it in [*arrivals, *kept]]
+    messages: list[Arrival | Kept] = [*arrivals, *kept]
+    found = [(it.id, (it.number, it.position)) for it in messages]
     for name, mark in answered + found:
         ids[mark].add(name)
         marks[name].add(mark)
@@ -149,10 +150,10 @@ def _disordered(
     touched may come late; that is no disorder.
     """
     first_sent: dict[int, Delivery] = {}
-    for it in deliveries:
-        known = first_sent.get(it.number)
-        if known is None or it.sent_at < known.sent_at:
-            first_sent[it.number] = it
+    for delivery in deliveries:
+        known = first_sent.get(delivery.number)
+        if known is None or delivery.sent_at < known.sent_at:
+            first_sent[delivery.number] = delivery
     last: dict[tuple[str, str], Mark] = {}
     seen: set[str] = set()
     for it in arrivals:
@@ -163,7 +164,7 @@ def _disordered(
         if any(sent.sent_at <= w.ended_at and w.began_at <= it.at for w in windows):
             continue
         place = (it.queue, sent.conversation)
-        mark = (it.number, it.index)
+        mark = (it.number, it.position)
         if mark < last.get(place, (-1, -1)):
             yield last[place][0], it.number
         last[place] = max(mark, last.get(place, mark))

@@ -36,7 +36,7 @@ class Arrival(NamedTuple):
     queue: str
     id: str
     number: int
-    index: int  # of the event in its delivery
+    position: int  # of the event in its delivery
     at: float
 
 
@@ -45,7 +45,7 @@ class Kept(NamedTuple):
 
     id: str
     number: int
-    index: int
+    position: int
 
 
 class Window(NamedTuple):

@@ -29,7 +29,7 @@ def test_a_run_without_loss_holds_and_is_counted() -> None:
         ],
         [
             arrival(1),
-            arrival(1, id="1b", index=1),
+            arrival(1, id="1b", position=1),
             arrival(2, queue="quarantine"),
             arrival(1, at=9),
             arrival(4),
@@ -88,7 +88,7 @@ def test_events_of_a_conversation_that_change_places_are_disordered() -> None:
 
 
 def test_events_of_one_delivery_that_change_places_are_disordered() -> None:
-    later = arrival(1, id="1b", index=1)
+    later = arrival(1, id="1b", position=1)
 
     verdict = invariant.check([delivery(1, "1", "1b")], [later, arrival(1)], [], [])
 

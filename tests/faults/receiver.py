@@ -1,0 +1,148 @@
+"""A relay under a supervisor that starts it anew whenever it ends, as systemd would."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from deploy.local.node import Guard, free_port
+from relay import outbox_db
+from tests.eventually import eventually
+from tests.faults import deliveries
+from tests.faults.journal import Kept
+from tests.relay_process import RelayProcess
+
+_AGAIN_S = 0.1
+_TRIES_S = 90.0  # a start or an end under load, on a busy machine
+
+
+class Receiver(RelayProcess):
+    """A supervised relay on ports that stay the same.
+
+    It logs nothing but trouble: a line per delivery would be most of what the machine does.
+
+    Args:
+        directory: for its settings, log and outbox.
+        environment: beside that of the tests.
+        settings: see RelayProcess.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        broker_url: str,
+        exchange: str,
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        directory.mkdir(exist_ok=True)
+        self.port = free_port()
+        admin_port = free_port(self.port)
+        ours: dict[str, Any] = {
+            "ingress": {"port": self.port, "body_limit_bytes": deliveries.BODY_LIMIT_BYTES},
+            "admin": {"host": "127.0.0.1", "port": admin_port},
+            "log": {"level": "warning", "format": "json"},
+        }
+        merged = {
+            name: {**ours.get(name, {}), **settings.get(name, {})} for name in {*ours, *settings}
+        }
+        super().__init__(directory, broker_url=broker_url, exchange=exchange, **merged)
+        self.admin_url = f"http://127.0.0.1:{admin_port}"
+        self.environment = dict(environment or {})
+        self.outbox = Path(self.sections["outbox"]["directory"])
+        self.exit_codes: list[int] = []
+        self._is_wanted = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> Self:
+        """Start it and its supervisor, and wait until it listens."""
+        self._is_wanted.set()
+        self._keeper = asyncio.create_task(self._keep(), name="supervisor")
+        await self.is_listening()
+        return self
+
+    async def _keep(self) -> None:
+        while True:
+            await self._is_wanted.wait()
+            with self._log.open("ab") as log:
+                self.process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
+                    stderr=log,
+                    env={**os.environ, **self.environment},
+                )
+            guard = Guard("kill", "-KILL")
+            guard.watch(str(self.process.pid))
+            try:
+                code = await self.process.wait()
+            finally:
+                guard.disarm()
+            self.exit_codes.append(code)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def is_listening(self) -> None:
+        """Wait until it takes connections."""
+
+        async def connects() -> bool:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                return True
+            return False
+
+        await eventually(connects, _TRIES_S)
+
+    async def end(self, number: signal.Signals) -> None:
+        """Send a signal that ends it, and wait until that has happened."""
+        ended = len(self.exit_codes)
+        self.process.send_signal(number)
+        await eventually(lambda: len(self.exit_codes) > ended, _TRIES_S)
+
+    async def kill(self) -> None:
+        """End it without a word, as a power cut does; the supervisor starts it anew."""
+        await self.end(signal.SIGKILL)
+
+    async def take_away(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it for as long as `bring_back` is not called."""
+        self._is_wanted.clear()
+        await self.end(number)
+
+    async def bring_back(self) -> None:
+        self._is_wanted.set()
+        await self.is_listening()
+
+    async def stop(self) -> int:
+        """End it in order, with its supervisor, and return its exit status."""
+        if self._keeper:
+            self._is_wanted.clear()
+            if self.process.returncode is None:
+                await self.end(signal.SIGTERM)
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+            self._keeper = None
+        return self.exit_codes[-1]
+
+    async def is_connected(self) -> bool:
+        """Tell whether it has a broker that takes events."""
+        try:
+            return bool((await self.readiness())[1]["broker"]["state"] == "connected")
+        except aiohttp.ClientError:
+            return False
+
+    def kept(self) -> list[Kept]:
+        """Return what is in its outboxes, those set aside or of other workers included."""
+        found: list[Kept] = []
+        for path in sorted(self.outbox.rglob(outbox_db.FILE_NAME)):
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+                rows = db.execute("SELECT id, body FROM outbox ORDER BY seq").fetchall()
+            for event_id, body in rows:
+                number, index = deliveries.mark_in(body) or (-1, -1)
+                found.append(Kept(event_id, number, index))
+        return found

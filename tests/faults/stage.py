@@ -1,0 +1,274 @@
+"""Everything real that a scenario needs, put together: broker, relay, load, recorder, checker."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import aio_pika
+
+from relay import broker, topology
+from relay.topology import Binding, Queue, Topology
+from tests.broker.proxy import Proxy
+from tests.eventually import eventually
+from tests.faults import invariant, load, recorder
+from tests.faults.child import Child
+from tests.faults.invariant import Verdict
+from tests.faults.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
+from tests.faults.receiver import Receiver
+from tests.faults.scenario import Scenario, Size
+
+SETTLE_S = 120.0
+"""For what an outage left over to come through; refused events wait up to 90 s for a next try."""
+_MAX_LENGTH = 1_000_000
+_CALM = 60  # acknowledgements between two faults, whose order is checked
+
+
+class Stage:
+    """What a scenario acts on. Open it, play, then ask for the verdict.
+
+    Args:
+        directory: for journals, logs and the outbox.
+        node: the broker; the scenario may mistreat it.
+        scenario, size: what is played.
+    """
+
+    def __init__(self, directory: Path, node: Any, scenario: Scenario, size: Size) -> None:
+        self.directory = directory
+        self.broker = node
+        self.scenario = scenario
+        self.size = size
+        self.random = random.Random(size.seed)  # noqa: S311  reproducible, not secret
+        self.exchange = f"faults-{scenario.name}"
+        self.queue = f"{self.exchange}.all"
+        self.environment: dict[str, str] = {}
+        self.settings = {name: dict(values) for name, values in scenario.settings.items()}
+        self.windows: list[Window] = []
+        self.salvaged: list[Kept] = []  # of outboxes that were set aside
+        self.acknowledged = 0
+        self._deliveries = Tail(directory / "deliveries.jsonl", Delivery)
+        self._arrivals = Tail(directory / "arrivals.jsonl", Arrival)
+        self._arrived: set[str] = set()
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        await self._declare()
+        self._stack.push_async_callback(self._delete)
+        urls = self.broker_urls
+        if self.scenario.through_proxy:
+            self.proxy = await self._stack.enter_async_context(Proxy(urls[0]))
+            urls = [self.proxy.url]
+        if self.scenario.prepare:
+            await self.scenario.prepare(self)
+        self.relay = await self._stack.enter_async_context(self.receiver("relay", urls))
+        self.recorder = await self._stack.enter_async_context(self._recorder())
+        await eventually(self.relay.is_connected)
+        await self.start_load(self.relay.port)
+
+    @property
+    def broker_urls(self) -> list[str]:
+        urls: list[str] = getattr(self.broker, "urls", None) or [self.broker.url]
+        return urls
+
+    def receiver(self, name: str, urls: list[str]) -> Receiver:
+        """Return one more relay with the settings of the scenario."""
+        settings = dict(self.settings)
+        settings["broker"] = {
+            "urls": urls,
+            "confirm_timeout_s": 2,
+            "heartbeat_s": 2,
+            "unrouted_max_length": _MAX_LENGTH,
+            "quarantine_max_length": _MAX_LENGTH,
+            **settings.get("broker", {}),
+        }
+        return Receiver(
+            self.directory / name,
+            broker_url="",
+            exchange=self.exchange,
+            environment=self.environment,
+            **settings,
+        )
+
+    def _recorder(self) -> Child:
+        options = recorder.Options(
+            urls=self.broker_urls,
+            journal=str(self.directory / "arrivals.jsonl"),
+            queues={
+                self.queue: "events",
+                topology.unrouted_exchange(self.exchange): "unrouted",
+                topology.quarantine_exchange(self.exchange): invariant.QUARANTINE,
+            },
+        )
+        return Child("tests.faults.recorder", options, self.directory / "recorder.log")
+
+    async def start_load(self, port: int) -> None:
+        options = load.Options(
+            host="127.0.0.1",
+            port=port,
+            journal=str(self.directory / "deliveries.jsonl"),
+            seed=self.size.seed,
+            rate=self.size.rate,
+        )
+        child = Child("tests.faults.load", options, self.directory / "load.log")
+        self.load = await self._stack.enter_async_context(child)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    # On the broker.
+
+    @property
+    def topology(self) -> Topology:
+        """What the relay declares, and the queue that gets all events."""
+        wanted = topology.topology(
+            self.exchange, unrouted_max_length=_MAX_LENGTH, quarantine_max_length=_MAX_LENGTH
+        )
+        arguments = {"x-queue-type": "quorum", **self.scenario.queue_arguments}
+        return Topology(
+            exchanges=wanted.exchanges,
+            queues=(*wanted.queues, Queue(name=self.queue, arguments=arguments)),
+            bindings=(
+                *wanted.bindings,
+                Binding(exchange=self.exchange, pattern="#", to=self.queue),
+            ),
+        )
+
+    async def _declare(self) -> None:
+        async with await aio_pika.connect(self.broker.url) as connection:
+            await broker.declare(connection, self.topology, passive=False)
+
+    async def _delete(self) -> None:
+        """Leave the broker as it was, if it is still there."""
+        with contextlib.suppress(OSError, *broker.ERRORS):
+            async with await aio_pika.connect(self.broker.url, timeout=5) as connection:
+                channel = await connection.channel()
+                for queue in self.topology.queues:
+                    await channel.queue_delete(queue.name)
+                for it in self.topology.exchanges:
+                    await channel.exchange_delete(it.name)
+
+    async def _are_queues_empty(self) -> bool:
+        with contextlib.suppress(OSError, *broker.ERRORS):
+            async with await aio_pika.connect(self.broker.url, timeout=5) as connection:
+                channel = await connection.channel()
+                counts = [
+                    (await channel.declare_queue(it.name, passive=True)).declaration_result
+                    for it in self.topology.queues
+                ]
+            return not any(it.message_count for it in counts)
+        return False
+
+    # What a script does.
+
+    @contextlib.asynccontextmanager
+    async def fault(self, name: str) -> AsyncIterator[None]:
+        """Note that something is broken on purpose until the end of the block."""
+        began_at = monotonic()
+        try:
+            yield
+        finally:
+            self.windows.append(Window(name, began_at, monotonic()))
+
+    def read(self) -> None:
+        """Take in what the journals have got since the last call."""
+        for it in self._deliveries.read():
+            if it.status == ACCEPTED:
+                self.acknowledged += len(it.ids)
+        self._arrived.update([it.id for it in self._arrivals.read()])
+
+    async def acknowledges(self, more: int) -> None:
+        """Wait until so many more events are acknowledged."""
+        self.read()
+        wanted = self.acknowledged + more
+        await self._grows(lambda: self.acknowledged >= wanted)
+
+    async def answers(self, status: int) -> None:
+        """Wait until a delivery gets an answer of that status; 0 is none."""
+        self.read()
+        seen = len(self._deliveries.entries)
+        await self._grows(
+            lambda: any(it.status == status for it in self._deliveries.entries[seen:])
+        )
+
+    async def delivers(self) -> None:
+        """Wait until an event comes out of the broker that is acknowledged from now on."""
+        self.read()
+        seen = len(self._deliveries.entries)
+
+        def has_come() -> bool:
+            later = [it for it in self._deliveries.entries[seen:] if it.status == ACCEPTED]
+            return any(event_id in self._arrived for it in later for event_id in it.ids)
+
+        await self._grows(has_come)
+
+    async def _grows(self, condition: Callable[[], bool]) -> None:
+        def holds() -> bool:
+            self.read()
+            return condition()
+
+        await eventually(holds, SETTLE_S)
+
+    async def hold(self, seconds: float | None = None) -> None:
+        """Let a fault last: how long is what the scenario is about, so nothing is waited for."""
+        await asyncio.sleep(self.size.hold_s if seconds is None else seconds)
+
+    # The whole play.
+
+    async def play(self, progress: Callable[[int], None] = lambda _: None) -> Verdict:
+        """Let the fault strike until there were enough rounds and events; then judge."""
+        await self.acknowledges(_CALM)
+        rounds = 0
+        while rounds < self.size.rounds or self.acknowledged < self.size.events:
+            await self.scenario.strike(self)
+            await self.delivers()
+            await self.acknowledges(_CALM)
+            rounds += 1
+            progress(self.acknowledged)
+        return await self._judge()
+
+    async def _judge(self) -> Verdict:
+        """End the load, wait until the relay and the queues are empty, and look at it all.
+
+        What never comes is no reason to fail here: the checker names it.
+        """
+        await self.load.stop()
+        with contextlib.suppress(AssertionError):
+            await eventually(self._has_settled, SETTLE_S)
+        await self.recorder.stop()
+        await self.relay.stop()
+        self.read()
+        kept = [*self.relay.kept(), *self.salvaged]
+        return invariant.check(self._deliveries.entries, self._arrivals.entries, kept, self.windows)
+
+    async def _has_settled(self) -> bool:
+        self.read()
+        known = {it.id for it in self.salvaged} | self._arrived
+        deliveries = self._deliveries.entries
+        return (
+            all(name in known for it in deliveries if it.status == ACCEPTED for name in it.ids)
+            and await self.is_relay_drained()
+            and await self._are_queues_empty()
+        )
+
+    async def is_relay_drained(self) -> bool:
+        if self.settings.get("ingress", {}).get("ack_after") == "confirm":
+            return True  # it holds nothing that was acknowledged
+        return await self.relay.is_drained()
