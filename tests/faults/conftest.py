@@ -1,7 +1,9 @@
-"""How a test plays the short form of a scenario."""
+"""How a test plays the short forms of scenarios."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,18 @@ from tests.faults.stage import Stage
 SEED = 1
 
 Play = Callable[..., Awaitable[Verdict]]
+PlayTogether = Callable[[Sequence[Scenario]], Awaitable[dict[str, Verdict]]]
+
+_TOGETHER_RATE = 60  # of each: two cores carry all of them
+
+
+async def _play(directory: Path, node: Any, scenario: Scenario, size: Size) -> Verdict:
+    async with Stage(directory / scenario.name, node, scenario, size) as stage:
+        verdict = await stage.play()
+    print(f"{scenario.name}, seed {size.seed}: {verdict}")  # noqa: T201  shown when something fails
+    assert verdict.holds, f"{scenario.name}: {verdict.violations()}"
+    assert verdict.acknowledged >= size.events
+    return verdict
 
 
 @pytest.fixture
@@ -20,12 +34,22 @@ def play(tmp_path: Path, own_broker: PrivateBroker) -> Play:
     """Play a scenario against a node that may be mistreated; nothing may be lost."""
 
     async def play(scenario: Scenario, *, rounds: int = 1) -> Verdict:
-        size = Size(seed=SEED, rounds=rounds)
-        async with Stage(tmp_path / "stage", own_broker, scenario, size) as stage:
-            verdict = await stage.play()
-        print(f"seed {SEED}: {verdict}")  # noqa: T201  pytest shows it when something fails
-        assert verdict.holds, verdict.violations()
-        assert verdict.acknowledged >= size.events
-        return verdict
+        return await _play(tmp_path, own_broker, scenario, Size(seed=SEED, rounds=rounds))
 
     return play
+
+
+@pytest.fixture
+def play_together(tmp_path: Path, own_broker: PrivateBroker) -> PlayTogether:
+    """Play scenarios at the same time that leave the node alone; return verdicts by name."""
+
+    async def play_together(scenarios: Sequence[Scenario]) -> dict[str, Verdict]:
+        size = Size(seed=SEED, rate=_TOGETHER_RATE)
+        async with asyncio.TaskGroup() as group:
+            playing = {
+                it.name: group.create_task(_play(tmp_path, own_broker, it, size))
+                for it in scenarios
+            }
+        return {name: task.result() for name, task in playing.items()}
+
+    return play_together

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -109,6 +110,11 @@ class Receiver(RelayProcess):
         """End it without a word, as a power cut does; the supervisor starts it anew."""
         await self.end(signal.SIGKILL)
 
+    async def restart(self) -> None:
+        """End it in order and wait until it listens anew."""
+        await self.end(signal.SIGTERM)
+        await self.is_listening()
+
     async def take_away(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it for as long as `bring_back` is not called."""
         self._is_wanted.clear()
@@ -131,10 +137,21 @@ class Receiver(RelayProcess):
 
     async def is_connected(self) -> bool:
         """Tell whether it has a broker that takes events."""
-        try:
-            return bool((await self.readiness())[1]["broker"]["state"] == "connected")
-        except aiohttp.ClientError:
-            return False
+        return await self._broker_state() == "connected"
+
+    async def is_blocked(self) -> bool:
+        """Tell whether it knows of an alarm of the broker."""
+        return await self._broker_state() == "blocked"
+
+    async def _broker_state(self) -> str:
+        with contextlib.suppress(aiohttp.ClientError):
+            return str((await self.readiness())[1]["broker"]["state"])
+        return "unknown"
+
+    async def metric(self, name: str) -> float:
+        """Return a metric, the sum over its labels."""
+        found = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", await self.metrics(), re.MULTILINE)
+        return sum(map(float, found))
 
     def kept(self) -> list[Kept]:
         """Return what is in its outboxes, those set aside or of other workers included."""

@@ -18,13 +18,18 @@ class Size:
         events: how many are acknowledged, at least.
         rate: deliveries per second.
         hold_s: how long a fault lasts that has no length of its own.
+        outage_s: how long RabbitMQ is stopped when it is stopped for long.
+        settle_s: for what an outage left over to come through; an event that was refused waits up
+            to 90 s for its next attempt.
     """
 
     seed: int
     rounds: int = 1
     events: int = 500
     rate: float = 250
-    hold_s: float = 2.0
+    hold_s: float = 1.0
+    outage_s: float = 3.0
+    settle_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

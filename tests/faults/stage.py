@@ -22,8 +22,6 @@ from tests.faults.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
 from tests.faults.receiver import Receiver
 from tests.faults.scenario import Scenario, Size
 
-SETTLE_S = 120.0
-"""For what an outage left over to come through; refused events wait up to 90 s for a next try."""
 _MAX_LENGTH = 1_000_000
 _CALM = 60  # acknowledgements between two faults, whose order is checked
 
@@ -67,13 +65,13 @@ class Stage:
     async def _open(self) -> None:
         await self._declare()
         self._stack.push_async_callback(self._delete)
-        urls = self.broker_urls
+        self.relay_urls = self.broker_urls
         if self.scenario.through_proxy:
-            self.proxy = await self._stack.enter_async_context(Proxy(urls[0]))
-            urls = [self.proxy.url]
+            self.proxy = await self._stack.enter_async_context(Proxy(self.broker.url))
+            self.relay_urls = [self.proxy.url]
         if self.scenario.prepare:
             await self.scenario.prepare(self)
-        self.relay = await self._stack.enter_async_context(self.receiver("relay", urls))
+        self.relay = await self._stack.enter_async_context(self.receiver("relay"))
         self.recorder = await self._stack.enter_async_context(self._recorder())
         await eventually(self.relay.is_connected)
         await self.start_load(self.relay.port)
@@ -83,11 +81,11 @@ class Stage:
         urls: list[str] = getattr(self.broker, "urls", None) or [self.broker.url]
         return urls
 
-    def receiver(self, name: str, urls: list[str]) -> Receiver:
+    def receiver(self, name: str) -> Receiver:
         """Return one more relay with the settings of the scenario."""
         settings = dict(self.settings)
         settings["broker"] = {
-            "urls": urls,
+            "urls": self.relay_urls,
             "confirm_timeout_s": 2,
             "heartbeat_s": 2,
             "unrouted_max_length": _MAX_LENGTH,
@@ -224,7 +222,7 @@ class Stage:
             self.read()
             return condition()
 
-        await eventually(holds, SETTLE_S)
+        await eventually(holds, self.size.settle_s)
 
     async def hold(self, seconds: float | None = None) -> None:
         """Let a fault last: how long is what the scenario is about, so nothing is waited for."""
@@ -251,7 +249,7 @@ class Stage:
         """
         await self.load.stop()
         with contextlib.suppress(AssertionError):
-            await eventually(self._has_settled, SETTLE_S)
+            await eventually(self._has_settled, self.size.settle_s)
         await self.recorder.stop()
         await self.relay.stop()
         self.read()

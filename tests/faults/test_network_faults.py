@@ -1,0 +1,19 @@
+"""The wire to the broker fails under load; what was acknowledged arrives all the same.
+
+The broker itself is well, so that all of these share it and fail at the same time.
+"""
+
+from tests.faults import network_faults
+from tests.faults.conftest import PlayTogether
+
+_SHORT_CONFIRMING = {"half-open-to-relay-confirm", "cut-to-broker-confirm"}
+
+
+async def test_a_network_that_fails_loses_nothing(play_together: PlayTogether) -> None:
+    confirming = [it for it in network_faults.CONFIRMING if it.name in _SHORT_CONFIRMING]
+
+    verdicts = await play_together([*network_faults.SCENARIOS, *confirming])
+
+    with_outbox = [verdicts[it.name] for it in network_faults.SCENARIOS]
+    assert all(set(it.answers) <= {200, 401, 413} for it in with_outbox)  # nobody was refused
+    assert all(verdicts[it.name].answers[503] for it in confirming)
