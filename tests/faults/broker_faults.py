@@ -14,7 +14,7 @@ from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
 
 _USER = "faults"  # the relay's own, since the others go on meanwhile
-_SHORT_LENGTH = 50
+_SHORT_LENGTH = 600  # more than the relay sends at once, or it would never get through
 
 
 def url_of(stage: Stage, password: str) -> str:
@@ -149,7 +149,9 @@ SCENARIOS = [
         on=("set_vm_memory_high_watermark", "0.0000001"),
         off=("set_vm_memory_high_watermark", "0.4"),
     ),
-    _alarm("disk-alarm", on=("set_disk_free_limit", "900000GB"), off=("set_disk_free_limit", "1MB")),
+    _alarm(
+        "disk-alarm", on=("set_disk_free_limit", "900000GB"), off=("set_disk_free_limit", "1MB")
+    ),
     Scenario(name="exchange-deleted", strike=_delete_exchange),
     Scenario(
         name="queue-full",

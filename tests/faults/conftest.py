@@ -21,6 +21,8 @@ _TOGETHER_RATE = 60  # of each: two cores carry all of them
 
 
 async def _play(directory: Path, node: Any, scenario: Scenario, size: Size) -> Verdict:
+    if reason := scenario.lacks():
+        pytest.skip(reason)
     async with Stage(directory / scenario.name, node, scenario, size) as stage:
         verdict = await stage.play()
     print(f"{scenario.name}, seed {size.seed}: {verdict}")  # noqa: T201  shown when something fails

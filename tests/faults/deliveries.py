@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from relay import vendors
 from tests.faults.journal import Kind
-from tests.relay_process import SECRET
 
 BODY_LIMIT_BYTES = 32 * 1024
 _HUGE_BYTES = BODY_LIMIT_BYTES + 1
@@ -54,7 +53,7 @@ def mark_in(body: bytes) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def plan(seed: int, number: int, *, sender: int, conversations: int) -> Planned:
+def plan(seed: int, number: int, *, sender: int, conversations: int, secret: str) -> Planned:
     """Return the delivery of that number, by a sender that has so many conversations."""
     lot = random.Random(seed * 1_000_003 + number)  # noqa: S311  reproducible, not secret
     draw = lot.randrange(1000)
@@ -78,7 +77,7 @@ def plan(seed: int, number: int, *, sender: int, conversations: int) -> Planned:
         conversation=conversation,
         kind=kind,
         times=2 if lot.randrange(1000) < _TWICE_OF_THOUSAND else 1,
-        request=_request(body, "forged" if kind == "forged" else SECRET),
+        request=_request(body, "forged" if kind == "forged" else secret),
     )
 
 

@@ -33,6 +33,7 @@ class Options:
         host, port: of the relay, or of what stands before it.
         journal: where deliveries are written down.
         seed: what all deliveries follow from.
+        secret: of the source.
         rate: deliveries per second, of all senders together.
         senders: connections; each sends one delivery at a time.
         conversations: of each sender, which are its alone.
@@ -43,6 +44,7 @@ class Options:
     port: int
     journal: str
     seed: int
+    secret: str
     rate: float
     senders: int = 16
     conversations: int = 4
@@ -69,7 +71,11 @@ class _Sender:
             await self._wait(due - monotonic())
             due = max(due + pause_s, monotonic())  # what an outage kept back is not made up for
             planned = deliveries.plan(
-                options.seed, number, sender=self._number, conversations=options.conversations
+                options.seed,
+                number,
+                sender=self._number,
+                conversations=options.conversations,
+                secret=options.secret,
             )
             for _ in range(planned.times):
                 await self._deliver(planned)

@@ -52,7 +52,7 @@ class Receiver(RelayProcess):
             "admin": {"host": "127.0.0.1", "port": admin_port},
             "log": {"level": "warning", "format": "json"},
         }
-        merged = {
+        merged: dict[str, Any] = {
             name: {**ours.get(name, {}), **settings.get(name, {})} for name in {*ours, *settings}
         }
         super().__init__(directory, broker_url=broker_url, exchange=exchange, **merged)

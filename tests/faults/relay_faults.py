@@ -3,18 +3,20 @@
 from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
 
-_MOST_EVENTS = 400  # acknowledged between two kills, drawn by lot
+_MOST_PAUSE_S = 2.0  # between two kills, drawn by lot; times the rate, so that it is events
 
 
 async def _kill(stage: Stage) -> None:
-    await stage.acknowledges(stage.random.randint(1, _MOST_EVENTS))
+    await stage.acknowledges(stage.random.randint(1, int(_MOST_PAUSE_S * stage.size.rate)))
     async with stage.fault("relay killed"):
         await stage.relay.kill()
         await stage.relay.is_listening()
         await stage.acknowledges(1)
 
 
-RELAY_KILLED = Scenario(name="relay-killed", strike=_kill)
-RELAY_KILLED_CONFIRM = Scenario(
-    name="relay-killed-confirm", strike=_kill, settings={"ingress": {"ack_after": "confirm"}}
-)
+SCENARIOS = [
+    Scenario(name="relay-killed", strike=_kill),
+    Scenario(
+        name="relay-killed-confirm", strike=_kill, settings={"ingress": {"ack_after": "confirm"}}
+    ),
+]

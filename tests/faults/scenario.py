@@ -43,6 +43,8 @@ class Scenario:
         through_proxy: whether the relay reaches the broker through `stage.proxy`.
         queue_arguments: of the queue that gets all events.
         prepare: what is done before the relay starts.
+        lacks: says what this machine has not got that it needs, "" if it has all.
+        nodes: how many RabbitMQ nodes it wants.
     """
 
     name: str
@@ -51,3 +53,5 @@ class Scenario:
     through_proxy: bool = False
     queue_arguments: Mapping[str, object] = field(default_factory=dict)
     prepare: "Callable[[Stage], Awaitable[None]] | None" = None
+    lacks: Callable[[], str] = lambda: ""
+    nodes: int = 1

@@ -21,6 +21,7 @@ from tests.faults.invariant import Verdict
 from tests.faults.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
 from tests.faults.receiver import Receiver
 from tests.faults.scenario import Scenario, Size
+from tests.relay_process import SECRET
 
 _MAX_LENGTH = 1_000_000
 _CALM = 60  # acknowledgements between two faults, whose order is checked
@@ -48,6 +49,7 @@ class Stage:
         self.windows: list[Window] = []
         self.salvaged: list[Kept] = []  # of outboxes that were set aside
         self.acknowledged = 0
+        self.rounds = 0
         self._deliveries = Tail(directory / "deliveries.jsonl", Delivery)
         self._arrivals = Tail(directory / "arrivals.jsonl", Arrival)
         self._arrived: set[str] = set()
@@ -118,6 +120,7 @@ class Stage:
             port=port,
             journal=str(self.directory / "deliveries.jsonl"),
             seed=self.size.seed,
+            secret=SECRET,
             rate=self.size.rate,
         )
         child = Child("tests.faults.load", options, self.directory / "load.log")
@@ -233,12 +236,11 @@ class Stage:
     async def play(self, progress: Callable[[int], None] = lambda _: None) -> Verdict:
         """Let the fault strike until there were enough rounds and events; then judge."""
         await self.acknowledges(_CALM)
-        rounds = 0
-        while rounds < self.size.rounds or self.acknowledged < self.size.events:
+        while self.rounds < self.size.rounds or self.acknowledged < self.size.events:
             await self.scenario.strike(self)
             await self.delivers()
             await self.acknowledges(_CALM)
-            rounds += 1
+            self.rounds += 1
             progress(self.acknowledged)
         return await self._judge()
 

@@ -138,9 +138,9 @@ def test_the_longest_outage_is_the_longest_time_without_an_acknowledgement() -> 
 
 
 def test_a_delivery_follows_from_seed_and_number() -> None:
-    planned = [deliveries.plan(7, n, sender=0, conversations=4) for n in range(3000)]
-    again = [deliveries.plan(7, n, sender=0, conversations=4) for n in range(3000)]
-    other = [deliveries.plan(8, n, sender=0, conversations=4) for n in range(3000)]
+    planned = [deliveries.plan(7, n, sender=0, conversations=4, secret="s") for n in range(3000)]
+    again = [deliveries.plan(7, n, sender=0, conversations=4, secret="s") for n in range(3000)]
+    other = [deliveries.plan(8, n, sender=0, conversations=4, secret="s") for n in range(3000)]
 
     assert planned == again
     assert planned != other

@@ -2,12 +2,12 @@
 
 import pytest
 
+from tests.faults import relay_faults
 from tests.faults.conftest import Play
-from tests.faults.relay_faults import RELAY_KILLED, RELAY_KILLED_CONFIRM
 from tests.faults.scenario import Scenario
 
 
-@pytest.mark.parametrize("scenario", [RELAY_KILLED, RELAY_KILLED_CONFIRM], ids=lambda it: it.name)
+@pytest.mark.parametrize("scenario", relay_faults.SCENARIOS, ids=lambda it: it.name)
 async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
     play: Play, scenario: Scenario
 ) -> None:
