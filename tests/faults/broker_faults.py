@@ -91,7 +91,7 @@ async def _fill_queue(stage: Stage) -> None:
             await stage.hold()
         finally:
             stage.recorder.resume()
-        await eventually(stage.is_relay_drained, limit_s=stage.size.settle_s)
+        await eventually(stage.relay.has_caught_up, limit_s=stage.size.settle_s)
 
 
 async def _own_user(stage: Stage) -> None:
