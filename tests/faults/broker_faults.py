@@ -64,7 +64,7 @@ def _alarm(name: str, on: tuple[str, ...], off: tuple[str, ...]) -> Scenario:
             finally:
                 await _ctl(stage, *off)
 
-    return Scenario(name=name, strike=strike)
+    return Scenario(name=name, strike=strike, spares_senders=True)
 
 
 async def _delete_exchange(stage: Stage) -> None:
@@ -137,13 +137,14 @@ async def _close(stage: Stage) -> None:
 
 
 def _with_own_user(name: str, strike: Callable[[Stage], Awaitable[None]]) -> Scenario:
-    return Scenario(name=name, strike=strike, prepare=_own_user)
+    spares_senders = strike is not _rotate  # which ends with a restart of the relay
+    return Scenario(name=name, strike=strike, prepare=_own_user, spares_senders=spares_senders)
 
 
 SCENARIOS = [
-    Scenario(name="broker-killed", strike=_kill),
-    Scenario(name="broker-restarted", strike=_restart),
-    Scenario(name="broker-stop-app", strike=_stop_app),
+    Scenario(name="broker-killed", strike=_kill, spares_senders=True),
+    Scenario(name="broker-restarted", strike=_restart, spares_senders=True),
+    Scenario(name="broker-stop-app", strike=_stop_app, spares_senders=True),
     _alarm(
         "memory-alarm",
         on=("set_vm_memory_high_watermark", "0.0000001"),
@@ -152,11 +153,12 @@ SCENARIOS = [
     _alarm(
         "disk-alarm", on=("set_disk_free_limit", "900000GB"), off=("set_disk_free_limit", "1MB")
     ),
-    Scenario(name="exchange-deleted", strike=_delete_exchange),
+    Scenario(name="exchange-deleted", strike=_delete_exchange, spares_senders=True),
     Scenario(
         name="queue-full",
         strike=_fill_queue,
         queue_arguments={"x-max-length": _SHORT_LENGTH, "x-overflow": "reject-publish"},
+        spares_senders=True,
     ),
     _with_own_user("permission-revoked", _revoke),
     _with_own_user("password-rotated", _rotate),

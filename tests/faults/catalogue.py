@@ -1,6 +1,13 @@
 """All scenarios, in the order in which `make faults` plays them."""
 
-from tests.faults import broker_faults, network_faults, relay_faults
+from tests.faults import (
+    broker_faults,
+    clock_faults,
+    disk_faults,
+    network_faults,
+    relay_faults,
+    rolling_faults,
+)
 from tests.faults.scenario import Scenario
 
 ALL: list[Scenario] = [
@@ -8,4 +15,7 @@ ALL: list[Scenario] = [
     *broker_faults.SCENARIOS,
     *network_faults.SCENARIOS,
     *network_faults.CONFIRMING,
+    *disk_faults.SCENARIOS,
+    *clock_faults.SCENARIOS,
+    *rolling_faults.SCENARIOS,
 ]

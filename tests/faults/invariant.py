@@ -34,6 +34,7 @@ class Verdict:
         strangers: events that exist under two ids, or ids that two events share.
         disordered: pairs of deliveries of one conversation that changed places in calm times.
         misanswered: deliveries answered 200 that should not have been, or the other way round.
+        failed: deliveries that were not answered 200 though no fault was a reason for that.
     """
 
     sent: int
@@ -49,6 +50,7 @@ class Verdict:
     strangers: list[str]
     disordered: list[tuple[int, int]]
     misanswered: list[int]
+    failed: list[int]
 
     @property
     def holds(self) -> bool:
@@ -56,7 +58,7 @@ class Verdict:
 
     def violations(self) -> dict[str, list[Any]]:
         """Return the first few of each kind."""
-        kinds = ("lost", "forbidden", "strangers", "disordered", "misanswered")
+        kinds = ("lost", "forbidden", "strangers", "disordered", "misanswered", "failed")
         return {kind: getattr(self, kind)[:_SHOWN] for kind in kinds}
 
     def as_json(self) -> dict[str, Any]:
@@ -70,6 +72,8 @@ def check(
     arrivals: Sequence[Arrival],
     kept: Sequence[Kept],
     windows: Sequence[Window],
+    *,
+    spares_senders: bool = False,
 ) -> Verdict:
     """Compute the invariant of a run that has come to rest.
 
@@ -78,6 +82,7 @@ def check(
         arrivals: in order of arrival, of all queues.
         kept: what the outboxes hold.
         windows: when something was broken on purpose.
+        spares_senders: whether what was broken may not be noticed by those who deliver.
     """
     acknowledged = {it for d in deliveries if d.status == ACCEPTED for it in d.ids}
     arrived = [it.id for it in arrivals]
@@ -98,7 +103,12 @@ def check(
         strangers=sorted(_strangers(deliveries, arrivals, kept)),
         disordered=list(_disordered(deliveries, arrivals, windows)),
         misanswered=[d.number for d in deliveries if not _is_right(d)],
+        failed=[d.number for d in deliveries if spares_senders and not _is_answered(d)],
     )
+
+
+def _is_answered(delivery: Delivery) -> bool:
+    return delivery.status == ACCEPTED or delivery.kind in {"forged", "huge"}
 
 
 def _is_right(delivery: Delivery) -> bool:

@@ -13,6 +13,7 @@ Kind = Literal["good", "odd", "forged", "huge"]
 
 NO_ANSWER = 0
 ACCEPTED = 200
+UNAVAILABLE = 503
 
 
 class Delivery(NamedTuple):

@@ -103,7 +103,13 @@ async def _storm(stage: Stage) -> None:
 
 
 def _through_proxy(name: str, strike: Strike, **broker: object) -> Scenario:
-    return Scenario(name=name, strike=strike, through_proxy=True, settings={"broker": broker})
+    return Scenario(
+        name=name,
+        strike=strike,
+        through_proxy=True,
+        settings={"broker": broker},
+        spares_senders=True,
+    )
 
 
 # A confirm that comes two seconds late is no fault to the relay: the limit is above that.
@@ -124,6 +130,7 @@ CONFIRMING = [
         it,
         name=f"{it.name}-confirm",
         settings={**it.settings, "ingress": {"ack_after": "confirm"}},
+        spares_senders=False,
     )
     for it in SCENARIOS
 ]

@@ -47,17 +47,17 @@ class Receiver(RelayProcess):
     ) -> None:
         directory.mkdir(exist_ok=True)
         self.port = free_port()
-        admin_port = free_port(self.port)
+        self.admin_port = free_port(self.port)
         ours: dict[str, Any] = {
             "ingress": {"port": self.port, "body_limit_bytes": deliveries.BODY_LIMIT_BYTES},
-            "admin": {"host": "127.0.0.1", "port": admin_port},
+            "admin": {"host": "127.0.0.1", "port": self.admin_port},
             "log": {"level": "warning", "format": "json"},
         }
         merged: dict[str, Any] = {
             name: {**ours.get(name, {}), **settings.get(name, {})} for name in {*ours, *settings}
         }
         super().__init__(directory, broker_url=broker_url, exchange=exchange, **merged)
-        self.admin_url = f"http://127.0.0.1:{admin_port}"
+        self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         self.environment = dict(environment or {})
         self.outbox = Path(self.sections["outbox"]["directory"])
         self.exit_codes: list[int] = []
@@ -91,15 +91,7 @@ class Receiver(RelayProcess):
 
     async def is_listening(self) -> None:
         """Wait until it takes connections."""
-
-        async def connects() -> bool:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                return True
-            return False
-
-        await eventually(connects, _TRIES_S)
+        await eventually(lambda: is_taken(self.port), _TRIES_S)
 
     async def end(self, number: signal.Signals) -> None:
         """Send a signal that ends it, and wait until that has happened."""
@@ -159,12 +151,24 @@ class Receiver(RelayProcess):
         return sum(map(float, found))
 
     def kept(self) -> list[Kept]:
-        """Return what is in its outboxes, those set aside or of other workers included."""
+        """Return what is in its outboxes."""
         found: list[Kept] = []
         for path in sorted(self.outbox.rglob(outbox_db.FILE_NAME)):
             with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-                rows = db.execute("SELECT id, body FROM outbox ORDER BY seq").fetchall()
-            for event_id, body in rows:
-                number, index = deliveries.mark_in(body) or (-1, -1)
-                found.append(Kept(event_id, number, index))
+                found += kept_in(db)
         return found
+
+
+async def is_taken(port: int) -> bool:
+    """Tell whether somebody listens on a port."""
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+    return False
+
+
+def kept_in(db: sqlite3.Connection) -> list[Kept]:
+    """Return what is in an outbox's database."""
+    rows = db.execute("SELECT id, body FROM outbox ORDER BY seq").fetchall()
+    return [Kept(event_id, *(deliveries.mark_in(body) or (-1, -1))) for event_id, body in rows]

@@ -43,6 +43,8 @@ class Scenario:
         through_proxy: whether the relay reaches the broker through `stage.proxy`.
         queue_arguments: of the queue that gets all events.
         prepare: what is done before the relay starts.
+        spares_senders: whether every delivery has to be accepted all the same.
+        receivers: how many relays; several are behind HAProxy, and keep no order.
         lacks: says what this machine has not got that it needs, "" if it has all.
         nodes: how many RabbitMQ nodes it wants.
     """
@@ -53,5 +55,7 @@ class Scenario:
     through_proxy: bool = False
     queue_arguments: Mapping[str, object] = field(default_factory=dict)
     prepare: "Callable[[Stage], Awaitable[None]] | None" = None
+    spares_senders: bool = False
+    receivers: int = 1
     lacks: Callable[[], str] = lambda: ""
     nodes: int = 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.broker.proxy import Proxy
 from tests.eventually import eventually
 from tests.faults import invariant, load, recorder
 from tests.faults.child import Child
+from tests.faults.haproxy import HAProxy
 from tests.faults.invariant import Verdict
 from tests.faults.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
 from tests.faults.receiver import Receiver
@@ -50,6 +52,7 @@ class Stage:
         self.salvaged: list[Kept] = []  # of outboxes that were set aside
         self.acknowledged = 0
         self.rounds = 0
+        self.shim: Any = None  # that of a scenario which prepares one
         self._deliveries = Tail(directory / "deliveries.jsonl", Delivery)
         self._arrivals = Tail(directory / "arrivals.jsonl", Arrival)
         self._arrived: set[str] = set()
@@ -73,18 +76,30 @@ class Stage:
             self.relay_urls = [self.proxy.url]
         if self.scenario.prepare:
             await self.scenario.prepare(self)
-        self.relay = await self._stack.enter_async_context(self.receiver("relay"))
+        self.relays = [
+            await self._stack.enter_async_context(self._receiver(f"relay-{number}"))
+            for number in range(self.scenario.receivers)
+        ]
+        self.relay = self.relays[0]
         self.recorder = await self._stack.enter_async_context(self._recorder())
-        await eventually(self.relay.is_connected)
-        await self.start_load(self.relay.port)
+        for it in self.relays:
+            await eventually(it.is_connected)
+        await self._start_load(await self._front())
+
+    async def _front(self) -> int:
+        """Return the port that deliveries go to."""
+        if len(self.relays) == 1:
+            return self.relay.port
+        front = HAProxy(self.directory, self.relays)
+        self.windows.append(Window("several receivers", -math.inf, math.inf))  # no order between
+        return (await self._stack.enter_async_context(front)).port
 
     @property
     def broker_urls(self) -> list[str]:
         urls: list[str] = getattr(self.broker, "urls", None) or [self.broker.url]
         return urls
 
-    def receiver(self, name: str) -> Receiver:
-        """Return one more relay with the settings of the scenario."""
+    def _receiver(self, name: str) -> Receiver:
         settings = dict(self.settings)
         settings["broker"] = {
             "urls": self.relay_urls,
@@ -114,7 +129,7 @@ class Stage:
         )
         return Child("tests.faults.recorder", options, self.directory / "recorder.log")
 
-    async def start_load(self, port: int) -> None:
+    async def _start_load(self, port: int) -> None:
         options = load.Options(
             host="127.0.0.1",
             port=port,
@@ -133,6 +148,10 @@ class Stage:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
+
+    def on_exit(self, undo: Callable[[], object]) -> None:
+        """Undo what `prepare` did, once the relay is gone."""
+        self._stack.callback(undo)
 
     # On the broker.
 
@@ -253,10 +272,17 @@ class Stage:
         with contextlib.suppress(AssertionError):
             await eventually(self._has_settled, self.size.settle_s)
         await self.recorder.stop()
-        await self.relay.stop()
+        for it in self.relays:
+            await it.stop()
         self.read()
-        kept = [*self.relay.kept(), *self.salvaged]
-        return invariant.check(self._deliveries.entries, self._arrivals.entries, kept, self.windows)
+        kept = [*self.salvaged, *[kept for it in self.relays for kept in it.kept()]]
+        return invariant.check(
+            self._deliveries.entries,
+            self._arrivals.entries,
+            kept,
+            self.windows,
+            spares_senders=self.scenario.spares_senders,
+        )
 
     async def _has_settled(self) -> bool:
         self.read()
@@ -271,4 +297,4 @@ class Stage:
     async def is_relay_drained(self) -> bool:
         if self.settings.get("ingress", {}).get("ack_after") == "confirm":
             return True  # it holds nothing that was acknowledged
-        return await self.relay.is_drained()
+        return all([await it.is_drained() for it in self.relays])

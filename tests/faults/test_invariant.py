@@ -129,6 +129,17 @@ def test_a_wrong_answer_is_seen(kind: Any, status: int) -> None:
     assert verdict.misanswered == [1]
 
 
+@pytest.mark.parametrize("status", [0, 502, 503])
+def test_senders_that_are_to_be_spared_are_answered(status: int) -> None:
+    sent = [delivery(1), delivery(2, status=status, ids=[]), delivery(3, kind="huge", status=0)]
+
+    spared = invariant.check(sent, [arrival(1), arrival(3)], [], [], spares_senders=True)
+
+    assert spared.failed == [2]
+    assert not spared.holds
+    assert invariant.check(sent, [arrival(1), arrival(3)], [], []).failed == []
+
+
 def test_the_longest_outage_is_the_longest_time_without_an_acknowledgement() -> None:
     sent = [delivery(1), delivery(2, status=503), delivery(3, status=0), delivery(5), delivery(6)]
 

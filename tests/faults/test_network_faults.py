@@ -14,6 +14,4 @@ async def test_a_network_that_fails_loses_nothing(play_together: PlayTogether) -
 
     verdicts = await play_together([*network_faults.SCENARIOS, *confirming])
 
-    with_outbox = [verdicts[it.name] for it in network_faults.SCENARIOS]
-    assert all(set(it.answers) <= {200, 401, 413} for it in with_outbox)  # nobody was refused
     assert all(verdicts[it.name].answers[503] for it in confirming)
