@@ -18,4 +18,5 @@ ALL: list[Scenario] = [
     *disk_faults.SCENARIOS,
     *clock_faults.SCENARIOS,
     *rolling_faults.SCENARIOS,
+    *consumer_faults.SCENARIOS,
 ]

@@ -62,7 +62,8 @@ async def _mount(stage: Stage) -> None:
     await asyncio.to_thread(disk.mkdir)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(disk)]
     await asyncio.to_thread(subprocess.run, mount, check=True)
-    stage.on_exit(lambda: subprocess.run(["umount", "-l", str(disk)], check=True))
+    unmount = ["umount", "-l", str(disk)]
+    stage.on_exit(lambda: asyncio.to_thread(subprocess.run, unmount, check=True))
     stage.settings["outbox"] = {"directory": str(disk / "outbox")}
 
 

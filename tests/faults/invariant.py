@@ -34,6 +34,7 @@ class Verdict:
         strangers: events that exist under two ids, or ids that two events share.
         disordered: pairs of deliveries of one conversation that changed places in calm times.
         misanswered: deliveries answered 200 that should not have been, or the other way round.
+        astray: what a scenario found beside all that; of a consumer, events it has not got.
         failed: deliveries that were not answered 200 though no fault was a reason for that.
     """
 
@@ -51,6 +52,7 @@ class Verdict:
     disordered: list[tuple[int, int]]
     misanswered: list[int]
     failed: list[int]
+    astray: list[str]
 
     @property
     def holds(self) -> bool:
@@ -58,7 +60,7 @@ class Verdict:
 
     def violations(self) -> dict[str, list[Any]]:
         """Return the first few of each kind."""
-        kinds = ("lost", "forbidden", "strangers", "disordered", "misanswered", "failed")
+        kinds = ("lost", "forbidden", "strangers", "disordered", "misanswered", "failed", "astray")
         return {kind: getattr(self, kind)[:_SHOWN] for kind in kinds}
 
     def as_json(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def check(
     windows: Sequence[Window],
     *,
     spares_senders: bool = False,
+    astray: Sequence[str] = (),
 ) -> Verdict:
     """Compute the invariant of a run that has come to rest.
 
@@ -82,6 +85,7 @@ def check(
         arrivals: in order of arrival, of all queues.
         kept: what the outboxes hold.
         windows: when something was broken on purpose.
+        astray: what else was found to be wrong.
         spares_senders: whether what was broken may not be noticed by those who deliver.
     """
     acknowledged = {it for d in deliveries if d.status == ACCEPTED for it in d.ids}
@@ -104,6 +108,7 @@ def check(
         disordered=list(_disordered(deliveries, arrivals, windows)),
         misanswered=[d.number for d in deliveries if not _is_right(d)],
         failed=[d.number for d in deliveries if spares_senders and not _is_answered(d)],
+        astray=list(astray),
     )
 
 

@@ -2,27 +2,26 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import sqlite3
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
-from deploy.local.node import Guard, free_port
+from deploy.local.node import free_port
 from relay import outbox_db
 from tests.eventually import eventually
 from tests.faults import deliveries
 from tests.faults.journal import Kept
+from tests.faults.supervisor import LIMIT_S, Supervisor
 from tests.relay_process import RelayProcess
 
-_AGAIN_S = 0.1
 _OLD_S = 1.0
-_TRIES_S = 90.0  # a start or an end under load, on a busy machine
 
 
 class Receiver(RelayProcess):
@@ -58,75 +57,55 @@ class Receiver(RelayProcess):
         }
         super().__init__(directory, broker_url=broker_url, exchange=exchange, **merged)
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
-        self.environment = dict(environment or {})
         self.outbox = Path(self.sections["outbox"]["directory"])
-        self.exit_codes: list[int] = []
-        self._is_wanted = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor = Supervisor(
+            (sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
+            self._log,
+            environment,
+        )
 
     async def start(self) -> Self:
         """Start it and its supervisor, and wait until it listens."""
-        self._is_wanted.set()
-        self._keeper = asyncio.create_task(self._keep(), name="supervisor")
+        self._supervisor.start()
         await self.is_listening()
         return self
 
-    async def _keep(self) -> None:
-        while True:
-            await self._is_wanted.wait()
-            with self._log.open("ab") as log:
-                self.process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
-                    stderr=log,
-                    env={**os.environ, **self.environment},
-                )
-            guard = Guard("kill", "-KILL")
-            guard.watch(str(self.process.pid))
-            try:
-                code = await self.process.wait()
-            finally:
-                guard.disarm()
-            self.exit_codes.append(code)
-            await asyncio.sleep(_AGAIN_S)
-
     async def is_listening(self) -> None:
         """Wait until it takes connections."""
-        await eventually(lambda: is_taken(self.port), _TRIES_S)
-
-    async def end(self, number: signal.Signals) -> None:
-        """Send a signal that ends it, and wait until that has happened."""
-        ended = len(self.exit_codes)
-        self.process.send_signal(number)
-        await eventually(lambda: len(self.exit_codes) > ended, _TRIES_S)
+        await eventually(lambda: is_taken(self.port), LIMIT_S)
 
     async def kill(self) -> None:
-        """End it without a word, as a power cut does; the supervisor starts it anew."""
-        await self.end(signal.SIGKILL)
+        """End it without a word, as a power cut does, and wait until it listens anew."""
+        await self._supervisor.end(signal.SIGKILL)
+        await self.is_listening()
 
     async def restart(self) -> None:
         """End it in order and wait until it listens anew."""
-        await self.end(signal.SIGTERM)
+        await self._supervisor.end(signal.SIGTERM)
         await self.is_listening()
 
-    async def take_away(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it for as long as `bring_back` is not called."""
-        self._is_wanted.clear()
-        await self.end(number)
+    async def take_away(self) -> None:
+        """End it in order, for as long as `bring_back` is not called."""
+        await self._supervisor.take_away(signal.SIGTERM)
 
     async def bring_back(self) -> None:
-        self._is_wanted.set()
+        """Start it anew and wait until it listens."""
+        self._supervisor.bring_back()
         await self.is_listening()
 
     async def stop(self) -> int:
-        """End it in order, with its supervisor, and return its exit status."""
-        if self._keeper:
-            self._is_wanted.clear()
-            if self.process.returncode is None:
-                await self.end(signal.SIGTERM)
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
-        return self.exit_codes[-1]
+        """End it in order, for good, and return its exit status."""
+        return await self._supervisor.stop()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+        if error:
+            print(self._log.read_text()[-5000:])  # noqa: T201  pytest shows it
 
     async def is_connected(self) -> bool:
         """Tell whether it has a broker that takes events."""

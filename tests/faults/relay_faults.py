@@ -10,7 +10,6 @@ async def _kill(stage: Stage) -> None:
     await stage.acknowledges(stage.random.randint(1, int(_MOST_PAUSE_S * stage.size.rate)))
     async with stage.fault("relay killed"):
         await stage.relay.kill()
-        await stage.relay.is_listening()
         await stage.acknowledges(1)
 
 

@@ -43,6 +43,7 @@ class Scenario:
         through_proxy: whether the relay reaches the broker through `stage.proxy`.
         queue_arguments: of the queue that gets all events.
         prepare: what is done before the relay starts.
+        aftermath: looks at what else is to hold once all is delivered; returns what does not.
         spares_senders: whether every delivery has to be accepted all the same.
         receivers: how many relays; several are behind HAProxy, and keep no order.
         lacks: says what this machine has not got that it needs, "" if it has all.
@@ -55,6 +56,7 @@ class Scenario:
     through_proxy: bool = False
     queue_arguments: Mapping[str, object] = field(default_factory=dict)
     prepare: "Callable[[Stage], Awaitable[None]] | None" = None
+    aftermath: "Callable[[Stage], Awaitable[list[str]]] | None" = None
     spares_senders: bool = False
     receivers: int = 1
     lacks: Callable[[], str] = lambda: ""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -53,6 +53,8 @@ class Stage:
         self.acknowledged = 0
         self.rounds = 0
         self.shim: Any = None  # that of a scenario which prepares one
+        self.consumer: Any = None  # likewise
+        self.extra_queues: list[str] = []
         self._deliveries = Tail(directory / "deliveries.jsonl", Delivery)
         self._arrivals = Tail(directory / "arrivals.jsonl", Arrival)
         self._arrived: set[str] = set()
@@ -149,9 +151,9 @@ class Stage:
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
 
-    def on_exit(self, undo: Callable[[], object]) -> None:
+    def on_exit(self, undo: Callable[[], Awaitable[object]]) -> None:
         """Undo what `prepare` did, once the relay is gone."""
-        self._stack.callback(undo)
+        self._stack.push_async_callback(undo)
 
     # On the broker.
 
@@ -180,8 +182,8 @@ class Stage:
         with contextlib.suppress(OSError, *broker.ERRORS):
             async with await aio_pika.connect(self.broker.url, timeout=5) as connection:
                 channel = await connection.channel()
-                for queue in self.topology.queues:
-                    await channel.queue_delete(queue.name)
+                for name in (*[it.name for it in self.topology.queues], *self.extra_queues):
+                    await channel.queue_delete(name)
                 for it in self.topology.exchanges:
                     await channel.exchange_delete(it.name)
 
@@ -213,6 +215,12 @@ class Stage:
             if it.status == ACCEPTED:
                 self.acknowledged += len(it.ids)
         self._arrived.update([it.id for it in self._arrivals.read()])
+
+    @property
+    def delivered_ids(self) -> set[str]:
+        """The ids of all events that came out of the broker, quarantined deliveries aside."""
+        self.read()
+        return {it.id for it in self._arrivals.entries if it.queue != invariant.QUARANTINE}
 
     async def acknowledges(self, more: int) -> None:
         """Wait until so many more events are acknowledged."""
@@ -272,6 +280,8 @@ class Stage:
         with contextlib.suppress(AssertionError):
             await eventually(self._has_settled, self.size.settle_s)
         await self.recorder.stop()
+        aftermath = self.scenario.aftermath
+        astray = await aftermath(self) if aftermath else []
         for it in self.relays:
             await it.stop()
         self.read()
@@ -282,6 +292,7 @@ class Stage:
             kept,
             self.windows,
             spares_senders=self.scenario.spares_senders,
+            astray=astray,
         )
 
     async def _has_settled(self) -> bool:
