@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import aio_pika
 
 from deploy.local.node import BrokerError
-from relay import broker
 from tests.eventually import eventually
 from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
@@ -73,8 +72,7 @@ async def _delete_exchange(stage: Stage) -> None:
         async with await aio_pika.connect(stage.broker.url) as connection:
             await (await connection.channel()).exchange_delete(stage.exchange)
         await stage.hold()
-        async with await aio_pika.connect(stage.broker.url) as connection:
-            await broker.declare(connection, stage.topology, passive=False)
+        await stage.queues.declare()
 
 
 async def _fill_queue(stage: Stage) -> None:

@@ -3,6 +3,8 @@
 from tests.faults import (
     broker_faults,
     clock_faults,
+    cluster_faults,
+    consumer_faults,
     disk_faults,
     network_faults,
     relay_faults,
@@ -19,4 +21,5 @@ ALL: list[Scenario] = [
     *clock_faults.SCENARIOS,
     *rolling_faults.SCENARIOS,
     *consumer_faults.SCENARIOS,
+    *cluster_faults.SCENARIOS,
 ]

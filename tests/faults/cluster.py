@@ -95,26 +95,27 @@ class Cluster:
 
     @contextlib.contextmanager
     def cut_off(self, node: PrivateBroker) -> Iterator[None]:
-        """Let a node and the others not talk to each other during the block."""
-        others = [it for it in self.nodes if it is not node]
+        """Let a node and the others not talk to each other during the block.
+
+        They take each other's cookie for wrong, so that no firewall is needed.
+        """
         try:
-            for it in others:
-                _refuse(node, it)
-                _refuse(it, node)
+            self._on_both_sides(node, "erlang:set_cookie({0}, wrong), erlang:disconnect_node({0})")
             yield
         finally:
-            for it in others:
-                _admit(node, it)
-                _admit(it, node)
+            admit = "erlang:set_cookie({0}, erlang:get_cookie()), net_adm:ping({0})"
+            self._on_both_sides(node, admit)
             assert eventually(self.is_whole, _JOIN_LIMIT_S)
 
+    def _on_both_sides(self, node: PrivateBroker, expression: str) -> None:
+        """Evaluate an expression on a node for each of the others, and on these for the node."""
+        others = [it for it in self.nodes if it is not node]
+        with ThreadPoolExecutor(NODES) as pool:
+            done = [pool.submit(_evaluate, it, expression, [node]) for it in others]
+            done.append(pool.submit(_evaluate, node, expression, others))
+        for it in done:
+            it.result()
 
-def _refuse(node: PrivateBroker, other: PrivateBroker) -> None:
-    """Take the other's cookie for wrong from now on: no firewall is needed for that."""
-    name = f"'{other.name}'"
-    node.ctl("eval", f"erlang:set_cookie({name}, wrong), erlang:disconnect_node({name}).")
 
-
-def _admit(node: PrivateBroker, other: PrivateBroker) -> None:
-    name = f"'{other.name}'"
-    node.ctl("eval", f"erlang:set_cookie({name}, erlang:get_cookie()), net_adm:ping({name}).")
+def _evaluate(node: PrivateBroker, expression: str, others: Iterable[PrivateBroker]) -> None:
+    node.ctl("eval", ", ".join([expression.format(f"'{it.name}'") for it in others]) + ".")

@@ -10,7 +10,7 @@ from tests.faults.stage import Stage
 
 async def _kill_leader(stage: Stage) -> None:
     cluster: Cluster = stage.broker
-    leader = await asyncio.to_thread(cluster.leader_of, stage.queue)
+    leader = await asyncio.to_thread(cluster.leader_of, stage.queues.all)
     async with stage.fault("leader killed"):
         await asyncio.to_thread(leader.kill)
         await stage.delivers()  # two of three go on

@@ -1,13 +1,14 @@
 """How a test plays the short forms of scenarios."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.local.broker import PrivateBroker
+from tests.faults.cluster import Cluster
 from tests.faults.invariant import Verdict
 from tests.faults.scenario import Scenario, Size
 from tests.faults.stage import Stage
@@ -15,6 +16,7 @@ from tests.faults.stage import Stage
 SEED = 1
 
 Play = Callable[..., Awaitable[Verdict]]
+PlayInCluster = Callable[[Scenario], Awaitable[Verdict]]
 PlayTogether = Callable[[Sequence[Scenario]], Awaitable[dict[str, Verdict]]]
 
 _TOGETHER_RATE = 60  # of each: two cores carry all of them
@@ -37,6 +39,23 @@ def play(tmp_path: Path, own_broker: PrivateBroker) -> Play:
 
     async def play(scenario: Scenario, *, rounds: int = 1) -> Verdict:
         return await _play(tmp_path, own_broker, scenario, Size(seed=SEED, rounds=rounds))
+
+    return play
+
+
+@pytest.fixture(scope="session")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nodes, started when a test first mistreats them."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def play_in_cluster(tmp_path: Path, own_cluster: Cluster) -> PlayInCluster:
+    """Play a scenario against a cluster; nothing may be lost."""
+
+    async def play(scenario: Scenario) -> Verdict:
+        return await _play(tmp_path, own_cluster, scenario, Size(seed=SEED))
 
     return play
 

@@ -34,6 +34,7 @@ from rich.table import Table
 
 from deploy.local.broker import PrivateBroker
 from tests.faults import catalogue, report
+from tests.faults.cluster import Cluster
 from tests.faults.report import Played
 from tests.faults.scenario import Scenario, Size
 from tests.faults.stage import Stage
@@ -55,7 +56,9 @@ class _Nodes:
         """Return that many nodes, running."""
         node = self._started.get(count)
         if node is None:
-            node = self._stack.enter_context(PrivateBroker(self._directory / f"broker-{count}"))
+            directory = self._directory / f"broker-{count}"
+            kind = PrivateBroker if count == 1 else Cluster
+            node = self._stack.enter_context(kind(directory))
             self._started[count] = node
         elif not node.pids:
             node.start()

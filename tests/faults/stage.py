@@ -10,10 +10,6 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-import aio_pika
-
-from relay import broker, topology
-from relay.topology import Binding, Queue, Topology
 from tests.broker.proxy import Proxy
 from tests.eventually import eventually
 from tests.faults import invariant, load, recorder
@@ -21,11 +17,11 @@ from tests.faults.child import Child
 from tests.faults.haproxy import HAProxy
 from tests.faults.invariant import Verdict
 from tests.faults.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
+from tests.faults.queues import MAX_LENGTH, Queues
 from tests.faults.receiver import Receiver
 from tests.faults.scenario import Scenario, Size
 from tests.relay_process import SECRET
 
-_MAX_LENGTH = 1_000_000
 _CALM = 60  # acknowledgements between two faults, whose order is checked
 
 
@@ -45,7 +41,7 @@ class Stage:
         self.size = size
         self.random = random.Random(size.seed)  # noqa: S311  reproducible, not secret
         self.exchange = f"faults-{scenario.name}"
-        self.queue = f"{self.exchange}.all"
+        self.queues = Queues(lambda: node.url, self.exchange, scenario.queue_arguments)
         self.environment: dict[str, str] = {}
         self.settings = {name: dict(values) for name, values in scenario.settings.items()}
         self.windows: list[Window] = []
@@ -70,8 +66,8 @@ class Stage:
         return self
 
     async def _open(self) -> None:
-        await self._declare()
-        self._stack.push_async_callback(self._delete)
+        await self.queues.declare()
+        self._stack.push_async_callback(self.queues.delete, self.extra_queues)
         self.relay_urls = self.broker_urls
         if self.scenario.through_proxy:
             self.proxy = await self._stack.enter_async_context(Proxy(self.broker.url))
@@ -107,8 +103,8 @@ class Stage:
             "urls": self.relay_urls,
             "confirm_timeout_s": 2,
             "heartbeat_s": 2,
-            "unrouted_max_length": _MAX_LENGTH,
-            "quarantine_max_length": _MAX_LENGTH,
+            "unrouted_max_length": MAX_LENGTH,
+            "quarantine_max_length": MAX_LENGTH,
             **settings.get("broker", {}),
         }
         return Receiver(
@@ -123,11 +119,7 @@ class Stage:
         options = recorder.Options(
             urls=self.broker_urls,
             journal=str(self.directory / "arrivals.jsonl"),
-            queues={
-                self.queue: "events",
-                topology.unrouted_exchange(self.exchange): "unrouted",
-                topology.quarantine_exchange(self.exchange): invariant.QUARANTINE,
-            },
+            queues=self.queues.labels,
         )
         return Child("tests.faults.recorder", options, self.directory / "recorder.log")
 
@@ -154,49 +146,6 @@ class Stage:
     def on_exit(self, undo: Callable[[], Awaitable[object]]) -> None:
         """Undo what `prepare` did, once the relay is gone."""
         self._stack.push_async_callback(undo)
-
-    # On the broker.
-
-    @property
-    def topology(self) -> Topology:
-        """What the relay declares, and the queue that gets all events."""
-        wanted = topology.topology(
-            self.exchange, unrouted_max_length=_MAX_LENGTH, quarantine_max_length=_MAX_LENGTH
-        )
-        arguments = {"x-queue-type": "quorum", **self.scenario.queue_arguments}
-        return Topology(
-            exchanges=wanted.exchanges,
-            queues=(*wanted.queues, Queue(name=self.queue, arguments=arguments)),
-            bindings=(
-                *wanted.bindings,
-                Binding(exchange=self.exchange, pattern="#", to=self.queue),
-            ),
-        )
-
-    async def _declare(self) -> None:
-        async with await aio_pika.connect(self.broker.url) as connection:
-            await broker.declare(connection, self.topology, passive=False)
-
-    async def _delete(self) -> None:
-        """Leave the broker as it was, if it is still there."""
-        with contextlib.suppress(OSError, *broker.ERRORS):
-            async with await aio_pika.connect(self.broker.url, timeout=5) as connection:
-                channel = await connection.channel()
-                for name in (*[it.name for it in self.topology.queues], *self.extra_queues):
-                    await channel.queue_delete(name)
-                for it in self.topology.exchanges:
-                    await channel.exchange_delete(it.name)
-
-    async def _are_queues_empty(self) -> bool:
-        with contextlib.suppress(OSError, *broker.ERRORS):
-            async with await aio_pika.connect(self.broker.url, timeout=5) as connection:
-                channel = await connection.channel()
-                counts = [
-                    (await channel.declare_queue(it.name, passive=True)).declaration_result
-                    for it in self.topology.queues
-                ]
-            return not any(it.message_count for it in counts)
-        return False
 
     # What a script does.
 
@@ -302,7 +251,7 @@ class Stage:
         return (
             all(name in known for it in deliveries if it.status == ACCEPTED for name in it.ids)
             and await self.is_relay_drained()
-            and await self._are_queues_empty()
+            and await self.queues.are_empty()
         )
 
     async def is_relay_drained(self) -> bool:

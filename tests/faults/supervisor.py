@@ -1,4 +1,4 @@
-"""A process that is started anew whenever it ends, as by systemd, and does not outlive the suite."""
+"""A process that is started anew whenever it ends, and does not outlive the suite."""
 
 import asyncio
 import os
