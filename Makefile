@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test bench soak profile lint lock clean
+.PHONY: help setup run demo test faults bench soak profile lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -20,6 +20,10 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+
+faults: setup ## an hour of broken things under load: nothing acknowledged may be lost
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.faults.run
 
 bench: setup ## how fast the relay and the services are, beside plain aio-pika; takes 15 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure

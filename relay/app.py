@@ -145,6 +145,7 @@ class _Relay:
                 directory=outbox_layout.directory_of(root, number),
                 max_bytes=outbox_layout.share_bytes(most, count),
                 grown=grown,
+                sets_corrupt_aside=settings.outbox.on_corrupt == "set-aside",
             )
             self._takeover = Takeover(root=root, worker=number, count=count, outbox=self._outbox)
             self._sink: Outbox | Direct = self._outbox

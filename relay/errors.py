@@ -13,6 +13,7 @@ RelayError
 │       └── OutboxFull     503  the bound of the outbox is reached
 ├── Malformed            authenticated, but not understood: quarantined under `reason`
 ├── OutboxError          the outbox can't be opened or used
+│   └── OutboxCorrupt        its database is damaged
 ├── BrokerError          RabbitMQ can't be reached or used now; tried again later
 │   └── TopologyError    an exchange or queue is missing, or exists with other properties
 └── SettingsError        the settings are wrong; `problems` names each one
@@ -118,6 +119,10 @@ class Malformed(RelayError):
 
 class OutboxError(RelayError):
     """The outbox can't be opened or used."""
+
+
+class OutboxCorrupt(OutboxError):
+    """The outbox's database is damaged, or no database."""
 
 
 class BrokerError(RelayError):

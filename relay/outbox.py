@@ -20,6 +20,7 @@ import structlog
 from relay import outbox_db as database
 from relay.errors import OutboxError, OutboxFull, Unavailable
 from relay.outbox_db import Pending
+from relay.outbox_place import Place
 from relay.outbox_stats import Stats, stats_of
 from relay.sink import Delivery, Sink
 
@@ -50,11 +51,20 @@ class Outbox(Sink):
         directory: where the database lies; created if missing.
         max_bytes: bound on the database's used pages.
         grown: set whenever something was committed.
+        sets_corrupt_aside: see Place.
     """
 
-    def __init__(self, *, directory: Path, max_bytes: int, grown: asyncio.Event) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        max_bytes: int,
+        grown: asyncio.Event,
+        sets_corrupt_aside: bool = True,
+    ) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
+        self._place = Place(directory, max_bytes, sets_corrupt_aside=sets_corrupt_aside)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._appends: list[_Append] = []
         self._confirmed: list[int] = []
@@ -75,15 +85,10 @@ class Outbox(Sink):
 
         Raises:
             OutboxError: the directory can't be used, another process has it, or the database is
-                of another version or no database.
+                of another version; or it is damaged and is not to be set aside.
         """
         self._loop = asyncio.get_running_loop()
-        self._lock = database.lock(self._directory)
-        try:
-            self._db = database.connect(self._directory / database.FILE_NAME, self._max_bytes)
-        except BaseException:
-            self._lock.close()
-            raise
+        self._db = self._place.open()
         self._last_committed = database.last_seq(self._db)
         self._next_seq = self._last_committed + 1
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
@@ -100,7 +105,7 @@ class Outbox(Sink):
             self._lazy_delete.cancel()
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
-        self._lock.close()
+        self._place.leave()
 
     # Writing.
 
@@ -231,6 +236,7 @@ class Outbox(Sink):
         rows = [row for append in appends for row in append.rows]
         error: Exception | None = None
         try:
+            self._db = self._place.stay(self._db)
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
                 database.insert(self._db, rows)
@@ -263,8 +269,9 @@ class Outbox(Sink):
 
     def _probe(self) -> None:
         try:
+            self._db = self._place.stay(self._db)
             database.probe(self._db)
-        except sqlite3.Error as failure:
+        except (OSError, OutboxError, sqlite3.Error) as failure:
             raise self._explain(failure, database.PROBE_BYTES) from failure
 
     def _written(

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from relay.envelope import Message
-from relay.errors import OutboxError
+from relay.errors import OutboxCorrupt, OutboxError
+from relay.outbox_file import sync_directory
 
 SCHEMA_VERSION = 1
 FILE_NAME = "outbox.db"
@@ -31,6 +32,9 @@ _SPARE_PAGES = 8
 PROBE_BYTES = 64 * 1024
 """Room for a delivery of ordinary size; with less, the outbox is as good as full."""
 _WAL_BYTES = 64 * 1024 * 1024
+_CHECKED_BYTES = 128 * 1024 * 1024
+"""Up to here a database is read as a whole at the start: a tenth of a second, if it is cached."""
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _COLUMNS = ", ".join(("seq", *Message._fields))
 _SCHEMA = f"""
@@ -95,31 +99,50 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     """Open or create the database.
 
     Raises:
-        OutboxError: it can't be written, is of another version, or is no database.
+        OutboxCorrupt: it is damaged, or no database.
+        OutboxError: it can't be written, or is of another version.
     """
     try:
         # Autocommit: transactions are begun by hand. The connection moves to the worker thread.
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-        db.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise OutboxError(
-                f"The outbox {path} has schema version {version}, this relay knows "
-                f"{SCHEMA_VERSION}; run the relay that wrote it until it is empty."
-            )
-        _check_writable(db)
-        last_seq(db)
-        keep_reserve(path.parent)
-        _sync_directory(path.parent)
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
         raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
+    try:
+        _prepare(db, path, max_bytes)
+    except (OSError, sqlite3.Error) as error:
+        db.close()
+        kind = OutboxCorrupt if _is_corrupt(error) else OutboxError
+        raise kind(f"The outbox {path} can't be opened: {error}.") from error
+    except OutboxError:
+        db.close()
+        raise
     return db
+
+
+def _is_corrupt(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
+
+
+def _prepare(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:
+    """Set up the connection and, in a new file, the table."""
+    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    db.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
+    _check_whole(db, path)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise OutboxError(
+            f"The outbox {path} has schema version {version}, this relay knows "
+            f"{SCHEMA_VERSION}; run the relay that wrote it until it is empty."
+        )
+    _check_writable(db)
+    last_seq(db)
+    keep_reserve(path.parent)
+    sync_directory(path.parent)
 
 
 def last_seq(db: sqlite3.Connection) -> int:
@@ -142,13 +165,12 @@ def _check_writable(db: sqlite3.Connection) -> None:
             raise
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the new file's name durable, too."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _check_whole(db: sqlite3.Connection, path: Path) -> None:
+    """Raise OutboxCorrupt if a page is damaged, as far as the start has time to look."""
+    if path.stat().st_size <= _CHECKED_BYTES:
+        (finding,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if finding != "ok":
+            raise OutboxCorrupt(f"The outbox {path} is corrupt: {' '.join(finding.split())}.")
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[Pending]) -> None:

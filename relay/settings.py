@@ -151,6 +151,7 @@ class OutboxSettings(Section):
     """The local disk."""
 
     directory: Path = Path("var/outbox")
+    on_corrupt: Literal["set-aside", "fail"] = "set-aside"
     max_bytes: int = Field(default=10_737_418_240, ge=_LEAST_OUTBOX)
 
 

@@ -48,7 +48,7 @@ _ERLANG_FLAGS = (
 # with a space everywhere but in its disk monitor, which then gives up: no alarm, no other harm.
 # These settings are Erlang terms because a rabbitmq.conf takes RabbitMQ another second to parse.
 _SETTINGS = """\
-[{{rabbit, [{{tcp_listeners, [{{"127.0.0.1", {port}}}]}}, {{disk_free_limit, 1000000}}]}}].
+[{{rabbit, [{{tcp_listeners, [{{"127.0.0.1", {port}}}]}}, {{disk_free_limit, 1000000}}{more}]}}].
 """
 
 _GUARD_SCRIPT = 'while read -r name; do set -- "$@" "$name"; done; "$@"'
@@ -66,11 +66,25 @@ class PrivateBroker:
     Args:
         directory: Where the node lives; created when missing.
         port: The AMQP port; a free one is chosen when it is not given.
+        name: Of the Erlang node; those of a cluster differ.
+        epmd_port: Where an epmd runs that nodes share; the node starts its own when not given.
+        settings: More of RabbitMQ's settings, as Erlang terms.
     """
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        name: str = _NODE_NAME,
+        epmd_port: int | None = None,
+        settings: str = "",
+    ) -> None:
         self.port = port or free_port()
         self.directory = directory.resolve()
+        self.name = name
+        self._epmd_port = epmd_port
+        self._more_settings = settings
         self._environment: dict[str, str] = {}
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
@@ -183,7 +197,8 @@ class PrivateBroker:
             self._guard = Guard("kill", "-KILL")
             # Left to itself, Erlang would start an epmd that serves the whole machine and stays.
             epmd_port = self._environment["ERL_EPMD_PORT"]
-            self._epmd = self._spawn("epmd", "-address", "127.0.0.1", "-port", epmd_port)
+            if self._epmd_port is None:
+                self._epmd = self._spawn("epmd", "-address", "127.0.0.1", "-port", epmd_port)
             if not eventually(lambda: _connects(int(epmd_port)), START_LIMIT_S):
                 raise BrokerError(f"epmd did not start; {self._log_end()}")
             server = str(scripts / "rabbitmq-server")
@@ -212,13 +227,15 @@ class PrivateBroker:
             cookie.touch(mode=0o600)
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o400)
-        (self.directory / "advanced.config").write_text(_SETTINGS.format(port=self.port))
+        more = f", {self._more_settings}" if self._more_settings else ""
+        settings = _SETTINGS.format(port=self.port, more=more)
+        (self.directory / "advanced.config").write_text(settings)
         (self.directory / "enabled_plugins").write_text("[].\n")
 
     def _new_environment(self) -> dict[str, str]:
         """Return the node's whole environment: nothing of the user's, RABBITMQ_* least of all."""
         directory = self.directory
-        epmd_port = free_port(self.port)
+        epmd_port = self._epmd_port or free_port(self.port)
         return {
             "PATH": _PATH,
             "HOME": str(directory),  # the cookie is looked for here
@@ -229,7 +246,7 @@ class PrivateBroker:
             # With input allowed the script becomes the node instead of its parent, so that the id
             # we signal is the node's; -noinput takes the input away again.
             "RABBITMQ_ALLOW_INPUT": "1",
-            "RABBITMQ_NODENAME": _NODE_NAME,
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(free_port(self.port, epmd_port)),
             "RABBITMQ_CTL_DIST_PORT_MIN": "0",
             "RABBITMQ_CTL_DIST_PORT_MAX": "0",

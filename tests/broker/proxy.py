@@ -2,23 +2,58 @@
 
 import asyncio
 import contextlib
+import random
 import ssl
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
+
+_CHUNKS_ON_THE_WAY = 1000  # then a sender is held back, as by a window that is full
+
+
+@dataclass(slots=True, kw_only=True)
+class Direction:
+    """What one direction does to the bytes that pass, on all connections.
+
+    Args:
+        flows: cleared, nothing passes, and nobody is told.
+        delay_s: how late bytes arrive; they stay in order.
+        stall_s, stalled_share: how long that share of all writes is kept back, with what follows.
+        cut_after_bytes: so many more bytes pass, then the connection that brings the next one is
+            reset: most likely in the middle of a frame.
+    """
+
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
+    delay_s: float = 0.0
+    stall_s: float = 0.0
+    stalled_share: float = 0.0
+    cut_after_bytes: int | None = None
+    cuts: int = 0
+
+    def __post_init__(self) -> None:
+        self.flows.set()
+
+    def waits_s(self, lot: random.Random) -> float:
+        """Return how long the next write is kept back."""
+        return self.delay_s + (self.stall_s if lot.random() < self.stalled_share else 0.0)
 
 
 class Proxy:
-    """Forward bytes to the broker of `url` while `is_open`; with tls, be a TLS listener."""
+    """Forward bytes to the broker of `url` while `is_open`; with tls, be a TLS listener.
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+    `to_broker` and `to_relay` are the two directions, which may fail separately.
+    """
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None, seed: int = 1) -> None:
         self._tls = tls
         parsed = urlsplit(url)
         self._host, self._port = parsed.hostname or "127.0.0.1", parsed.port or 5672
         self._credentials = parsed.netloc.rpartition("@")[0]
         self._path = parsed.path
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._random = random.Random(seed)  # noqa: S311  reproducible, not secret
+        self.to_broker, self.to_relay = Direction(), Direction()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_open = True
@@ -51,11 +86,13 @@ class Proxy:
 
     def stall(self) -> None:
         """Keep connections open but pass nothing on, as a half-open network does."""
-        self._flows.clear()
+        for it in (self.to_broker, self.to_relay):
+            it.flows.clear()
 
     def resume(self) -> None:
         """End a stall."""
-        self._flows.set()
+        for it in (self.to_broker, self.to_relay):
+            it.flows.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.is_open:
@@ -64,16 +101,61 @@ class Proxy:
         self.connections += 1
         upstream_reader, upstream_writer = await asyncio.open_connection(self._host, self._port)
         self._writers |= {writer, upstream_writer}
-        for source, sink in ((reader, upstream_writer), (upstream_reader, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        for source, sink, direction in (
+            (reader, upstream_writer, self.to_broker),
+            (upstream_reader, writer, self.to_relay),
+        ):
+            chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_ON_THE_WAY)
+            self._spawn(self._take(source, direction, chunks))
+            self._spawn(self._deliver(sink, direction, chunks))
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take(
+        self,
+        source: asyncio.StreamReader,
+        direction: Direction,
+        chunks: asyncio.Queue[tuple[float, bytes]],
+    ) -> None:
+        """Note when what comes is due on the other side; the end is the empty chunk."""
+        now = asyncio.get_running_loop().time
         with contextlib.suppress(ConnectionError):
             while chunk := await source.read(65_536):
-                await self._flows.wait()
-                sink.write(chunk)
+                await chunks.put((now() + direction.waits_s(self._random), chunk))
+        await chunks.put((now(), b""))
+
+    async def _deliver(
+        self,
+        sink: asyncio.StreamWriter,
+        direction: Direction,
+        chunks: asyncio.Queue[tuple[float, bytes]],
+    ) -> None:
+        now = asyncio.get_running_loop().time
+        with contextlib.suppress(ConnectionError):
+            while (due_and_chunk := await chunks.get())[1]:
+                due, chunk = due_and_chunk
+                if due > now():
+                    await asyncio.sleep(due - now())
+                await direction.flows.wait()
+                sink.write(self._what_passes(chunk, sink, direction))
                 await sink.drain()
         self._writers.discard(sink)
         sink.close()
+
+    @staticmethod
+    def _what_passes(chunk: bytes, sink: asyncio.StreamWriter, direction: Direction) -> bytes:
+        """Return chunk, or its part before the cut that is set for this direction."""
+        left = direction.cut_after_bytes
+        if left is None:
+            return chunk
+        if len(chunk) <= left:
+            direction.cut_after_bytes = left - len(chunk)
+            return chunk
+        direction.cut_after_bytes = None
+        direction.cuts += 1
+        # Closed, not aborted: the bytes before the cut are to arrive.
+        asyncio.get_running_loop().call_soon(sink.close)
+        return chunk[:left]

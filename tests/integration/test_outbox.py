@@ -41,9 +41,11 @@ Open = Callable[..., Awaitable[Outbox]]
 async def open_outbox(tmp_path: Path) -> AsyncIterator[Open]:
     boxes: list[Outbox] = []
 
-    async def open_outbox(max_bytes: int = 1 << 30, directory: Path | None = None) -> Outbox:
+    async def open_outbox(
+        max_bytes: int = 1 << 30, directory: Path | None = None, **options: bool
+    ) -> Outbox:
         where = directory or tmp_path / "outbox"
-        box = Outbox(directory=where, max_bytes=max_bytes, grown=asyncio.Event())
+        box = Outbox(directory=where, max_bytes=max_bytes, grown=asyncio.Event(), **options)
         await box.open()
         boxes.append(box)
         return box
@@ -226,15 +228,19 @@ async def test_an_outbox_of_another_version_is_left_alone(
         await open_outbox()
 
 
-async def test_a_file_that_is_no_database_is_left_alone(open_outbox: Open, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_left_alone_if_told_so(
+    open_outbox: Open, tmp_path: Path
+) -> None:
     (tmp_path / "outbox").mkdir()
     path = tmp_path / "outbox" / outbox_db.FILE_NAME
     path.write_bytes(b"not a database " * 1000)
 
     with pytest.raises(OutboxError, match="can't be opened: file is not a database"):
-        await open_outbox()
+        await open_outbox(sets_corrupt_aside=False)
 
     assert path.read_bytes().startswith(b"not a database")
+    path.unlink()
+    await open_outbox()  # the lock was given back
 
 
 async def test_a_directory_that_is_a_file_is_refused(open_outbox: Open, tmp_path: Path) -> None:

@@ -50,7 +50,11 @@ DEFAULTS: dict[str, Any] = {
         "confirm_timeout_s": 30,
         "max_in_flight": 2000,
     },
-    "outbox": {"directory": Path("var/outbox"), "max_bytes": 10_737_418_240},
+    "outbox": {
+        "directory": Path("var/outbox"),
+        "on_corrupt": "set-aside",
+        "max_bytes": 10_737_418_240,
+    },
     "log": {"format": "auto", "level": "info"},
     "sources": {},
 }

@@ -1,0 +1,12 @@
+"""The disk under the outbox fails under load; what was acknowledged arrives all the same."""
+
+import pytest
+
+from tests.faults import disk_faults
+from tests.faults.conftest import Play
+from tests.faults.scenario import Scenario
+
+
+@pytest.mark.parametrize("scenario", disk_faults.SCENARIOS, ids=lambda it: it.name)
+async def test_a_disk_that_fails_loses_nothing(play: Play, scenario: Scenario) -> None:
+    await play(scenario)

@@ -1,0 +1,160 @@
+"""The checker itself: it must see each kind of violation, and none where there is none."""
+
+from typing import Any
+
+import pytest
+
+from tests.faults import deliveries, invariant
+from tests.faults.journal import Arrival, Delivery, Kept, Window
+
+
+def delivery(number: int, *ids: str, **changes: Any) -> Delivery:
+    """A good delivery that was sent at its number and answered half a second later."""
+    it = Delivery(number, "a", "good", number, number + 0.5, 200, list(ids) or [f"{number}"])
+    return it._replace(**changes)
+
+
+def arrival(number: int, **changes: Any) -> Arrival:
+    return Arrival("events", f"{number}", number, 0, number + 0.7)._replace(**changes)
+
+
+def test_a_run_without_loss_holds_and_is_counted() -> None:
+    verdict = invariant.check(
+        [
+            delivery(1, "1", "1b"),
+            delivery(2, kind="odd"),
+            delivery(3),
+            delivery(4, status=0, ids=[]),
+            delivery(5, kind="forged", status=401, ids=[]),
+        ],
+        [
+            arrival(1),
+            arrival(1, id="1b", position=1),
+            arrival(2, queue="quarantine"),
+            arrival(1, at=9),
+            arrival(4),
+        ],
+        [Kept("3", 3, 0)],
+        [],
+    )
+
+    assert verdict.holds
+    assert (verdict.sent, verdict.acknowledged, verdict.duplicates) == (5, 4, 1)
+    assert (verdict.delivered, verdict.quarantined, verdict.waiting) == (3, 1, 1)
+    assert verdict.answers == {0: 1, 200: 3, 401: 1}
+
+
+def test_an_acknowledged_event_that_is_nowhere_is_lost() -> None:
+    verdict = invariant.check([delivery(1, "1", "1b"), delivery(2)], [arrival(1)], [], [])
+
+    assert verdict.lost == ["1b", "2"]
+    assert not verdict.holds
+
+
+@pytest.mark.parametrize(("kind", "status"), [("forged", 401), ("huge", 413)])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_refused_delivery_may_be_nowhere(kind: Any, status: int, *, is_kept: bool) -> None:
+    refused = delivery(1, kind=kind, status=status, ids=[])
+    arrivals = [] if is_kept else [arrival(1)]
+    kept = [Kept("1", 1, 0)] if is_kept else []
+
+    assert invariant.check([refused], arrivals, kept, []).forbidden == [1]
+
+
+def test_a_duplicate_under_another_id_is_a_stranger() -> None:
+    verdict = invariant.check([delivery(1)], [arrival(1), arrival(1, id="x")], [], [])
+
+    assert verdict.strangers == ["1", "x"]
+
+
+def test_two_events_of_one_id_are_strangers() -> None:
+    verdict = invariant.check([delivery(1), delivery(2, "1")], [arrival(1)], [], [])
+
+    assert verdict.strangers == ["1"]
+
+
+def test_a_resend_answered_with_another_id_is_a_stranger() -> None:
+    verdict = invariant.check([delivery(1), delivery(1, "x")], [arrival(1), arrival(1)], [], [])
+
+    assert verdict.strangers == ["1", "x"]
+
+
+def test_events_of_a_conversation_that_change_places_are_disordered() -> None:
+    sent = [delivery(1), delivery(2), delivery(3, conversation="b")]
+
+    verdict = invariant.check(sent, [arrival(3), arrival(2), arrival(1)], [], [])
+
+    assert verdict.disordered == [(2, 1)]
+
+
+def test_events_of_one_delivery_that_change_places_are_disordered() -> None:
+    later = arrival(1, id="1b", position=1)
+
+    verdict = invariant.check([delivery(1, "1", "1b")], [later, arrival(1)], [], [])
+
+    assert verdict.disordered == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "window", [Window("x", 0, 1.1), Window("x", 2.5, 3), Window("x", 1.1, 1.2)]
+)
+def test_an_event_that_a_fault_touched_may_come_late(window: Window) -> None:
+    arrivals = [arrival(2), arrival(1, at=2.8)]
+
+    assert invariant.check([delivery(1), delivery(2)], arrivals, [], [window]).holds
+
+
+def test_a_fault_elsewhen_excuses_nothing() -> None:
+    windows = [Window("x", 0, 0.9), Window("x", 3, 4)]
+    arrivals = [arrival(2), arrival(1, at=2.8)]
+
+    verdict = invariant.check([delivery(1), delivery(2)], arrivals, [], windows)
+
+    assert verdict.disordered == [(2, 1)]
+
+
+def test_a_duplicate_that_comes_late_is_no_disorder() -> None:
+    arrivals = [arrival(1), arrival(2), arrival(1, at=9)]
+
+    assert invariant.check([delivery(1), delivery(2)], arrivals, [], []).holds
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("good", 401), ("good", 413), ("odd", 401), ("forged", 200), ("huge", 200), ("forged", 413)],
+)
+def test_a_wrong_answer_is_seen(kind: Any, status: int) -> None:
+    verdict = invariant.check([delivery(1, kind=kind, status=status)], [arrival(1)], [], [])
+
+    assert verdict.misanswered == [1]
+
+
+@pytest.mark.parametrize("status", [0, 502, 503])
+def test_senders_that_are_to_be_spared_are_answered(status: int) -> None:
+    sent = [delivery(1), delivery(2, status=status, ids=[]), delivery(3, kind="huge", status=0)]
+
+    spared = invariant.check(sent, [arrival(1), arrival(3)], [], [], spares_senders=True)
+
+    assert spared.failed == [2]
+    assert not spared.holds
+    assert invariant.check(sent, [arrival(1), arrival(3)], [], []).failed == []
+
+
+def test_the_longest_outage_is_the_longest_time_without_an_acknowledgement() -> None:
+    sent = [delivery(1), delivery(2, status=503), delivery(3, status=0), delivery(5), delivery(6)]
+
+    assert invariant.check(sent, [], [], []).longest_outage_s == 4
+    assert invariant.check([delivery(1, status=0)], [], [], []).longest_outage_s == 0.5
+    assert invariant.check([], [], [], []).longest_outage_s == 0
+
+
+def test_a_delivery_follows_from_seed_and_number() -> None:
+    planned = [deliveries.plan(7, n, sender=0, conversations=4, secret="s") for n in range(3000)]
+    again = [deliveries.plan(7, n, sender=0, conversations=4, secret="s") for n in range(3000)]
+    other = [deliveries.plan(8, n, sender=0, conversations=4, secret="s") for n in range(3000)]
+
+    assert planned == again
+    assert planned != other
+    assert {it.kind for it in planned} == {"good", "odd", "forged", "huge"}
+    assert {it.times for it in planned} == {1, 2}
+    assert all(deliveries.mark_in(it.request) == (it.number, 0) for it in planned)

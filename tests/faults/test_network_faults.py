@@ -1,0 +1,17 @@
+"""The wire to the broker fails under load; what was acknowledged arrives all the same.
+
+The broker itself is well, so that all of these share it and fail at the same time.
+"""
+
+from tests.faults import network_faults
+from tests.faults.conftest import PlayTogether
+
+_SHORT_CONFIRMING = {"half-open-to-relay-confirm", "cut-to-broker-confirm"}
+
+
+async def test_a_network_that_fails_loses_nothing(play_together: PlayTogether) -> None:
+    confirming = [it for it in network_faults.CONFIRMING if it.name in _SHORT_CONFIRMING]
+
+    verdicts = await play_together([*network_faults.SCENARIOS, *confirming])
+
+    assert all(verdicts[it.name].answers[503] for it in confirming)

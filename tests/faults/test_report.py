@@ -1,0 +1,56 @@
+"""The summary of a run: it is good only if every scenario is, and says what is not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.faults import invariant, report
+from tests.faults.catalogue import ALL
+from tests.faults.journal import Arrival, Delivery
+from tests.faults.report import Played
+
+DELIVERY = Delivery(1, "a", "good", 0, 1, 200, ["x"])
+GOOD = Played(
+    name="good",
+    rounds=2,
+    verdict=invariant.check([DELIVERY], [Arrival("events", "x", 1, 0, 1)], [], []),
+)
+BROKEN = Played(name="broken", rounds=1, verdict=invariant.check([DELIVERY], [], [], []))
+SKIPPED = Played(name="skipped", problem="no gcc", is_skipped=True)
+FAILED = Played(name="failed", rounds=1, problem="AssertionError: not within 30 s")
+
+
+def test_each_scenario_has_a_row_and_all_are_summed_up() -> None:
+    _, *rows, total = report.rows([GOOD, BROKEN, SKIPPED, FAILED])
+
+    assert [row[-1] for row in rows] == [
+        "holds",
+        "BROKEN: lost",
+        "skipped: no gcc",
+        "FAILED: AssertionError: not within 30 s",
+    ]
+    assert total == ("all", "4", "2", "2", "1", "0", "1", "1.0 s", "2 of 4")
+    assert [it.is_good for it in (GOOD, BROKEN, SKIPPED, FAILED)] == [True, False, True, False]
+
+
+def test_results_are_written_for_people_and_for_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+
+    report.write([GOOD, BROKEN], about="Seed 7.", seed=7)
+
+    found = json.loads((tmp_path / "results" / "faults.json").read_text())
+    assert found["seed"] == 7
+    assert [it["verdict"]["holds"] for it in found["scenarios"]] == [True, False]
+    assert found["scenarios"][1]["verdict"]["violations"]["lost"] == ["x"]
+    lines = (tmp_path / "results" / "faults.md").read_text().splitlines()
+    assert lines[3].startswith("| broken | 1 | 1 | 1 | 0 | 0 | 1 |")
+    assert lines[-1] == "Seed 7."
+
+
+def test_scenarios_have_names_of_their_own() -> None:
+    names = [it.name for it in ALL]
+
+    assert len(set(names)) == len(names)

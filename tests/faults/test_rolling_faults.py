@@ -1,0 +1,10 @@
+"""Receivers are restarted one after the other under load; no request fails."""
+
+from tests.faults import rolling_faults
+from tests.faults.conftest import Play
+
+
+async def test_a_rolling_restart_fails_no_request_and_loses_nothing(play: Play) -> None:
+    (scenario,) = rolling_faults.SCENARIOS
+
+    await play(scenario)
