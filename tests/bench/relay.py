@@ -48,7 +48,7 @@ class Bench:
         self._found = found
         self._rounds, self._seconds = options.rounds, options.seconds
         self._plan = Plan(port=0, seconds=options.seconds)
-        self._fewer = max(1, (options.rounds + 1) // 2)  # for what takes long, or varies little
+        self._fewer = max(1, (options.rounds + 1) // 2)  # for what has many slices
         self._names = list(_LISTENING)
 
     async def run(self) -> None:
@@ -148,7 +148,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.relay")
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.5, help="of a slice")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a slice")
     parser.add_argument("--backlog", type=int, default=1_000_000, metavar="EVENTS")
     parser.add_argument(
         "--other",

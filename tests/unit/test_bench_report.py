@@ -10,6 +10,7 @@ from tests.bench.backlog import Backlog
 from tests.bench.latency import Answers, lines
 from tests.bench.report import markdown, table
 from tests.bench.results import Results, rows
+from tests.bench.soak import growth
 
 BACKLOG = Backlog(
     events=1_000,
@@ -73,6 +74,15 @@ def test_a_whole_report_has_each_contestant_in_each_table() -> None:
     )
 
     assert markdown(found).count("| another |") == 3
+
+
+@pytest.mark.parametrize(("last_mb", "expected"), [(100, 0.0), (110, 0.1), (90, -0.1)])
+def test_a_soak_compares_the_end_with_what_it_was_after_the_first_tenth(
+    last_mb: int, expected: float
+) -> None:
+    resident_mb = [50, 100, *[200] * 17, last_mb]
+
+    assert growth(resident_mb) == pytest.approx(expected)
 
 
 def test_a_table_without_lines_is_left_out() -> None:
