@@ -1,4 +1,4 @@
-"""Large deliveries: how long small ones take while one caller sends large ones, one by one."""
+"""Large deliveries: how long small ones take while one caller sends large ones, one a second."""
 
 import sys
 from collections.abc import Sequence

@@ -116,7 +116,7 @@ class Bench:
         """Measure small deliveries beside large ones."""
         await self._enter()
         self._found.waits = await large.measure(
-            self._arena, (OBVIOUS, OUTBOX), rounds=self._fewer, seconds=self._seconds
+            self._arena, (OBVIOUS, OUTBOX), rounds=self._fewer, seconds=2 * self._seconds
         )
 
     async def workers(self) -> None:

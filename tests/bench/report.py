@@ -22,7 +22,7 @@ Sent is each documented payload in turn, the vendors interleaved, signed as by i
 are handshakes, what is quarantined, and what is above 20 kB. The queue is a quorum queue, made anew
 for each slice. CPU by stage: py-spy's samples by the innermost frame of a stage, times what each
 thread used. Arrays are sent over 16 connections, so that `confirm` mode's 2,000 events in flight
-are not exceeded."""
+are not exceeded. A large delivery is sent a second after the last one was answered."""
 
 
 def markdown(results: Results) -> str:
