@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from tests.broker.proxy import Direction
-from tests.eventually import eventually
+from tests.eventually import LIMIT_S, eventually
 from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
 
@@ -97,7 +97,8 @@ async def _storm(stage: Stage) -> None:
         for _ in range(_STORM_CUTS):
             before = stage.proxy.connections
             stage.proxy.cut()
-            await eventually(lambda before=before: stage.proxy.connections > before)
+            # The relay takes its time when one connection after the other ends at once.
+            await eventually(lambda before=before: stage.proxy.connections > before, 3 * LIMIT_S)
             await asyncio.sleep(stage.random.uniform(0, 0.05))
         await stage.delivers()
 
