@@ -21,7 +21,7 @@ from deploy.local import package
 from relay.app import topology_of
 from relay.settings import BrokerSettings, Settings
 from tests.broker.conftest import Recorder
-from tests.broker.proxy import Proxy
+from tests.broker.proxy import Direction, Proxy
 from tests.eventually import eventually
 from tests.relay_process import RelayProcess, numbered, post_all
 
@@ -47,26 +47,16 @@ asyncio.run(main())
 
 
 class Wire(Proxy):
-    """A proxy that keeps what the relay sends, and can hold back what the broker answers."""
+    """A proxy that keeps what the relay sends."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.sent = bytearray()
-        self.answers = asyncio.Event()
-        self.answers.set()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        is_to_broker = sink.get_extra_info("peername")[1] == self._port
-        watched = asyncio.StreamReader()
-        passing_on = asyncio.create_task(super()._pump(watched, sink))
-        while chunk := await source.read(65_536):
-            if is_to_broker:
-                self.sent += chunk
-            else:
-                await self.answers.wait()
-            watched.feed_data(chunk)
-        watched.feed_eof()
-        await passing_on
+    def _what_passes(self, chunk: bytes, sink: asyncio.StreamWriter, direction: Direction) -> bytes:
+        if direction is self.to_broker:
+            self.sent += chunk
+        return super()._what_passes(chunk, sink, direction)
 
     def frames(self) -> Iterator[object]:
         """Yield what the relay has sent, after the protocol header."""
@@ -106,13 +96,13 @@ async def test_an_event_stays_in_the_outbox_until_its_confirm_is_there(
             await post_all(relay.url, numbered(1))
             await recorder.has(1)
             await eventually(relay.is_drained)
-            wire.answers.clear()
+            wire.to_relay.flows.clear()
 
             await post_all(relay.url, numbered(5, 1))
 
             await recorder.has(6)  # so the broker has them all
             assert not await relay.is_drained()
-            wire.answers.set()
+            wire.to_relay.flows.set()
             await eventually(relay.is_drained)
 
 
