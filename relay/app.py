@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import gc
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -267,7 +266,6 @@ def _spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
-    sys.setswitchinterval(0.0005)
 
 
 async def _until(is_done: Callable[[], bool], limit_s: float) -> None:

@@ -6,12 +6,12 @@ one with growing delay. While nothing fails, events are published in the order o
 
 import asyncio
 import heapq
-import random
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import structlog
 
+from relay import backoff
 from relay.errors import OutboxError
 from relay.outbox import Outbox
 from relay.outbox_db import Pending
@@ -136,7 +136,8 @@ class Forwarder:
         self._outbox.confirm([it.seq for it in confirmed])
         for it in failed:
             attempt = self._attempts[it.seq] = self._attempts.get(it.seq, 0) + 1
-            heapq.heappush(self._deferred, _Deferred(_now() + _retry_delay(attempt), it.seq))
+            delay_s = backoff.delay_s(attempt, first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)
+            heapq.heappush(self._deferred, _Deferred(_now() + delay_s, it.seq))
         if failed:
             log.warning(
                 "publish refused",
@@ -149,11 +150,6 @@ class Forwarder:
     def _defer_now(self, seqs: Iterable[int]) -> None:
         for seq in seqs:
             heapq.heappush(self._deferred, _Deferred(0.0, seq))
-
-
-def _retry_delay(attempt: int) -> float:
-    delay_s = min(_FIRST_RETRY_S * 2.0 ** min(attempt - 1, 16), _LAST_RETRY_S)
-    return delay_s * random.uniform(0.5, 1.5)  # noqa: S311  jitter
 
 
 def _now() -> float:

@@ -173,8 +173,10 @@ class Ingress:
         return None
 
     def _settle(self, it: _Waiting, error: Exception | None) -> None:
-        refuse, accept = self._refused, self._accepted
-        answer = refuse(it.visit, error) if error else accept(it.visit, it.understood)
+        if error:
+            answer = self._refused(it.visit, error)
+        else:
+            answer = self._accepted(it.visit, it.understood)
         it.reply(self._left(it.visit, answer))
 
     async def receive(self, head: Head, request: web.BaseRequest) -> Answer:
@@ -197,7 +199,7 @@ class Ingress:
             raise  # the caller is gone; there is nobody to answer
         except web.RequestPayloadError:
             answer = self._refused(visit, Refused("the body's framing is broken"))
-        except Exception as error:  # noqa: BLE001  as in receive_whole
+        except Exception as error:  # noqa: BLE001  as in _receive_one
             answer = self._refused(visit, error)
         return self._left(visit, answer)
 

@@ -31,6 +31,7 @@ _MAX_FRESH_BYTES = 16 * 1024 * 1024
 _LAZY_DELETE_S = 0.05
 """How long a confirmed row may wait for a commit to ride on. Losing it costs a duplicate."""
 _DELETE_AGAIN_S = 1.0
+_TOO_SLOW = "The disk does not keep up with the deliveries; try again later."
 
 log = structlog.get_logger("relay.outbox")
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class Outbox(Sink):
         rows = list(map(Pending, itertools.count(self._next_seq), messages))
         size = sum(map(database.size, rows))
         if self._queued_bytes and self._queued_bytes + size > _MAX_QUEUED_BYTES:
-            _settle(deliveries, OutboxFull("The disk does not keep up; try again later."))
+            _settle(deliveries, OutboxFull(_TOO_SLOW))
             return
         self._next_seq += len(rows)
         self._queued_bytes += size
@@ -206,7 +207,7 @@ class Outbox(Sink):
         Costs nothing while appends succeed; after one failed, a real write is tried.
         """
         if self._queued_bytes > _MAX_QUEUED_BYTES:
-            raise OutboxFull("The disk does not keep up with the deliveries; try again later.")
+            raise OutboxFull(_TOO_SLOW)
         if self._is_failing:
             await self._run(self._probe)
 
@@ -225,7 +226,7 @@ class Outbox(Sink):
             try:
                 result = work()
             except BaseException as error:  # noqa: BLE001  handed to whoever awaits
-                self._loop.call_soon_threadsafe(_fail, [done], error)
+                self._loop.call_soon_threadsafe(_fail, done, error)
             else:
                 self._loop.call_soon_threadsafe(_succeed, done, result)
 
@@ -324,7 +325,6 @@ def _succeed(done: asyncio.Future[T], result: T) -> None:
         done.set_result(result)
 
 
-def _fail(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(error)
+def _fail(done: asyncio.Future[Any], error: BaseException) -> None:
+    if not done.done():
+        done.set_exception(error)

@@ -7,7 +7,6 @@ by themselves.
 
 import asyncio
 import contextlib
-import random
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from relay import process, shared_port
+from relay import backoff, process, shared_port
 from relay.errors import RelayError
 from relay.worker import Worker
 from relay.worker_process import WorkerProcess
@@ -49,7 +48,6 @@ class Supervisor:
         admin_port: int,
         stop_limit_s: float,
     ) -> None:
-        self._command = command
         self._command = command
         self._count = count
         self._address = host, port
@@ -162,7 +160,9 @@ class Supervisor:
 
     async def _start_anew(self, worker: Worker, attempt: int) -> WorkerProcess | None:
         """Start a worker that died, the later the more often it has; None once all stop."""
-        while not await self._closes_within(_restart_delay_s(attempt)):
+        while not await self._closes_within(
+            backoff.delay_s(attempt, first_s=_FIRST_RESTART_S, last_s=_LAST_RESTART_S)
+        ):
             try:
                 return await WorkerProcess.start(self._command, worker)
             except OSError as error:  # no memory or no process is left, for now
@@ -198,11 +198,6 @@ class Supervisor:
     def _reload(self) -> None:
         for it in self._processes.values():
             it.reload()
-
-
-def _restart_delay_s(attempt: int) -> float:
-    delay_s = min(_FIRST_RESTART_S * 2.0 ** min(attempt - 1, 16), _LAST_RESTART_S)
-    return delay_s * random.uniform(0.5, 1.5)  # noqa: S311  jitter
 
 
 def _now() -> float:

@@ -1,0 +1,9 @@
+"""How long to wait before the next attempt at what has failed: longer each time, with jitter."""
+
+import random
+
+
+def delay_s(attempt: int, *, first_s: float, last_s: float) -> float:
+    """Return the wait after an attempt, counted from 1: doubled each time, give or take a half."""
+    doubled_s = min(first_s * 2.0 ** min(attempt - 1, 16), last_s)
+    return doubled_s * random.uniform(0.5, 1.5)  # noqa: S311  jitter
