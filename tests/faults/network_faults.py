@@ -11,7 +11,8 @@ from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
 
 _STORM_CUTS = 5  # each doubles the pause before the next attempt
-_LATEST_CUT_BYTES = 30_000  # some batches; where in a frame that is, is drawn by lot
+# Where in a frame a cut falls is drawn by lot, within some batches of each way's usual traffic.
+_MESSAGES_BYTES, _CONFIRMS_BYTES = 30_000, 300
 _LATENCY_S = 2.0
 _STALL_S, _STALLED_SHARE = 0.5, 0.1
 
@@ -79,12 +80,12 @@ async def _stalls(stage: Stage) -> None:
         await stage.delivers()
 
 
-def _cut(direction_of: Callable[[Stage], Direction]) -> Strike:
+def _cut(direction_of: Callable[[Stage], Direction], latest_bytes: int) -> Strike:
     async def strike(stage: Stage) -> None:
         direction = direction_of(stage)
         cuts = direction.cuts
         async with stage.fault("cut in mid-frame"):
-            direction.cut_after_bytes = stage.random.randint(1, _LATEST_CUT_BYTES)
+            direction.cut_after_bytes = stage.random.randint(1, latest_bytes)
             await eventually(lambda: direction.cuts > cuts)
             await stage.delivers()
 
@@ -122,8 +123,8 @@ SCENARIOS = [
     _through_proxy("half-open-to-relay", _half_open_to_relay),
     _through_proxy("latency", _latency, **_PATIENT),
     _through_proxy("stalled-writes", _stalls, **_PATIENT),
-    _through_proxy("cut-to-broker", _cut(lambda stage: stage.proxy.to_broker)),
-    _through_proxy("cut-to-relay", _cut(lambda stage: stage.proxy.to_relay)),
+    _through_proxy("cut-to-broker", _cut(lambda stage: stage.proxy.to_broker, _MESSAGES_BYTES)),
+    _through_proxy("cut-to-relay", _cut(lambda stage: stage.proxy.to_relay, _CONFIRMS_BYTES)),
     _through_proxy("reconnect-storm", _storm),
 ]
 CONFIRMING = [
