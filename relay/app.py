@@ -163,6 +163,7 @@ class _Relay:
             sink=self._sink,
             sources=sources_of(settings),
             body_limit_bytes=settings.ingress.body_limit_bytes,
+            bodies_limit_bytes=settings.ingress.bodies_limit_bytes,
             read_timeout_s=settings.ingress.read_timeout_s,
             trusted_proxies=settings.ingress.trusted_proxies,
             aside=self._aside,
@@ -190,7 +191,11 @@ class _Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stop is set or a part dies; then shut down in order."""
         settings = self._settings
-        server = Server(self._ingress)
+        server = Server(
+            self._ingress,
+            max_connections=process.allow_connections(settings.ingress.max_connections),
+            head_timeout_s=settings.ingress.read_timeout_s,
+        )
         public = web.ServerRunner(server, shutdown_timeout=settings.ingress.shutdown_grace_s)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward
         async with (

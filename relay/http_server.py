@@ -10,19 +10,23 @@ original would tell versions and repeat bytes of the request.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
+import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from relay import http_answer
-from relay.errors import InternalError, Refused
+from relay.errors import InternalError, Refused, Unavailable
 from relay.http_answer import Answer
 
 _KEEPALIVE_S = 75
+_TELL_EVERY_S = 10
 _LONGEST_SHORT_BODY = 64 * 1024
 """A body that is larger is read, and maybe understood, at leisure."""
+
+log = structlog.get_logger("relay.ingress")
 
 
 class Head(NamedTuple):
@@ -78,11 +82,22 @@ class _WatchedParser:
 class _Handler(web.RequestHandler):
     """One connection. Its requests are answered one after the other, in order."""
 
-    __slots__ = ("_held", "_is_last", "_is_on_short_cut", "_receiver", "_remote", "_watched")
+    __slots__ = (
+        "_head_timeout_s",
+        "_held",
+        "_is_last",
+        "_is_on_short_cut",
+        "_receiver",
+        "_remote",
+        "_watched",
+    )
 
-    def __init__(self, receiver: Receiver, manager: web.Server, **options: Any) -> None:
+    def __init__(
+        self, receiver: Receiver, manager: web.Server, *, head_timeout_s: float, **options: Any
+    ) -> None:
         super().__init__(manager, **options)
         self._receiver = receiver
+        self._head_timeout_s = head_timeout_s
         self._is_on_short_cut = False
         self._is_last = False
         self._held = b""
@@ -93,6 +108,12 @@ class _Handler(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._remote = (transport.get_extra_info("peername") or ("",))[0]
+        if self._keepalive_handle:  # aiohttp's, for as long as a connection may be idle later on
+            self._keepalive_handle.cancel()
+        self._next_keepalive_close_time = self._loop.time() + self._head_timeout_s
+        self._keepalive_handle = self._loop.call_at(
+            self._next_keepalive_close_time, self._process_keepalive
+        )
 
     def data_received(self, data: bytes) -> None:
         if self._is_on_short_cut:
@@ -180,26 +201,58 @@ class _Handler(web.RequestHandler):
         return response
 
 
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many: told to come again, and closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        writer = cast("asyncio.Transport", transport)
+        answer = http_answer.problem(Unavailable(), "none")
+        writer.write(http_answer.encode(answer, int(time.time()), is_last=True))
+        writer.close()
+
+
 class Server(web.Server):
     """A server whose requests all go to one receiver.
 
     Args:
         receiver: answers requests.
-        keepalive_s: how long a connection may be idle.
+        max_connections: how many there may be; one more is answered 503 and closed.
+        head_timeout_s: within which a new connection sends the head of its first request.
+        keepalive_s: within which it sends the head of each further one.
     """
 
-    def __init__(self, receiver: Receiver, *, keepalive_s: float = _KEEPALIVE_S) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        max_connections: int,
+        head_timeout_s: float,
+        keepalive_s: float = _KEEPALIVE_S,
+    ) -> None:
         super().__init__(self._receive)
         self._receiver = receiver
+        self._max_connections = max_connections
+        self._tells_again_at = 0.0
         self._options: dict[str, Any] = {
+            "head_timeout_s": head_timeout_s,
             "access_log": None,  # it would hold query strings, and these hold tokens
             "auto_decompress": False,  # http_body does, within its limit
             "keepalive_timeout": keepalive_s,
         }
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]  # all that asyncio asks for
         """Return the protocol of a new connection."""
-        return _Handler(self._receiver, self, loop=self._loop, **self._options)
+        if len(self._connections) < self._max_connections:
+            return _Handler(self._receiver, self, loop=self._loop, **self._options)
+        self._tell_of_too_many()
+        return _TurnedAway()
+
+    def _tell_of_too_many(self) -> None:
+        """Log it, but not once per connection."""
+        now = self._loop.time()
+        if now >= self._tells_again_at:
+            log.warning("too many connections", most=self._max_connections)
+            self._tells_again_at = now + _TELL_EVERY_S
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         head = Head(request.method, request.raw_path, request.headers, request.remote or "")

@@ -104,6 +104,7 @@ class Ingress:
         sink: where messages become durable.
         sources: the endpoints by name.
         body_limit_bytes: of a body, as sent and once decompressed.
+        bodies_limit_bytes: of all bodies that did not come as a whole, together.
         read_timeout_s: for a body to arrive.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         aside: what understands large deliveries.
@@ -116,6 +117,7 @@ class Ingress:
         sink: Sink,
         sources: Mapping[str, Source],
         body_limit_bytes: int,
+        bodies_limit_bytes: int,
         read_timeout_s: float,
         trusted_proxies: Sequence[Network],
         aside: Aside,
@@ -125,6 +127,7 @@ class Ingress:
         self.is_closing = False
         self._sink = sink
         self._body_limit_bytes = body_limit_bytes
+        self._room = http_body.Room(bodies_limit_bytes)
         self._read_timeout_s = read_timeout_s
         self._trusted_proxies = trusted_proxies
         self._aside = aside
@@ -184,16 +187,10 @@ class Ingress:
         visit = _Visit(head, next(self._request_ids))
         try:
             self._admit(visit)
-            body = await http_body.read(
-                request, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
-            )
-            delivery = visit.delivery(body)
-            if len(body) < _LARGE_BODY_BYTES:
-                understood = understand(delivery, visit.source, visit.received_at)
-            else:
-                understood = await self._aside.understand(delivery, visit.source, visit.received_at)
-            if understood.messages:
-                await self._sink.append(understood.messages)
+            with http_body.Share(self._room) as share:
+                understood = await self._understand(visit, request, share)
+                if understood.messages:
+                    await self._sink.append(understood.messages)
             answer = self._accepted(visit, understood)
         except ConnectionError:
             raise  # the caller is gone; there is nobody to answer
@@ -202,6 +199,17 @@ class Ingress:
         except Exception as error:  # noqa: BLE001  as in _receive_one
             answer = self._refused(visit, error)
         return self._left(visit, answer)
+
+    async def _understand(
+        self, visit: _Visit, request: web.BaseRequest, share: http_body.Share
+    ) -> Understood:
+        body = await http_body.read(
+            request, share, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
+        )
+        delivery = visit.delivery(body)
+        if len(body) < _LARGE_BODY_BYTES:
+            return understand(delivery, visit.source, visit.received_at)
+        return await self._aside.understand(delivery, visit.source, visit.received_at)
 
     def _admit(self, visit: _Visit) -> None:
         """Find the source; raise Refused for a request that is wrong whatever its body."""

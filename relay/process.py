@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 _BACKLOG = 1024
+_OTHER_FILES = 200
+"""Open files beside the connections: databases, pipes, the broker, what a library opens."""
 
 log = structlog.get_logger("relay")
 
@@ -25,6 +28,23 @@ def stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
+
+
+def allow_connections(wanted: int) -> int:
+    """Let the process have so many connections; return how many the system gives, at least 1.
+
+    Without this the usual soft limit of 1,024 open files decides, and who comes then waits.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    needed = wanted + _OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        log.warning("few files allowed", open_files=soft, max_connections=soft - _OTHER_FILES)
+    return max(1, min(wanted, soft - _OTHER_FILES))
 
 
 @contextlib.asynccontextmanager

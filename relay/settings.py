@@ -101,6 +101,8 @@ class IngressSettings(Section):
     workers: int = Field(default=1, ge=1, le=64)
     ack_after: Literal["outbox", "confirm"] = "outbox"
     body_limit_bytes: int = Field(default=5_242_880, ge=1, le=_LARGEST_BODY)
+    bodies_limit_bytes: int = Field(default=67_108_864, ge=2 * _LARGEST_BODY)
+    max_connections: int = Field(default=5_000, ge=1, le=100_000)
     read_timeout_s: float = Field(default=10, gt=0)
     shutdown_grace_s: float = Field(default=20, ge=0)
     trusted_proxies: Networks = []

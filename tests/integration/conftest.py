@@ -95,6 +95,7 @@ async def start(outbox: Outbox, aside: Aside) -> AsyncIterator[Start]:
         arguments = {
             "sink": outbox,
             "body_limit_bytes": 100_000,
+            "bodies_limit_bytes": 10_000_000,
             "read_timeout_s": 5,
             "trusted_proxies": [],
             "aside": aside,
@@ -104,7 +105,9 @@ async def start(outbox: Outbox, aside: Aside) -> AsyncIterator[Start]:
             metrics=IngressMetrics(registry),
             **arguments,
         )
-        runner = web.ServerRunner(Server(ingress), shutdown_timeout=1)
+        runner = web.ServerRunner(
+            Server(ingress, max_connections=100, head_timeout_s=5), shutdown_timeout=1
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]

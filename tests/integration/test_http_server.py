@@ -11,6 +11,8 @@ from relay.http_answer import Answer
 from relay.http_server import Head, Server
 from tests.eventually import LIMIT_S, eventually
 
+_MOST = 3  # connections
+
 
 @dataclass
 class Desk:
@@ -73,7 +75,8 @@ Connect = Callable[[], Awaitable[Caller]]
 
 @pytest.fixture
 async def runner(desk: Desk) -> AsyncIterator[web.ServerRunner]:
-    runner = web.ServerRunner(Server(desk, keepalive_s=0.2), shutdown_timeout=LIMIT_S)
+    server = Server(desk, max_connections=_MOST, head_timeout_s=0.2, keepalive_s=0.2)
+    runner = web.ServerRunner(server, shutdown_timeout=LIMIT_S)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield runner
@@ -237,3 +240,31 @@ async def test_shutdown_waits_for_the_answer_under_way(
     assert await caller.body() == b"x"
     assert b"Connection: close" in caller.head
     await ending
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /in/a HTTP/1.1\r\nHost: "], ids=["none", "part"])
+async def test_a_connection_without_a_whole_head_is_closed(sent: bytes, connect: Connect) -> None:
+    caller = await connect()
+    caller.send(sent)
+
+    assert await caller.rest() == b""
+
+
+async def test_a_connection_too_many_is_told_and_closed(desk: Desk, connect: Connect) -> None:
+    callers = [await connect() for _ in range(_MOST)]
+    for it in callers:
+        it.send(whole(b"a"))
+    await eventually(lambda: len(desk.waiting) == _MOST)
+
+    told = await (await connect()).rest()
+    for it in callers:
+        desk.answer(is_last=True)
+        await it.rest()
+    later = await connect()
+    later.send(whole(b"later"))
+    await eventually(lambda: desk.waiting)
+    desk.answer()
+
+    assert told.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: " in told
+    assert await later.body() == b"later"

@@ -359,6 +359,27 @@ async def test_a_slow_body_times_out(start: Start) -> None:
     assert status.startswith(b"HTTP/1.1 408 ")
 
 
+async def test_bodies_that_are_being_read_share_a_limit(start: Start) -> None:
+    relay = await start(source("swiftsell", TOKEN), bodies_limit_bytes=70_000)
+    head = f"POST /in/swiftsell HTTP/1.1\r\nHost: x\r\nAuthorization: {TOKEN}\r\n"
+    begun = f"{head}Content-Length: 60000\r\n\r\n".encode() + b"a" * 40_000
+
+    callers = [await asyncio.open_connection("127.0.0.1", relay.port) for _ in range(2)]
+    for _, writer in callers:
+        writer.write(begun)
+    answers = {asyncio.create_task(it.readline()): writer for it, writer in callers}
+    refused, _ = await asyncio.wait(answers, timeout=5, return_when="FIRST_COMPLETED")
+    refusal = refused.pop()
+    answers.pop(refusal).close()
+    (other, writer), *_ = answers.items()
+    writer.write(b"a" * 20_000)
+    status = await asyncio.wait_for(other, 5)
+    writer.close()
+
+    assert (await refusal).startswith(b"HTTP/1.1 503 ")
+    assert status.startswith(b"HTTP/1.1 200 ")
+
+
 async def test_expect_100_continue_is_answered_before_the_body(start: Start) -> None:
     relay = await start(source("swiftsell", TOKEN))
 

@@ -65,6 +65,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
     broker, expected = found.pop("broker"), dict(DEFAULTS)
     assert broker.items() >= expected.pop("broker").items()  # it has bounds of its queues, too
+    ingress = expected.pop("ingress")
+    assert found.pop("ingress").items() >= ingress.items()  # likewise of connections and memory
     assert found.pop("history")["enabled"] is False
     assert found.pop("consumers") == {}
     assert found == expected
