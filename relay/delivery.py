@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from relay import jsontext
+from relay import jsontext, redaction
 from relay.authentication import Secrets
 from relay.caller import Network
 from relay.envelope import Message, Origin, encode_events, encode_quarantined, traceparent_of
@@ -106,13 +106,14 @@ def place_of(error: BaseException) -> Mapping[str, str]:
     return {"error": type(error).__name__, "traceback": "".join(frames)}
 
 
-def names_seen(delivery: Request) -> dict[str, object]:
-    """Return what a failed authentication may show: names, never values."""
+def names_seen(delivery: Request, secrets: Sequence[str]) -> dict[str, object]:
+    """Return what a failed authentication may show: names, never values, and none of secrets."""
+    content_type = delivery.headers.get("content-type", "").partition(";")[0]
     return {
-        "header_names": _bounded(delivery.headers),
-        "query_names": _bounded(_form_names(delivery.query_string)),
-        "body_names": _bounded(_body_names(delivery)),
-        "content_type": _printable(delivery.headers.get("content-type", "").partition(";")[0]),
+        "header_names": _shown(delivery.headers, secrets),
+        "query_names": _shown(_form_names(delivery.query_string), secrets),
+        "body_names": _shown(_body_names(delivery), secrets),
+        "content_type": _printable(content_type, secrets),
     }
 
 
@@ -135,10 +136,12 @@ def _form_names(text: str) -> list[str]:
     return [name for name, _, value in pairs if value.strip("=")]
 
 
-def _bounded(names: Iterable[str]) -> list[str]:
-    return [_printable(name) for name in itertools.islice(names, _MOST_NAMES)]
+def _shown(names: Iterable[str], secrets: Sequence[str]) -> list[str]:
+    return [_printable(name, secrets) for name in itertools.islice(names, _MOST_NAMES)]
 
 
-def _printable(text: str) -> str:
+def _printable(text: str, secrets: Sequence[str]) -> str:
     """Return text that fits a log line; aiohttp reads bytes that are not UTF-8 as surrogates."""
+    if redaction.holds_secret(text, secrets):  # sent where no vendor puts it, by mistake or guess
+        return redaction.MARK.decode()
     return text[:_LONGEST_NAME].encode(errors="replace").decode()

@@ -247,7 +247,7 @@ class Ingress:
         if isinstance(error, Unauthenticated):
             self._metrics.unauthenticated.labels(visit.name).inc()
             if visit.request:
-                visit.line.update(names_seen(visit.request))
+                visit.line.update(names_seen(visit.request, visit.source.secrets.values))
         visit.line["reason"] = str(error)
         return http_answer.problem(error, str(visit.line["request_id"]))
 

@@ -77,7 +77,7 @@ def test_nothing_of_an_unauthenticated_delivery_is_understood() -> None:
 
 def seen(body: bytes = b"", query_string: str = "", **headers: str) -> dict[str, Any]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return names_seen(Request(body=body, headers=named, query_string=query_string))
+    return names_seen(Request(body=body, headers=named, query_string=query_string), ())
 
 
 def test_names_are_seen_and_values_are_not() -> None:
@@ -125,6 +125,20 @@ def test_a_value_of_a_multipart_form_is_no_name() -> None:
     assert set(found["body_names"]) <= {"key"}
 
 
+@pytest.mark.parametrize("spelling", ["tok-1", "tok%2D1", r"tok\u002d1", f"{'x' * 100}tok-1"])
+def test_a_live_secret_in_the_place_of_a_name_is_not_shown(spelling: str) -> None:
+    request = Request(
+        body=b'{"%s": 1}' % spelling.encode(),
+        headers={"content-type": f"text/{spelling}; a=b"},
+        query_string=f"{spelling}=1",
+    )
+
+    found = names_seen(request, ["tok-1"])
+
+    assert found["query_names"] == found["body_names"] == ["[secret removed]"]
+    assert found["content_type"] == "[secret removed]"
+
+
 @pytest.mark.parametrize("query_string", ["c2VjcmV0dG9rZW4=", "c2VjcmV0dG9rZW4", "a&c2VjcmV0dA=="])
 def test_a_bare_token_in_the_query_is_no_name(query_string: str) -> None:
     assert seen(query_string=query_string)["query_names"] == []
@@ -149,7 +163,7 @@ def test_names_are_bounded_in_number_and_length() -> None:
 def test_names_can_be_logged_as_json_whatever_arrived(
     body: bytes, query_string: str, headers: dict[str, str]
 ) -> None:
-    found = names_seen(Request(body=body, headers=headers, query_string=query_string))
+    found = names_seen(Request(body=body, headers=headers, query_string=query_string), ())
 
     orjson.dumps(found)
 

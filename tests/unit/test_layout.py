@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "vendors._*": "authentication clocks errors event jsontext request vendors._*",
     "vendors.*": "authentication clocks errors event jsontext request vendors._*",
     "caller": "",
-    "delivery": "authentication caller envelope errors jsontext request vendors",
+    "delivery": "authentication caller envelope errors jsontext redaction request vendors",
     # What the process is made of.
     "aside": "authentication delivery envelope errors request vendors",
     "logs": "clocks",
