@@ -12,6 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from relay import backoff
+from relay.envelope import Message
 from relay.errors import OutboxError
 from relay.outbox import Outbox
 from relay.outbox_db import Pending
@@ -26,6 +27,7 @@ _MAX_DEFERRED = 100_000
 """Refused messages remembered, by number alone. Beyond that nothing new is sent until some go."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 60.0
 _READ_AGAIN_S = 1.0
+_TELL_EVERY_S = 10.0
 
 log = structlog.get_logger("relay.forwarder")
 
@@ -57,6 +59,8 @@ class Forwarder:
         self._taken = 0  # everything up to this number was read
         self._deferred: list[_Deferred] = []
         self._attempts: dict[int, int] = {}
+        self._refused = 0  # since the log said so
+        self._tells = backoff.Seldom(_TELL_EVERY_S)
         self._session: Session[Pending] | None = None
 
     @property
@@ -139,13 +143,19 @@ class Forwarder:
             delay_s = backoff.delay_s(attempt, first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)
             heapq.heappush(self._deferred, _Deferred(_now() + delay_s, it.seq))
         if failed:
+            self._refused += len(failed)
+            self._tell_of_refused(failed[0].message)
+        self._wake.set()
+
+    def _tell_of_refused(self, latest: Message) -> None:
+        if self._tells.is_due():
             log.warning(
                 "publish refused",
-                count=len(failed),
-                routing_key=failed[0].message.routing_key,
-                event_id=failed[0].message.id,
+                count=self._refused,  # since the last line
+                routing_key=latest.routing_key,
+                event_id=latest.id,
             )
-        self._wake.set()
+            self._refused = 0
 
     def _defer_now(self, seqs: Iterable[int]) -> None:
         for seq in seqs:

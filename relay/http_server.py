@@ -18,6 +18,7 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from relay import http_answer
+from relay.backoff import Seldom
 from relay.errors import InternalError, Refused, Unavailable
 from relay.http_answer import Answer
 
@@ -232,7 +233,7 @@ class Server(web.Server):
         super().__init__(self._receive)
         self._receiver = receiver
         self._max_connections = max_connections
-        self._tells_again_at = 0.0
+        self._tells = Seldom(_TELL_EVERY_S)
         self._options: dict[str, Any] = {
             "head_timeout_s": head_timeout_s,
             "access_log": None,  # it would hold query strings, and these hold tokens
@@ -244,15 +245,9 @@ class Server(web.Server):
         """Return the protocol of a new connection."""
         if len(self._connections) < self._max_connections:
             return _Handler(self._receiver, self, loop=self._loop, **self._options)
-        self._tell_of_too_many()
-        return _TurnedAway()
-
-    def _tell_of_too_many(self) -> None:
-        """Log it, but not once per connection."""
-        now = self._loop.time()
-        if now >= self._tells_again_at:
+        if self._tells.is_due():
             log.warning("too many connections", most=self._max_connections)
-            self._tells_again_at = now + _TELL_EVERY_S
+        return _TurnedAway()
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         head = Head(request.method, request.raw_path, request.headers, request.remote or "")

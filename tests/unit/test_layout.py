@@ -51,10 +51,10 @@ MAY_IMPORT = {
     "reconnecting": "errors",
     "publisher": "broker errors metrics reconnecting session topology",
     "direct": "envelope errors session sink",
-    "forwarder": "backoff errors outbox outbox_db session",
+    "forwarder": "backoff envelope errors outbox outbox_db session",
     "http_answer": "delivery errors request",
     "http_body": "errors",
-    "http_server": "errors http_answer",
+    "http_server": "backoff errors http_answer",
     "ingress": "aside caller delivery errors http_answer http_body http_server metrics request"
     " sink",
     "probes": "",
