@@ -42,12 +42,20 @@ async def for_ever(
 
 
 async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
-    """Call use. A connection that falls silent ends aiormq's calls with a cancellation."""
+    """Call use, and take two ways in which aiormq 7.2 ends its calls for what they are.
+
+    When a connection falls silent it cancels them; when one ends without a reason of its own, it
+    raises `Exception`, of no kind that could be caught by name.
+    """
     try:
         await use(url)
     except asyncio.CancelledError as error:
         end_if_cancelled()
         raise BrokerError("The connection was lost: it fell silent.") from error
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise BrokerError("The connection was lost: it ended without a reason.") from error
 
 
 def end_if_cancelled() -> None:
