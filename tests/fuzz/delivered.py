@@ -22,6 +22,17 @@ from relay.vendors import Vendor
 LIVE = ("tok-Live+1/x==", "7401963")
 """The live secrets. Characters with more than one spelling, and digits that are JSON, too."""
 
+_ODD_TYPE = b"\xc3\x9c. x"
+_ODD_BODIES = [
+    b"",
+    b'{"token":"TOKEN"',
+    b'{"a":"tok\\u002dLive+1\\/x=="} tok-Live%2b1%2Fx%3D%3d',
+    b'{"events":[{"token":"TOKEN","a":1e2},{"a":1e2}]}',
+    b'{"events":[{"token":"TOKEN","event":{"type":"' + _ODD_TYPE + b'"}}]}',
+    b'{"event":"%b","type":"%b","entity":{},"event_id":"%b","contact_id":1}' % ((_ODD_TYPE,) * 3),
+    b'{"events":' + b"[" * 300 + b"]" * 300 + b"}",
+]
+
 _FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\0]*)")  # RFC 9110, 5
 
 
@@ -67,8 +78,14 @@ def signed(request: Request, vendor: Vendor) -> Request:
 
 @cache
 def deliveries(name: str) -> list[Delivery]:
-    """Return what a vendor is known to send: its samples and its handshake."""
+    """Return what a vendor sends who knows a secret: its samples, a handshake, and odd bodies."""
     vendor = vendors.discover()[name]
-    found = [vendor.sign(it.read_bytes(), LIVE[0]) for it in vendors.samples(name)]
+    bodies = [*(it.read_bytes() for it in vendors.samples(name)), *map(with_token, _ODD_BODIES)]
+    found = [vendor.sign(body, LIVE[0]) for body in bodies]
     handshake = vendors.handshake(vendor, LIVE[0])
     return [*found, handshake] if handshake else found
+
+
+def with_token(data: bytes) -> bytes:
+    """Put a live secret where it says TOKEN."""
+    return data.replace(b"TOKEN", LIVE[0].encode())
