@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test faults bench soak profile lint lock clean
+.PHONY: help setup run demo test faults fuzz bench soak profile lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -24,6 +24,11 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 faults: setup ## an hour of broken things under load: nothing acknowledged may be lost
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.faults.run
+
+fuzz: setup ## hostile bytes for all that reads any, guided by coverage; takes 45 minutes
+	@$(PYTHON) -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \
+		--requirement tests/fuzz/requirements.lock
+	$(PYTHON) -m tests.fuzz.run
 
 bench: setup ## how fast the relay and the services are, beside plain aio-pika; takes 15 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure

@@ -1,7 +1,7 @@
 """How a caller proves who it is: shared secrets and signatures. Pure.
 
-Every comparison takes the same time whatever was sent: both sides are reduced to digests of equal
-length and compared with `hmac.compare_digest`, and every secret is tried, found or not.
+Every comparison takes the same time whatever the secret is: `hmac.compare_digest` makes it, between
+digests, so not even a secret's length shows, and every secret is tried, found or not.
 """
 
 import hmac

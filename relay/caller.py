@@ -10,7 +10,8 @@ Network = IPv4Network | IPv6Network
 def address_of(remote: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return the caller's address: the last one a trusted proxy did not vouch for.
 
-    What a proxy forwards may be no address at all; that is "", which no network holds.
+    What a proxy forwards may be no address at all; that is "", which no network holds. A zone, any
+    text behind a `%`, is left out: it means nothing on another machine (RFC 4007, 6).
 
     Args:
         remote: whoever is connected.
@@ -20,7 +21,7 @@ def address_of(remote: str, forwarded_for: Sequence[str], trusted: Sequence[Netw
     address = remote
     hops = [hop.strip() for hop in ",".join(forwarded_for).split(",") if hop.strip()]
     while hops and is_within(address, trusted):
-        address = str(_parsed(hops.pop()) or "")
+        address = str(_parsed(hops.pop()) or "").partition("%")[0]
     return address
 
 

@@ -240,7 +240,7 @@ def read(db: sqlite3.Connection, *, after: int, limit: int) -> list[Pending]:
     """Return at most limit rows that follow `after`, and not much more than 16 MiB of them."""
     return _bounded(
         db.execute(
-            f"SELECT {_COLUMNS} FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  constants
             (after, limit),
         )
     )

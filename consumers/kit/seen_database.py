@@ -118,7 +118,7 @@ class SeenDatabase:
             return False  # that can wait for the next start
         mark = self._dialect.placeholder
         old = f"SELECT event_id FROM seen WHERE service = {mark} AND seen_at < {mark} LIMIT {mark}"  # noqa: S608  placeholders only
-        statement = f"DELETE FROM seen WHERE service = {mark} AND event_id IN ({old})"  # noqa: S608
+        statement = f"DELETE FROM seen WHERE service = {mark} AND event_id IN ({old})"  # noqa: S608  placeholders only
         parameters = (service, service, int(before), _PRUNED_AT_ONCE)
         with self._usable() as db:
             return bool(db.execute(statement, parameters).rowcount >= _PRUNED_AT_ONCE)

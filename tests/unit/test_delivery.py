@@ -1,6 +1,7 @@
 """What a delivery turns out to be, and what a log may say of one that was refused."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import pytest
@@ -68,6 +69,22 @@ def test_what_is_not_understood_is_one_message_for_the_quarantine() -> None:
     assert message.routing_key == "swiftsell.not_json"
     assert message.body == b"[secret removed] {"
     assert message.is_quarantined
+
+
+@pytest.mark.parametrize("name", vendors.discover())
+def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> None:
+    vendor = vendors.discover()[name]
+    origin = Origin(vendor=name, source="acme")
+    source = Source(origin=origin, vendor=vendor, secrets=Secrets(["tok-1"]))
+    for sample in vendors.samples(name):
+        sent = vendor.sign(sample.read_bytes(), "tok-1")
+        headers = {header.lower(): value for header, value in sent.headers.items()}
+        request = Request(sent.body, headers, urlencode(sent.query), sent.path_secret)
+
+        first, again = understand(request, source, 1.5), understand(request, source, 86_400)
+
+        assert first.messages
+        assert [it.id for it in again.messages] == [it.id for it in first.messages]
 
 
 def test_nothing_of_an_unauthenticated_delivery_is_understood() -> None:

@@ -1,0 +1,178 @@
+"""What is to hold of every delivery, whoever sent it: targets that go through `understand`.
+
+Twice for each vendor: as a stranger sends it, and with the same bytes signed.
+"""
+
+import json
+import re
+import struct
+import zlib
+from dataclasses import replace
+from typing import Any, get_args
+
+import orjson
+from pamqp import header
+
+from relay import http_answer, vendors
+from relay.authentication import Secrets
+from relay.delivery import EchoStyle, Source, Understood, names_seen, understand
+from relay.envelope import Message, Origin
+from relay.errors import Unauthenticated
+from relay.event import TYPES
+from relay.request import Request
+from tests.fuzz import delivered, spelling
+
+RECEIVED_AT = 1_700_000_000.25
+_LARGEST_HEADER = 131_072 - 20  # of the frame RabbitMQ proposes; a content header can't be split
+_ROUTING_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+_SIGNATURE = "x-acquire-signature"
+
+
+def source_of(name: str) -> Source:
+    """Return a source of a vendor with live secrets."""
+    return Source(
+        origin=Origin(vendor=name, source="acme"),
+        vendor=vendors.discover()[name],
+        secrets=Secrets(delivered.LIVE),
+    )
+
+
+def check_strangers(data: bytes, source: Source) -> None:
+    """Whoever knows no secret is refused, and learns nothing."""
+    request = delivered.read(data)
+    try:
+        found = understand(request, source, RECEIVED_AT)
+    except Unauthenticated as error:
+        check_silence(http_answer.problem(error, "1").body)
+        orjson.dumps(names_seen(request))
+        return
+
+    assert proves_itself(request, source), "let in without a secret"
+    check_understood(found, request, source)
+
+
+def check_signed(data: bytes, source: Source) -> None:
+    """Whatever someone who knows a secret sends is kept, as it was sent."""
+    request = delivered.signed(delivered.read(data), source.vendor)
+
+    found = understand(request, source, RECEIVED_AT)
+
+    check_understood(found, request, source)
+    if zlib.crc32(data) % 8:
+        return  # what follows costs as much as all of the above, and needs fewer examples
+    again = understand(request, source, RECEIVED_AT + 1)
+    assert ids_of(again) == ids_of(found)
+    elsewhere = replace(source, origin=Origin(vendor=source.origin.vendor, source="other"))
+    assert not {*ids_of(understand(request, elsewhere, RECEIVED_AT))} & {*ids_of(found)}
+
+
+def ids_of(found: Understood) -> list[str]:
+    return [message.id for message in found.messages]
+
+
+def proves_itself(request: Request, source: Source) -> bool:
+    """Tell whether someone who knows a secret made the request, or one that says the same."""
+    signature = request.headers.get(_SIGNATURE, "").lower()
+    for delivery in delivered.deliveries(source.origin.vendor):
+        if delivery.headers.get(_SIGNATURE) == signature:
+            return request.body == delivery.body or as_javascript(request.body) == as_javascript(
+                delivery.body
+            )
+    parts = [request.query_string, request.path_secret or "", *request.headers.values()]
+    known = [request.body, *(part.encode(errors="replace") for part in parts)]
+    return any(spelling.holds(part, secret) for part in known for secret in delivered.LIVE)
+
+
+def as_javascript(body: bytes) -> Any:
+    """Return what JSON.parse reads, to which all numbers are floats."""
+    return json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_int=float)
+
+
+def check_understood(found: Understood, request: Request, source: Source) -> None:
+    assert found.failure is None, found.failure
+    assert found.echo is None or found.echo.token in delivered.LIVE
+    ids = ids_of(found)
+    assert len(set(ids)) == len(ids)
+    for message in found.messages:
+        check_message(message)
+    if found.reason:
+        (message,) = found.messages
+        check_quarantined(message, request)
+    else:
+        assert len(found.types) == len(found.messages)
+        check_raw(found, request, source)
+        for message in found.messages:
+            check_document(message, source)
+    for style in get_args(EchoStyle):
+        answer = http_answer.answer(found, style)
+        wire = http_answer.encode(answer, int(RECEIVED_AT), is_last=False)
+        assert wire.endswith(b"\r\n\r\n" + answer.body)
+        if not found.echo:
+            check_silence(wire)
+
+
+def check_silence(answer: bytes) -> None:
+    assert not any(spelling.holds(answer, secret) for secret in delivered.LIVE)
+
+
+def check_message(message: Message) -> None:
+    """What the broker takes: AMQP 0-9-1, 4.2.5."""
+    assert re.fullmatch("[0-9a-f]{32}", message.id)
+    assert _ROUTING_KEY.fullmatch(message.routing_key)
+    assert len(message.routing_key) <= 255
+    assert len(message.properties) <= _LARGEST_HEADER
+    frame = header.ContentHeader()
+    frame.unmarshal(struct.pack(">HHQ", 60, 0, 0) + message.properties)
+    properties = frame.properties
+    assert properties.message_id == message.id
+    check_table({**properties.headers, "content-type": properties.content_type})
+
+
+def check_table(table: dict[str, Any]) -> None:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            check_table(value)
+            continue
+        assert not set("\r\n\0") & {*name, *value}
+        assert not any(secret in value for secret in delivered.LIVE)
+
+
+def check_quarantined(message: Message, request: Request) -> None:
+    assert message.is_quarantined
+    assert not any(spelling.holds(message.body, secret) for secret in delivered.LIVE)
+    if not set(b"\\%+") & {*request.body} and not any(
+        secret.encode() in request.body for secret in delivered.LIVE
+    ):
+        assert message.body == request.body
+
+
+def check_document(message: Message, source: Source) -> None:
+    """A CloudEvent: the JSON format, 2 and 3.1.1."""
+    assert not message.is_quarantined
+    document = orjson.loads(message.body)
+    assert document["specversion"] == "1.0"
+    assert document["id"] == message.id
+    assert document["source"] == source.origin.path
+    assert document["type"] in TYPES
+    assert "raw" in document.pop("data")
+    for attribute, value in document.items():
+        assert re.fullmatch("[a-z0-9]{1,20}", attribute)
+        assert value
+        assert value.isprintable()
+
+
+def check_raw(found: Understood, request: Request, source: Source) -> None:
+    """`raw` is the element as sent: byte for byte where it is all of the body, else in value."""
+    if not found.messages:
+        return
+    body = request.body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+    if not vendors.echoes(source.vendor):
+        (message,) = found.messages
+        assert message.body.endswith(b'"raw":' + body + b"}}")
+        return
+    sent = [
+        tuple(member for member in element if member[0] != "token")
+        for element in dict(spelling.exact(body))["events"]
+    ]
+    kept = [dict(dict(spelling.exact(message.body))["data"])["raw"] for message in found.messages]
+    assert kept == sent
