@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test faults fuzz bench soak profile lint lock clean
+.PHONY: help setup run demo test faults hostile fuzz bench soak profile lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -24,6 +24,10 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 faults: setup ## an hour of broken things under load: nothing acknowledged may be lost
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.faults.run
+
+hostile: setup ## every attack beside honest callers: what it costs them, and the relay; takes 10 minutes
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.hostile.run
 
 fuzz: setup ## hostile bytes for all that reads any, guided by coverage; takes 45 minutes
 	@$(PYTHON) -m pip --quiet --disable-pip-version-check install --require-hashes --no-deps \

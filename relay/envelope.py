@@ -18,7 +18,7 @@ from pamqp import encode
 from relay import amqp, redaction, topology
 from relay.clocks import from_clock
 from relay.errors import Malformed
-from relay.event import Event
+from relay.event import MAX_EVENTS, Event
 
 if TYPE_CHECKING:
     from pamqp.common import FieldValue
@@ -78,8 +78,11 @@ def encode_events(
     """Encode the events of one delivery. Equal elements get different ids, by their number.
 
     Raises:
-        Malformed: `too_large`, when the document of one event would exceed 16 MiB.
+        Malformed: `too_many_events`, or `too_large`, when the document of one event would
+            exceed 16 MiB.
     """
+    if len(events) > MAX_EVENTS:
+        raise Malformed("too_many_events")
     if len(events) == 1:
         return [_encode(events[0], 0, origin, received_at, traceparent)]
     seen: Counter[bytes] = Counter()

@@ -42,6 +42,10 @@ TYPES = frozenset(
 )
 """The shared vocabulary. A vendor that needs another word adds it here first."""
 
+MAX_EVENTS = 10_000
+"""In one delivery. No vendor is known to send a hundred at once, while 5 MiB hold 200,000 that are
+understood: each a message to encode, store, publish and have confirmed, 30 times its size."""
+
 
 class Event(NamedTuple):
     """One occurrence, as a vendor's `normalize` understood it.

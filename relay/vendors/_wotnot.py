@@ -17,6 +17,7 @@ from relay.authentication import Secrets
 from relay.clocks import from_utc_text
 from relay.errors import Malformed, Unauthenticated
 from relay.event import (
+    MAX_EVENTS,
     ActorType,
     Data,
     Event,
@@ -77,7 +78,8 @@ def normalize(request: Request) -> list[Event]:
     """Return one event per element of `events`; none for a handshake or an empty call.
 
     Raises:
-        Malformed: `not_json`, `too_deep`, `unknown_shape` or `duplicate_events`.
+        Malformed: `not_json`, `too_deep`, `unknown_shape`, `duplicate_events`,
+            `too_many_events` or `too_many_members`.
     """
     body = jsontext.trimmed(request.body)
     if not body:
@@ -122,6 +124,8 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
     value = jsontext.parse(body)
     if type(value) is not dict:
         raise Malformed("unknown_shape")
+    if len(sequence(value.get("events"))) > MAX_EVENTS:  # before any of them costs anything more
+        raise Malformed("too_many_events")
     arrays = [part for name, part in jsontext.members(body.decode()) if name == "events"]
     if len(arrays) > 1:
         raise Malformed("duplicate_events")

@@ -11,7 +11,7 @@ from pamqp import frame, header
 from relay import amqp, envelope
 from relay.envelope import Message, Origin, encode_events
 from relay.errors import Malformed
-from relay.event import Event
+from relay.event import MAX_EVENTS, Event
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
 RECEIVED_AT = 1_700_000_000.25
@@ -213,6 +213,16 @@ def test_an_event_that_rabbitmq_would_close_the_channel_over_is_not_made() -> No
     # https://www.rabbitmq.com/docs/limits: 16 MiB from 4.0 on
     with pytest.raises(Malformed, match="too_large"):
         message(data={"message": {"text": "x" * 16 * 1024 * 1024}})
+
+
+def test_a_delivery_has_no_more_events_than_the_relay_can_hold_at_once() -> None:
+    most = [event()] * MAX_EVENTS
+
+    messages = encode_events(most, origin=ORIGIN, received_at=RECEIVED_AT)
+    with pytest.raises(Malformed, match="too_many_events"):
+        encode_events([*most, event()], origin=ORIGIN, received_at=RECEIVED_AT)
+
+    assert len(messages) == MAX_EVENTS
 
 
 def test_nothing_comes_of_no_events() -> None:

@@ -123,6 +123,14 @@ def test_an_object_is_cut_into_its_members(text: str, members: list[tuple[str, s
     assert jsontext.members(text) == members
 
 
+def test_an_object_with_too_many_members_is_not_cut() -> None:
+    most = ",".join(['"":0'] * jsontext.MAX_MEMBERS)
+
+    assert len(jsontext.members(f"{{{most}}}")) == jsontext.MAX_MEMBERS
+    with pytest.raises(Malformed, match="too_many_members"):
+        jsontext.members(f'{{{most},"":0}}')
+
+
 @pytest.mark.parametrize(
     ("text", "elements"),
     [

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from relay import jsontext
 from relay.errors import Malformed
-from relay.event import Data, Event
+from relay.event import MAX_EVENTS, Data, Event
 from relay.request import Request
 from relay.vendors import swiftsell
 
@@ -74,6 +75,14 @@ def test_every_event_of_an_array_is_understood_in_order() -> None:
         ('{"events": [{"event": {"type": "a"}}\x0c]}', "not_json"),
         ('{"events": [{"event": {"type": "a"}}, {"event": {"type": "a"}}\x0c]}', "not_json"),
         ('{"events": [' + '{"a":' * 250 + "1" + "}" * 250 + "]}", "too_deep"),
+        ('{"events": [' + "1," * MAX_EVENTS + "1]}", "too_many_events"),
+        ("{" + '"":0,' * jsontext.MAX_MEMBERS + '"events": []}', "too_many_members"),
+        (
+            '{"events": [{"token": "t",'
+            + '"":0,' * jsontext.MAX_MEMBERS
+            + '"event": {"type": "a"}}]}',
+            "too_many_members",
+        ),
     ],
 )
 def test_what_is_not_understood_says_why(body: str, reason: str) -> None:

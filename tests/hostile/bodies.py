@@ -1,0 +1,54 @@
+"""One body for all vendors, or one value in the places where each vendor's code looks.
+
+Whoever proved who it is gets 200, be it for the quarantine: nothing authenticated is dropped. Who
+did not gets 401 for the same bytes, which the relay has to read all the same to look for a token.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tests.hostile.attack import VENDORS, Shot, accepted, forged
+
+BODY_LIMIT = 5 * 1024 * 1024  # the default of ingress.body_limit_bytes
+MILLION = 1_000_000
+
+_TYPES = {
+    "swiftsell": b'{"events":[{"event":{"type":VALUE}}]}',
+    "supporthunt": b'{"events":[{"event":{"type":"message","payload":{"message":{"type":VALUE}}}}'
+    b"]}",
+    "acquire": b'{"event":VALUE,"data":{"caseId":1}}',
+    "channeltalk": b'{"type":VALUE,"event":VALUE,"entity":{"id":"1"}}',
+    "pickyassist": b'{"event_id":VALUE,"contact_id":"1"}',
+}
+"""By vendor, a delivery with VALUE for its type, of which the routing key is made."""
+
+FIELDS = {
+    "swiftsell": b'{"events":[{"event":{"type":"message","payload":{"message":{"type":"text","id":'
+    b'VALUE,"text":VALUE},"message_by":{"type":"user","id":VALUE}}},"conversation":{"key":VALUE},'
+    b'"account":{"id":VALUE},"timestamp":VALUE}]}',
+    "supporthunt": b'{"events":[{"event":{"type":"variables","payload":{"variables":[{"name":VALUE,'
+    b'"value":VALUE}]}},"visitor":{"key":VALUE}}]}',
+    "acquire": b'{"event":"case:message:new","data":{"caseId":VALUE,"message":{"id":VALUE,'
+    b'"type":"text","message":VALUE,"senderType":"agent","senderId":VALUE}}}',
+    "channeltalk": b'{"type":"message","event":"push","entity":{"id":VALUE,"chatId":VALUE,'
+    b'"plainText":VALUE,"createdAt":VALUE,"personType":"user","personId":VALUE}}',
+    "pickyassist": b'{"event_id":1,"contact_id":VALUE,"user":VALUE,"timestamp":VALUE,'
+    b'"channel":VALUE,"project_id":VALUE}',
+}
+"""By vendor, a delivery with VALUE for ids, texts and times."""
+
+
+def filled(what: str, value: bytes) -> Iterator[Shot]:
+    """Put value wherever a vendor's code looks, and where it does not."""
+    for templates in (_TYPES, FIELDS):
+        for vendor, template in templates.items():
+            yield accepted(vendor, what, template.replace(b"VALUE", value))
+    for vendor, template in FIELDS.items():
+        body = b'{"unseen":%b,%b' % (value, template.replace(b"VALUE", b'"1"')[1:])
+        yield accepted(vendor, f"unseen {what}", body)
+
+
+def to_all(bodies: Iterable[tuple[str, bytes]]) -> Iterator[Shot]:
+    for what, body in bodies:
+        for vendor in VENDORS:
+            yield accepted(vendor, what, body)
+            yield forged(vendor, what, body)

@@ -1,0 +1,95 @@
+"""What a run of all attacks came to, as a table and as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.hostile.attack import CUT
+from tests.hostile.target import MOST_BYTES
+
+RESULTS = Path("tests/hostile/results")
+
+_HEADINGS = (
+    "attack",
+    "times",
+    "statuses",
+    "peak memory",
+    "small requests",
+    "refused",
+    "p50",
+    "p99",
+    "verdict",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Struck:
+    """One attack of a run.
+
+    Args:
+        name: of the attack.
+        times: how often it was made.
+        statuses: of its answers, and how many had each.
+        problems: what it was answered that should not have been.
+        harm: what was wrong with the relay afterwards.
+        peak_bytes: the most memory the relay had.
+        requests: small ones answered 200 meanwhile.
+        failed: small ones that were not.
+        latency_ms: of the small ones, by percentile, from when they were due.
+    """
+
+    name: str
+    times: int
+    statuses: Mapping[int, int]
+    problems: Sequence[str]
+    harm: Sequence[str]
+    peak_bytes: int
+    requests: int
+    failed: int
+    latency_ms: Mapping[str, float]
+
+    @property
+    def is_good(self) -> bool:
+        return not self.problems and not self.harm and self.peak_bytes < MOST_BYTES
+
+    def row(self) -> tuple[str, ...]:
+        """Return the cells of the table."""
+        statuses = [f"{_word(it)}: {count:,}" for it, count in sorted(self.statuses.items())]
+        return (
+            self.name,
+            str(self.times),
+            ", ".join(statuses),
+            f"{self.peak_bytes / 2**20:.0f} MiB",
+            f"{self.requests:,}",
+            f"{self.failed:,}",
+            f"{self.latency_ms['50']:.1f} ms",
+            f"{self.latency_ms['99']:.1f} ms",
+            self._verdict(),
+        )
+
+    def _verdict(self) -> str:
+        if self.harm:
+            return f"HARMED: {self.harm[0]}"
+        if self.problems:
+            return f"WRONG: {self.problems[0]}"
+        return "healthy" if self.is_good else "TOO LARGE"
+
+
+def _word(status: int) -> str:
+    return "none" if status == CUT else str(status)
+
+
+def rows(struck: Sequence[Struck]) -> list[tuple[str, ...]]:
+    """Return the table, headings first."""
+    return [_HEADINGS, *[it.row() for it in struck]]
+
+
+def write(struck: Sequence[Struck], *, about: str) -> None:
+    """Write hostile.md and hostile.json."""
+    lines = [f"| {' | '.join(row)} |" for row in rows(struck)]
+    lines.insert(1, "|" + " --- |" * len(_HEADINGS))
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "hostile.md").write_text("\n".join([*lines, "", about]) + "\n")
+    found = {"about": about, "attacks": [asdict(it) for it in struck]}
+    (RESULTS / "hostile.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -1,0 +1,120 @@
+"""`make hostile`: every attack for some seconds, beside honest callers, with a summary.
+
+    python -m tests.hostile.run [--only NAME ...] [--seconds S] [--rate R]
+
+Each attack has a relay of its own and is made again and again, while small requests come at a fixed
+rate, whether or not they are answered. Writes tests/hostile/results/hostile.{json,md}; ends with 1
+if an attack was answered wrongly or did any harm.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.broker import PrivateBroker
+from tests.bench.load import Plan, Report
+from tests.hostile import attacks, report
+from tests.hostile.attack import Attack
+from tests.hostile.report import Struck
+from tests.hostile.target import Target
+
+_CONNECTIONS = 16
+
+
+async def _strike(attack: Attack, target: Target, *, seconds: float, rate: float) -> Struck:
+    """Make an attack again and again for some seconds."""
+    plan = Plan(port=target.port, seconds=seconds, rate=rate, connections=_CONNECTIONS)
+    honest = asyncio.create_task(_load(plan))
+    statuses: Counter[int] = Counter()
+    problems: list[str] = []
+    times = 0
+    target.reset_peak()
+    while not honest.done():
+        answered, wrong = await target.strike(attack)
+        statuses += answered
+        problems += wrong
+        times += 1
+    load = honest.result()
+    return Struck(
+        name=attack.name,
+        times=times,
+        statuses=dict(statuses),
+        problems=list(dict.fromkeys(problems)),
+        harm=await target.harm(load.events),
+        peak_bytes=target.peak_bytes,
+        requests=load.requests,
+        failed=sum(load.failed.values()),
+        latency_ms=load.latency_ms,
+    )
+
+
+async def _load(plan: Plan) -> Report:
+    """Let a process of its own send small requests."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.load"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate(json.dumps(asdict(plan)).encode())
+    return Report(**json.loads(output))
+
+
+async def _strike_all(
+    chosen: list[Attack], node: PrivateBroker, directory: Path, *, seconds: float, rate: float
+) -> list[Struck]:
+    struck = []
+    for attack in chosen:
+        place = directory / attack.name
+        place.mkdir()
+        async with Target(place, node.url, exchange=f"hostile-{attack.name}") as target:
+            it = await _strike(attack, target, seconds=seconds, rate=rate)
+        sys.stderr.write(" | ".join(it.row()) + "\n")
+        struck.append(it)
+    return struck
+
+
+def _chosen(names: list[str]) -> list[Attack]:
+    known = {it.name: it for it in attacks.ALL}
+    if unknown := set(names) - set(known):
+        sys.exit(f"There is no attack {', '.join(unknown)}; there are {', '.join(known)}.")
+    return [it for it in attacks.ALL if not names or it.name in names]
+
+
+def main() -> int:
+    """Attack, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME")
+    parser.add_argument("--seconds", type=float, default=15, help="for each attack")
+    parser.add_argument("--rate", type=float, default=200, help="small requests per second")
+    options = parser.parse_args()
+    chosen = _chosen(options.only)
+    with tempfile.TemporaryDirectory() as name, PrivateBroker(Path(name) / "broker") as node:
+        struck = asyncio.run(
+            _strike_all(chosen, node, Path(name), seconds=options.seconds, rate=options.rate)
+        )
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    about = (
+        f"{options.seconds:g} s of each attack beside {options.rate:g} small requests per second, "
+        f"timed from when they were due; attackers and callers on the same {machine}."
+    )
+    report.write(struck, about=about)
+    headings, *rows = report.rows(struck)
+    table = Table(*headings)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, about)
+    return 0 if all(it.is_good for it in struck) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The relay under attack, and how it is told whether an attack did it any harm."""
+
+import contextlib
+import itertools
+import re
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from relay import event, topology
+from tests.broker.conftest import Recorder
+from tests.eventually import eventually
+from tests.faults.queues import Queues
+from tests.hostile import attacker, memory
+from tests.hostile.attack import VENDORS, Attack, shot, signed
+from tests.hostile.connection_attacks import READ_TIMEOUT_S
+from tests.relay_process import RelayProcess, numbered
+
+MOST_BYTES = 512 * 1024 * 1024
+"""Of relay and aside together. Each is 60 MiB without work; the attacker's eight connections have
+bodies of 5 MiB in hand, held up to three times on their way aside; and of the smallest JSON values
+5 MiB become 200 MiB once parsed. What is beyond grows with something that nobody bounded."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_ROUTING_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+_TYPES = event.TYPES | {"quarantined"}
+_FAILURES = ("delivery failed", "vendor failed", "Traceback")
+
+
+class Target:
+    """A relay with a source per vendor, and a consumer of all it publishes.
+
+    Args:
+        directory: for its settings, log and outbox.
+        broker_url: where its RabbitMQ is.
+        exchange: that nobody else uses.
+    """
+
+    def __init__(self, directory: Path, broker_url: str, exchange: str) -> None:
+        self._broker_url = broker_url
+        self._exchange = exchange
+        self._queues = Queues(lambda: broker_url, exchange, {})
+        self._log = directory / "relay.log"
+        self._stack = contextlib.AsyncExitStack()
+        self._numbers = itertools.count()
+        self._accepted: Counter[str] = Counter()
+        self.relay = RelayProcess(
+            directory,
+            broker_url=broker_url,
+            exchange=exchange,
+            vendors=tuple(VENDORS),
+            ingress={"read_timeout_s": READ_TIMEOUT_S},
+        )
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._queues.delete, [])
+            connection = await stack.enter_async_context(await aio_pika.connect(self._broker_url))
+            recorder = Recorder(connection, self._exchange)
+            self._recorder = await stack.enter_async_context(recorder)
+            await stack.enter_async_context(self.relay)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    @property
+    def port(self) -> int:
+        return int(self.relay.url.rpartition(":")[2])
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory it has had since the last attack began."""
+        return memory.peak_bytes(self.relay.process.pid)
+
+    def reset_peak(self) -> None:
+        memory.reset_peak(self.relay.process.pid)
+
+    async def strike(self, attack: Attack) -> tuple[Counter[int], list[str]]:
+        """Let it be attacked; return the statuses it answered, and what should not have been."""
+        heard = await attacker.strike(self.port, attack)
+        for _, it in heard:
+            self._accepted.update(it.ids)
+        statuses = Counter(itertools.chain.from_iterable(it.statuses for _, it in heard))
+        return statuses, [problem for shot, it in heard if (problem := it.problem(shot))]
+
+    async def harm(self, events_of_others: int = 0) -> list[str]:
+        """Return what is wrong with it since it was asked last, once all has gone out.
+
+        Args:
+            events_of_others: accepted from other callers than attackers.
+        """
+        await self._deliver()
+        await eventually(self.relay.is_drained)
+        wanted = self._accepted.total() + events_of_others
+        await eventually(lambda: len(self._arrived()) >= wanted)
+        arrived = Counter([it.message_id or "" for it in self._arrived()])
+        found = [it for message in self._arrived() if (it := _oddity(message))]
+        if arrived.total() != wanted or not self._accepted <= arrived:
+            found.append(f"{wanted} accepted, {arrived.total()} arrived, or other ones")
+        self._forget()
+        status, readiness = await self.relay.readiness()
+        if status != 200:
+            found.append(f"/readyz answers {status}: {readiness}")
+        log = self._log.read_text()
+        return found + [f"{it} in the log" for it in _FAILURES if it in log]
+
+    def _arrived(self) -> list[AbstractIncomingMessage]:
+        return self._recorder.messages + self._recorder.quarantined
+
+    def _forget(self) -> None:
+        self._accepted.clear()
+        self._recorder.messages.clear()
+        self._recorder.quarantined.clear()
+
+    async def _deliver(self) -> None:
+        """Be an honest caller: of an event, and of something for the quarantine."""
+        number = next(self._numbers)
+        for wire in (
+            signed("swiftsell", numbered(1, start=number)[0]),
+            signed("acquire", b"no JSON: %d" % number),
+        ):
+            heard = await attacker.fire(self.port, shot("honest", wire, 200))
+            assert heard.statuses == [200], heard
+            self._accepted.update(heard.ids)
+
+
+def _oddity(message: AbstractIncomingMessage) -> str:
+    """Return what of a message no consumer should be sent."""
+    key = message.routing_key or ""
+    if not _ROUTING_KEY.fullmatch(key) or len(key) > topology.MAX_ROUTING_KEY_BYTES:
+        return f"the routing key {key!r}"
+    if not _ID.fullmatch(message.message_id or ""):
+        return f"the id {message.message_id!r}"
+    if message.type not in _TYPES:
+        return f"the type {message.type!r}"
+    return ""
