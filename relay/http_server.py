@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
 from aiohttp import StreamReader, web
-from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage
 from multidict import CIMultiDictProxy
 
 from relay import http_answer
@@ -24,6 +25,7 @@ from relay.http_answer import Answer
 
 _KEEPALIVE_S = 75
 _TELL_EVERY_S = 10
+_VERSIONS = (HttpVersion10, HttpVersion11)
 _LONGEST_SHORT_BODY = 64 * 1024
 """A body that is larger is read, and maybe understood, at leisure."""
 
@@ -73,6 +75,8 @@ class _WatchedParser:
         if len(messages) == 1 and not is_upgraded and self._take(*messages[0]):
             self._parser.message_consumed()
             return (), False, b""
+        if any(it.version not in _VERSIONS for it, _ in messages):
+            raise BadHttpMessage("neither HTTP/1.0 nor HTTP/1.1")  # aiohttp would repeat it
         self.left_to_aiohttp += len(messages)
         return found
 

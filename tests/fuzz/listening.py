@@ -97,11 +97,14 @@ class _Listener:
                 sink=self.sink,
                 sources={name: understanding.source_of(name) for name in vendors.discover()},
                 body_limit_bytes=_BODY_LIMIT_BYTES,
+                bodies_limit_bytes=_BODY_LIMIT_BYTES,
                 read_timeout_s=60,
                 trusted_proxies=[ip_network("10.0.0.0/8")],
                 aside=Aside(),
                 metrics=IngressMetrics(CollectorRegistry()),
-            )
+            ),
+            max_connections=100,
+            head_timeout_s=60,
         )
 
     def answers_to(self, reads: list[bytes]) -> bytes:

@@ -44,7 +44,7 @@ def check_strangers(data: bytes, source: Source) -> None:
         found = understand(request, source, RECEIVED_AT)
     except Unauthenticated as error:
         check_silence(http_answer.problem(error, "1").body)
-        orjson.dumps(names_seen(request))
+        orjson.dumps(names_seen(request, source.secrets.values))
         return
 
     assert proves_itself(request, source), "let in without a secret"

@@ -1,6 +1,7 @@
 """The short cut and aiohttp's own way take turns on one connection, and no caller can tell."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -268,3 +269,12 @@ async def test_a_connection_too_many_is_told_and_closed(desk: Desk, connect: Con
     assert told.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: " in told
     assert await later.body() == b"later"
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0", b"9.9"])
+async def test_another_version_of_http_is_a_bad_request(version: bytes, connect: Connect) -> None:
+    caller = await connect()
+    caller.send(whole(b"a", version=version))
+
+    answer = await caller.rest()
+    assert re.match(rb"HTTP/1\.[01] 400 ", answer), answer
