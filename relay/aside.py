@@ -23,7 +23,7 @@ from relay.errors import Refused, Unavailable
 from relay.request import Request
 
 _LIMIT_S = 30.0
-"""For one delivery, starting included; the largest take a tenth of a second."""
+"""For one delivery, its turn and a start included; the largest take a tenth of a second."""
 _length = struct.Struct(">Q")
 
 
@@ -57,19 +57,21 @@ class Aside:
             secrets=source.secrets.values,
             received_at=received_at,
         )
-        async with self._turn:
-            try:
-                async with asyncio.timeout(_LIMIT_S):
-                    answer = await self._ask(pickle.dumps(question))
-            except (TimeoutError, OSError, EOFError) as error:
-                await self._end()
-                raise Unavailable("A large delivery could not be looked at; try later.") from error
-            except asyncio.CancelledError:
-                await self._end()  # its answer would be taken for the next one's
-                raise
+        try:
+            async with asyncio.timeout(_LIMIT_S), self._turn:
+                answer = await self._ask_or_end(pickle.dumps(question))
+        except (TimeoutError, OSError, EOFError) as error:
+            raise Unavailable("A large delivery could not be looked at; try later.") from error
         if isinstance(answer, Refused):
             raise answer
         return answer
+
+    async def _ask_or_end(self, question: bytes) -> Understood | Refused:
+        try:
+            return await self._ask(question)
+        except BaseException:
+            await self._end()  # its answer would be taken for the next one's
+            raise
 
     async def _ask(self, question: bytes) -> Understood | Refused:
         if self._process is None:

@@ -25,6 +25,8 @@ from relay.http_answer import Answer
 
 _KEEPALIVE_S = 75
 _TELL_EVERY_S = 10
+_LONGEST_UNCOUNTED = 4096
+_LEAST_BYTES_PER_LINE = 8  # on average, in a read of a chunked body, framing included
 _VERSIONS = (HttpVersion10, HttpVersion11)
 _LONGEST_SHORT_BODY = 64 * 1024
 """A body that is larger is read, and maybe understood, at leisure."""
@@ -68,6 +70,12 @@ class _WatchedParser:
         self._parser = parser
         self._take = take
         self.left_to_aiohttp = 0  # requests it has not answered yet
+        self._chunked_body: StreamReader | None = None  # the latest
+
+    @property
+    def is_amid_chunks(self) -> bool:
+        """Tell whether what comes next belongs to a chunked body."""
+        return self._chunked_body is not None and not self._chunked_body.is_eof()
 
     def feed_data(self, data: bytes) -> Any:
         found = self._parser.feed_data(data)
@@ -78,6 +86,9 @@ class _WatchedParser:
         if any(it.version not in _VERSIONS for it, _ in messages):
             raise BadHttpMessage("neither HTTP/1.0 nor HTTP/1.1")  # aiohttp would repeat it
         self.left_to_aiohttp += len(messages)
+        if messages:
+            latest, body = messages[-1]
+            self._chunked_body = body if latest.chunked else None
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -123,8 +134,27 @@ class _Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._is_on_short_cut:
             self._hold(data)
+        elif len(data) > _LONGEST_UNCOUNTED and self._is_mere_framing(data):
+            self._end_with(Refused())
         else:
             super().data_received(data)
+
+    def _is_mere_framing(self, data: bytes) -> bool:
+        """Tell whether a chunked body (RFC 9112, 7.1) comes in crumbs.
+
+        A chunk of one byte costs as much to parse as a whole request: in one read there is room
+        for so many of them that everyone else would wait for a third of a second.
+        """
+        if data.count(b"\r\n") * _LEAST_BYTES_PER_LINE < len(data):
+            return False
+        is_begun = self._watched.is_amid_chunks
+        return is_begun or b"chunked" in data[: self.max_field_size].lower()
+
+    def _end_with(self, error: Refused) -> None:
+        if self.transport is not None:
+            answer = http_answer.problem(error, "none")
+            self.transport.write(http_answer.encode(answer, int(time.time()), is_last=True))
+        self.force_close()  # once all is written
 
     # The short cut. aiohttp's own loop for this connection goes on waiting for a request meanwhile.
 

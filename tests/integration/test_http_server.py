@@ -278,3 +278,15 @@ async def test_another_version_of_http_is_a_bad_request(version: bytes, connect:
 
     answer = await caller.rest()
     assert re.match(rb"HTTP/1\.[01] 400 ", answer), answer
+
+
+async def test_a_chunked_body_in_crumbs_is_a_bad_request(desk: Desk, connect: Connect) -> None:
+    head = b"POST /in/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
+    caller, other = await connect(), await connect()
+    caller.send(head, b"1\r\na\r\n" * 10_000)
+    other.send(head, b"20\r\n%b\r\n" % (b"\r\n" * 16))
+    other.send(b"20\r\n%b\r\n" % (b"a" * 32) * 10_000, b"0\r\n\r\n")
+
+    assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
+    assert len(await other.body()) == 32 * 10_001
+    assert len(desk.long_way) == 1
