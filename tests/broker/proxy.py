@@ -98,9 +98,13 @@ class Proxy:
         if not self.is_open:
             writer.transport.abort()
             return
+        self._writers.add(writer)  # before it is counted, so that what was counted can be cut
         self.connections += 1
         upstream_reader, upstream_writer = await asyncio.open_connection(self._host, self._port)
-        self._writers |= {writer, upstream_writer}
+        if writer.transport.is_closing():
+            upstream_writer.transport.abort()
+            return
+        self._writers.add(upstream_writer)
         for source, sink, direction in (
             (reader, upstream_writer, self.to_broker),
             (upstream_reader, writer, self.to_relay),
