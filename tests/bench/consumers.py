@@ -8,8 +8,6 @@ this machine's. Written to tests/bench/results/consumers.{json,md}.
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from consumers.kit.testing import events
 from deploy.local.broker import open_broker
 from relay import broker, vendors
 from relay.topology import Exchange, Topology
+from tests import summary
 
 RESULTS = Path("tests/bench/results")
 KINDS = {
@@ -121,8 +120,7 @@ def main() -> None:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
             rounds.append({kind: measure(kind, url, options.events) for kind in KINDS})
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    about = f"{options.rounds} rounds of {options.events:,} events; {machine}."
+    about = f"{options.rounds} rounds of {options.events:,} events; {summary.machine()}."
     lines = [*table(rounds), "", f"Median and spread of {about}"]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "consumers.md").write_text("\n".join(lines) + "\n")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from tests import summary
 from tests.bench import large, latency
 from tests.bench.arena import BARE, OBVIOUS, WHAT
 from tests.bench.figures import ratios, spread
@@ -41,9 +42,8 @@ def markdown(results: Results) -> str:
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> list[str]:
     """Return a Markdown table; nothing at all without lines."""
-    names = list(head)
-    cells = [f"| {' | '.join(it)} |" for it in lines]
-    return [f"| {' | '.join(names)} |", "|" + " --- |" * len(names), *cells] if cells else []
+    cells = [tuple(it) for it in lines]
+    return summary.markdown(tuple(head), cells) if cells else []
 
 
 def _reached(results: Results) -> list[str]:

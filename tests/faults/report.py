@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import summary
 from tests.faults.invariant import Verdict
 
 RESULTS = Path("tests/faults/results")
@@ -88,8 +89,8 @@ def rows(played: list[Played]) -> list[tuple[str, ...]]:
 
 def write(played: list[Played], *, about: str, seed: int) -> None:
     """Write faults.md and faults.json."""
-    lines = [f"| {' | '.join(row)} |" for row in rows(played)]
-    lines.insert(1, "|" + " --- |" * len(_HEADINGS))
+    headings, *others = rows(played)
+    lines = summary.markdown(headings, others)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "faults.md").write_text("\n".join([*lines, "", about]) + "\n")
     found = {"about": about, "seed": seed, "scenarios": [it.as_json() for it in played]}

@@ -10,8 +10,6 @@ tests/faults/results/faults.{json,md}; ends with 1 if the invariant was broken a
 import argparse
 import asyncio
 import contextlib
-import os
-import platform
 import secrets
 import sys
 import tempfile
@@ -30,9 +28,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from deploy.local.broker import PrivateBroker
+from tests import summary
 from tests.faults import catalogue, report
 from tests.faults.cluster import Cluster
 from tests.faults.report import Played
@@ -113,13 +111,6 @@ def _play_all(
     return played
 
 
-def _chosen(names: list[str]) -> list[Scenario]:
-    known = {it.name: it for it in catalogue.ALL}
-    if unknown := set(names) - set(known):
-        sys.exit(f"There is no scenario {', '.join(unknown)}; there are {', '.join(known)}.")
-    return [it for it in catalogue.ALL if not names or it.name in names]
-
-
 @contextlib.contextmanager
 def _directory(given: Path | None) -> Iterator[Path]:
     if given:
@@ -139,7 +130,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=600, help="deliveries per second")
     parser.add_argument("--keep", type=Path, help="where journals and logs are left")
     options = parser.parse_args()
-    scenarios = _chosen(options.only)
+    scenarios = summary.chosen(catalogue.ALL, options.only, "scenario")
     size = Size(
         seed=options.seed,
         rounds=_ROUNDS,
@@ -159,14 +150,10 @@ def main() -> int:
     )
     with _directory(options.keep) as directory, Progress(*columns, console=console) as progress:
         played = _play_all(scenarios, size, directory, progress)
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    about = f"Seed {options.seed}, {options.rate:g} deliveries per second; {machine}."
+    about = f"Seed {options.seed}, {options.rate:g} deliveries per second; {summary.machine()}."
     report.write(played, about=about, seed=options.seed)
     headings, *rows = report.rows(played)
-    table = Table(*headings)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, about)
+    summary.show(headings, rows, about)
     return 0 if all(it.is_good for it in played) else 1
 
 

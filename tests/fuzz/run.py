@@ -8,8 +8,6 @@ if there was any. The seed decides what is tried, as far as the targets end by e
 """
 
 import argparse
-import os
-import platform
 import re
 import secrets
 import shlex
@@ -22,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from tests import summary
 from tests.fuzz import mutation
 from tests.fuzz.targets import ALL, FOUND, Target
 
@@ -117,19 +115,10 @@ def _rows(fuzzed: list[Fuzzed]) -> list[tuple[str, ...]]:
 
 
 def _write(fuzzed: list[Fuzzed]) -> None:
-    lines = [f"| {' | '.join(row)} |" for row in (_HEADINGS, *_rows(fuzzed))]
-    lines.insert(1, "|" + " --- |" * len(_HEADINGS))
+    lines = summary.markdown(_HEADINGS, _rows(fuzzed))
     command = shlex.join(["python", "-m", "tests.fuzz.run", *sys.argv[1:]])
-    machine = f"one of {os.cpu_count()} cores, {platform.machine()}"
-    about = f"`{command}` on {datetime.now(UTC):%Y-%m-%d}; {machine}, Python"
-    RESULTS.write_text("\n".join([*lines, "", f"{about} {platform.python_version()}."]) + "\n")
-
-
-def _chosen(names: list[str]) -> list[Target]:
-    known = [it.name for it in ALL]
-    if unknown := set(names) - set(known):
-        sys.exit(f"There is no target {', '.join(unknown)}; there are {', '.join(known)}.")
-    return [it for it in ALL if not names or it.name in names]
+    about = f"`{command}` on {datetime.now(UTC):%Y-%m-%d}; one of {summary.machine()}."
+    RESULTS.write_text("\n".join([*lines, "", about]) + "\n")
 
 
 def main() -> int:
@@ -146,16 +135,13 @@ def main() -> int:
     console.print(f"seed {limits.seed}")
     fuzzed = []
     with tempfile.TemporaryDirectory() as directory:
-        for target in _chosen(options.only):
+        for target in summary.chosen(ALL, options.only, "target"):
             result, printed = _fuzz(target, limits, Path(directory))
             fuzzed.append(result)
             console.print(" ".join(result.row()), highlight=False)
             if result.findings:
                 console.print(printed[-4_000:], markup=False, highlight=False)
-    table = Table(*_HEADINGS)
-    for row in _rows(fuzzed):
-        table.add_row(*row)
-    console.print(table)
+    summary.show(_HEADINGS, _rows(fuzzed))
     if options.write:
         _write(fuzzed)
     return 1 if any(it.findings for it in fuzzed) else 0

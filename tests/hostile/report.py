@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests import summary
 from tests.hostile.attack import CUT
 from tests.hostile.target import MOST_BYTES
 
@@ -87,8 +88,8 @@ def rows(struck: Sequence[Struck]) -> list[tuple[str, ...]]:
 
 def write(struck: Sequence[Struck], *, about: str) -> None:
     """Write hostile.md and hostile.json."""
-    lines = [f"| {' | '.join(row)} |" for row in rows(struck)]
-    lines.insert(1, "|" + " --- |" * len(_HEADINGS))
+    headings, *others = rows(struck)
+    lines = summary.markdown(headings, others)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "hostile.md").write_text("\n".join([*lines, "", about]) + "\n")
     found = {"about": about, "attacks": [asdict(it) for it in struck]}

@@ -10,18 +10,14 @@ if an attack was answered wrongly or did any harm.
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from deploy.local.broker import PrivateBroker
+from tests import summary
 from tests.bench.load import Plan, Report
 from tests.hostile import attacks, report
 from tests.hostile.attack import Attack
@@ -83,13 +79,6 @@ async def _strike_all(
     return struck
 
 
-def _chosen(names: list[str]) -> list[Attack]:
-    known = {it.name: it for it in attacks.ALL}
-    if unknown := set(names) - set(known):
-        sys.exit(f"There is no attack {', '.join(unknown)}; there are {', '.join(known)}.")
-    return [it for it in attacks.ALL if not names or it.name in names]
-
-
 def main() -> int:
     """Attack, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,22 +86,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15, help="for each attack")
     parser.add_argument("--rate", type=float, default=200, help="small requests per second")
     options = parser.parse_args()
-    chosen = _chosen(options.only)
+    chosen = summary.chosen(attacks.ALL, options.only, "attack")
     with tempfile.TemporaryDirectory() as name, PrivateBroker(Path(name) / "broker") as node:
         struck = asyncio.run(
             _strike_all(chosen, node, Path(name), seconds=options.seconds, rate=options.rate)
         )
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     about = (
         f"{options.seconds:g} s of each attack beside {options.rate:g} small requests per second, "
-        f"timed from when they were due; attackers and callers on the same {machine}."
+        f"timed from when they were due; attackers and callers on the same {summary.machine()}."
     )
     report.write(struck, about=about)
     headings, *rows = report.rows(struck)
-    table = Table(*headings)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, about)
+    summary.show(headings, rows, about)
     return 0 if all(it.is_good for it in struck) else 1
 
 
