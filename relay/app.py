@@ -193,6 +193,7 @@ class _Relay:
         settings = self._settings
         server = Server(
             self._ingress,
+            body_limit_bytes=settings.ingress.body_limit_bytes,
             max_connections=process.allow_connections(settings.ingress.max_connections),
             head_timeout_s=settings.ingress.read_timeout_s,
         )

@@ -71,6 +71,7 @@ async def read(request: web.BaseRequest, share: Share, *, limit: int, timeout_s:
 
     Raises:
         BodyTooLarge, BodyTooSlow, Unavailable, UnsupportedEncoding: nothing more was read.
+        ConnectionError: the caller has gone.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in _WINDOW_BITS:
@@ -100,6 +101,10 @@ async def _read(request: web.BaseRequest, share: Share, limit: int, timeout_s: f
             return await _collect(request, share, limit)
     except TimeoutError as error:
         raise BodyTooSlow(f"the body did not arrive within {timeout_s} s") from error
+    except RuntimeError as error:
+        if request.transport is None:  # aiohttp's word for it, when that was so before it waited
+            raise ConnectionResetError("the caller has gone") from error
+        raise
 
 
 async def _collect(request: web.BaseRequest, share: Share, limit: int) -> bytes:

@@ -20,13 +20,14 @@ from multidict import CIMultiDictProxy
 
 from relay import http_answer
 from relay.backoff import Seldom
-from relay.errors import InternalError, Refused, Unavailable
+from relay.errors import BodyTooLarge, InternalError, Refused, Unavailable
 from relay.http_answer import Answer
 
 _KEEPALIVE_S = 75
 _TELL_EVERY_S = 10
 _LONGEST_UNCOUNTED = 4096
 _LEAST_BYTES_PER_LINE = 8  # on average, in a read of a chunked body, framing included
+_MOST_FRAMING_BYTES = 512 * 1024  # two reads; what aiohttp holds back for a while looks like it
 _VERSIONS = (HttpVersion10, HttpVersion11)
 _LONGEST_SHORT_BODY = 64 * 1024
 """A body that is larger is read, and maybe understood, at leisure."""
@@ -70,25 +71,43 @@ class _WatchedParser:
         self._parser = parser
         self._take = take
         self.left_to_aiohttp = 0  # requests it has not answered yet
-        self._chunked_body: StreamReader | None = None  # the latest
+        self.body_bytes = 0  # of the latest body that did not come as a whole, framing included
+        self._body: StreamReader | None = None
+        self._is_chunked = False
+
+    @property
+    def is_amid_body(self) -> bool:
+        """Tell whether what comes next belongs to a body."""
+        return self._body is not None and not self._body.is_eof()
 
     @property
     def is_amid_chunks(self) -> bool:
-        """Tell whether what comes next belongs to a chunked body."""
-        return self._chunked_body is not None and not self._chunked_body.is_eof()
+        return self._is_chunked and self.is_amid_body
+
+    def is_body_endless(self, most_bytes: int) -> bool:
+        """Tell whether a body is beyond most_bytes, framing for each byte of it included.
+
+        Nothing else bounds sizes, extensions and trailers of chunks (RFC 9112, 7.1), which are no
+        bytes of the body, nor what still comes of a body that was refused already.
+        """
+        length = self._body.total_bytes if self._body else 0
+        return self.body_bytes > 2 * min(length, most_bytes) + _MOST_FRAMING_BYTES
 
     def feed_data(self, data: bytes) -> Any:
+        self.body_bytes += len(data)
         found = self._parser.feed_data(data)
         messages, is_upgraded, _ = found
         if len(messages) == 1 and not is_upgraded and self._take(*messages[0]):
             self._parser.message_consumed()
+            self.body_bytes = 0
             return (), False, b""
         if any(it.version not in _VERSIONS for it, _ in messages):
             raise BadHttpMessage("neither HTTP/1.0 nor HTTP/1.1")  # aiohttp would repeat it
         self.left_to_aiohttp += len(messages)
         if messages:
-            latest, body = messages[-1]
-            self._chunked_body = body if latest.chunked else None
+            latest, self._body = messages[-1]
+            self._is_chunked = latest.chunked
+            self.body_bytes = 0
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -99,6 +118,7 @@ class _Handler(web.RequestHandler):
     """One connection. Its requests are answered one after the other, in order."""
 
     __slots__ = (
+        "_body_limit_bytes",
         "_head_timeout_s",
         "_held",
         "_is_last",
@@ -109,10 +129,17 @@ class _Handler(web.RequestHandler):
     )
 
     def __init__(
-        self, receiver: Receiver, manager: web.Server, *, head_timeout_s: float, **options: Any
+        self,
+        receiver: Receiver,
+        manager: web.Server,
+        *,
+        body_limit_bytes: int,
+        head_timeout_s: float,
+        **options: Any,
     ) -> None:
         super().__init__(manager, **options)
         self._receiver = receiver
+        self._body_limit_bytes = body_limit_bytes
         self._head_timeout_s = head_timeout_s
         self._is_on_short_cut = False
         self._is_last = False
@@ -134,6 +161,10 @@ class _Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._is_on_short_cut:
             self._hold(data)
+        elif self._watched.body_bytes > _MOST_FRAMING_BYTES and self._watched.is_body_endless(
+            self._body_limit_bytes
+        ):
+            self._end_with(BodyTooLarge())
         elif len(data) > _LONGEST_UNCOUNTED and self._is_mere_framing(data):
             self._end_with(Refused())
         else:
@@ -151,7 +182,8 @@ class _Handler(web.RequestHandler):
         return is_begun or b"chunked" in data[: self.max_field_size].lower()
 
     def _end_with(self, error: Refused) -> None:
-        if self.transport is not None:
+        is_answered = self._watched.is_amid_body and not self._watched.left_to_aiohttp
+        if self.transport is not None and not is_answered:
             answer = http_answer.problem(error, "none")
             self.transport.write(http_answer.encode(answer, int(time.time()), is_last=True))
         self.force_close()  # once all is written
@@ -251,6 +283,7 @@ class Server(web.Server):
 
     Args:
         receiver: answers requests.
+        body_limit_bytes: of a body; far beyond that a connection ends, even if nobody reads it.
         max_connections: how many there may be; one more is answered 503 and closed.
         head_timeout_s: within which a new connection sends the head of its first request.
         keepalive_s: within which it sends the head of each further one.
@@ -260,6 +293,7 @@ class Server(web.Server):
         self,
         receiver: Receiver,
         *,
+        body_limit_bytes: int,
         max_connections: int,
         head_timeout_s: float,
         keepalive_s: float = _KEEPALIVE_S,
@@ -269,6 +303,7 @@ class Server(web.Server):
         self._max_connections = max_connections
         self._tells = Seldom(_TELL_EVERY_S)
         self._options: dict[str, Any] = {
+            "body_limit_bytes": body_limit_bytes,
             "head_timeout_s": head_timeout_s,
             "access_log": None,  # it would hold query strings, and these hold tokens
             "auto_decompress": False,  # http_body does, within its limit

@@ -79,18 +79,20 @@ class KeptQueue(Generic[T]):
         needed = Queue(name=self.name, arguments={})
         await broker.declare(connection, Topology(queues=(needed,)), passive=True)
         channel = await connection.channel()
-        queue = await channel.declare_queue(self.name, passive=True)
-        length = queue.declaration_result.message_count or 0
-        if limit is not None and limit < length:
-            click.echo(f"{limit:,} of {length:,} shown; --limit shows more.", err=True)
-            length = limit
-        for _ in range(length):
-            message = await queue.get(fail=False)
-            if message is None:  # someone else was faster
-                return
+        queue = await channel.get_queue(self.name, ensure=False)
+        message = await queue.get(fail=False)
+        # What comes in meanwhile is left for the next time: a retried message may die at once. The
+        # count is that of basic.get: a declared quorum queue that is too busy to count says 0.
+        left = 0 if message is None else 1 + (message.message_count or 0)
+        if limit is not None and limit < left:
+            click.echo(f"{limit:,} of {left:,} shown; --limit shows more.", err=True)
+            left = limit
+        while message is not None:
             it = self.read(message)
             if self.reason in (it.reason or ""):
                 yield it, message
+            left -= 1
+            message = await queue.get(fail=False) if left else None
 
     async def chosen(self, connection: AbstractConnection, ids: Collection[str]) -> Found[T]:
         """Yield the messages that have one of ids, or all if there are no ids.

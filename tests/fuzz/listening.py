@@ -103,6 +103,7 @@ class _Listener:
                 aside=Aside(),
                 metrics=IngressMetrics(CollectorRegistry()),
             ),
+            body_limit_bytes=_BODY_LIMIT_BYTES,
             max_connections=100,
             head_timeout_s=60,
         )

@@ -45,6 +45,7 @@ class Target:
         self._exchange = exchange
         self._queues = Queues(lambda: broker_url, exchange, {})
         self._log = directory / "relay.log"
+        self._log_read = 0
         self._stack = contextlib.AsyncExitStack()
         self._numbers = itertools.count()
         self._accepted: Counter[str] = Counter()
@@ -112,11 +113,18 @@ class Target:
         status, readiness = await self.relay.readiness()
         if status != 200:
             found.append(f"/readyz answers {status}: {readiness}")
-        log = self._log.read_text()
-        return found + [f"{it} in the log" for it in _FAILURES if it in log]
+        return found + [it for it in self._new_lines() if any(word in it for word in _FAILURES)]
 
     def _arrived(self) -> list[AbstractIncomingMessage]:
         return self._recorder.messages + self._recorder.quarantined
+
+    def _new_lines(self) -> list[str]:
+        """Return what it has logged since this was asked last."""
+        with self._log.open() as log:
+            log.seek(self._log_read)
+            lines = log.readlines()
+            self._log_read = log.tell()
+        return lines
 
     def _forget(self) -> None:
         self._accepted.clear()

@@ -105,9 +105,13 @@ async def start(outbox: Outbox, aside: Aside) -> AsyncIterator[Start]:
             metrics=IngressMetrics(registry),
             **arguments,
         )
-        runner = web.ServerRunner(
-            Server(ingress, max_connections=100, head_timeout_s=5), shutdown_timeout=1
+        server = Server(
+            ingress,
+            body_limit_bytes=arguments["body_limit_bytes"],
+            max_connections=100,
+            head_timeout_s=5,
         )
+        runner = web.ServerRunner(server, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]

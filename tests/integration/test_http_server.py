@@ -1,6 +1,7 @@
 """The short cut and aiohttp's own way take turns on one connection, and no caller can tell."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from relay.http_server import Head, Server
 from tests.eventually import LIMIT_S, eventually
 
 _MOST = 3  # connections
+_LIMIT_BYTES = 1_000_000
 
 
 @dataclass
@@ -76,7 +78,13 @@ Connect = Callable[[], Awaitable[Caller]]
 
 @pytest.fixture
 async def runner(desk: Desk) -> AsyncIterator[web.ServerRunner]:
-    server = Server(desk, max_connections=_MOST, head_timeout_s=0.2, keepalive_s=0.2)
+    server = Server(
+        desk,
+        body_limit_bytes=_LIMIT_BYTES,
+        max_connections=_MOST,
+        head_timeout_s=0.2,
+        keepalive_s=0.2,
+    )
     runner = web.ServerRunner(server, shutdown_timeout=LIMIT_S)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -290,3 +298,29 @@ async def test_a_chunked_body_in_crumbs_is_a_bad_request(desk: Desk, connect: Co
     assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
     assert len(await other.body()) == 32 * 10_001
     assert len(desk.long_way) == 1
+
+
+@pytest.mark.parametrize("framing", [b"1;", b"0"])
+async def test_framing_without_end_is_cut(framing: bytes, desk: Desk, connect: Connect) -> None:
+    head = b"POST /in/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    caller = await connect()
+    caller.send(head, framing, b"0" * (_LIMIT_BYTES))
+
+    with contextlib.suppress(ConnectionResetError):  # it may overtake the answer
+        assert (await caller.rest()).startswith(b"HTTP/1.1 413 ")
+    assert desk.long_way == []
+
+
+async def test_large_bodies_one_after_the_other_are_no_body_without_end(
+    desk: Desk, connect: Connect
+) -> None:
+    caller = await connect()
+    body = b"a" * _LIMIT_BYTES
+    for _ in range(4):
+        caller.send(chunked(body))
+        assert await caller.body() == body
+    caller.send(whole(b"x"))
+    await eventually(lambda: desk.waiting)
+    desk.answer()
+
+    assert await caller.body() == b"x"

@@ -291,6 +291,24 @@ async def test_an_endless_chunked_body_is_cut_at_the_limit(start: Start) -> None
     assert status.startswith(b"HTTP/1.1 413 ")
 
 
+async def test_a_caller_who_sends_on_after_a_refusal_is_cut(start: Start) -> None:
+    relay = await start(source("swiftsell", TOKEN), body_limit_bytes=1000)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+    writer.write(b"POST /in/swiftsell HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+
+    async def send_on() -> None:
+        while True:
+            writer.write(bytes(1000))
+            await writer.drain()
+
+    assert head.startswith(b"HTTP/1.1 413 ")
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(send_on(), 5)  # half of what aiohttp would listen on
+    writer.close()
+
+
 async def test_a_zip_bomb_costs_no_more_than_the_limit(start: Start) -> None:
     relay = await start(source("swiftsell", TOKEN), body_limit_bytes=1_000_000)
     bomb = gzip.compress(b"\0" * 500_000_000, 9)
