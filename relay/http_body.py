@@ -80,7 +80,7 @@ async def read(request: web.BaseRequest, share: Share, *, limit: int, timeout_s:
     formats = _WINDOW_BITS[encoding]
     if not formats:
         return body
-    plain = _decompress(body, formats, limit)
+    plain = await asyncio.to_thread(_decompress, body, formats, limit)  # a bomb takes long
     share.grow(len(plain))
     return plain
 

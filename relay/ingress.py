@@ -31,7 +31,7 @@ from relay.metrics import IngressMetrics, event_type_label
 from relay.request import Request
 from relay.sink import Sink
 
-_LARGE_BODY_BYTES = 128 * 1024
+_LARGE_BODY_BYTES = 64 * 1024
 """From here on a delivery is understood aside, so that small ones need not wait for it."""
 _UNKNOWN = "unknown"
 

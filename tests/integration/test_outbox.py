@@ -319,6 +319,21 @@ async def test_the_database_syncs_every_commit(open_outbox: Open) -> None:
     assert (mode, synchronous) == ("wal", 2)
 
 
+async def test_what_was_confirmed_is_not_written_once_more(
+    open_outbox: Open, tmp_path: Path
+) -> None:
+    box = await open_outbox()
+    log = tmp_path / "outbox" / "outbox.db-wal"
+    await box.append([message(size=3_000_000)])  # less than a checkpoint, which would begin anew
+    written = log.stat().st_size
+
+    box.confirm([box.last_seq])
+    await eventually(lambda: is_empty(box))
+
+    assert written > 3_000_000
+    assert log.stat().st_size - written < 300_000
+
+
 async def test_inspect_looks_into_an_outbox_in_use(open_outbox: Open, tmp_path: Path) -> None:
     box = await open_outbox()
     await box.append([message(f"{n}") for n in range(3)])
