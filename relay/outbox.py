@@ -67,8 +67,9 @@ class Outbox(Sink):
         self._max_bytes = max_bytes
         self._place = Place(directory, max_bytes, sets_corrupt_aside=sets_corrupt_aside)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._appends: list[_Append] = []
-        self._confirmed: list[int] = []
+        # The event loop puts into these two, the worker takes out.
+        self._appends: deque[_Append] = deque()
+        self._confirmed: deque[int] = deque()
         self._queued_bytes = 0
         self._is_writing = False
         self._lazy_delete: asyncio.TimerHandle | None = None
@@ -141,16 +142,14 @@ class Outbox(Sink):
             self._lazy_delete = self._loop.call_later(delay_s, self._write)
 
     def _write(self) -> None:
-        """Hand what is queued to the worker, unless it is busy: then _written comes back here."""
+        """Let the worker write what is queued, unless it is at it: then it goes on by itself."""
         if self._lazy_delete:
             self._lazy_delete.cancel()
             self._lazy_delete = None
         if self._is_writing or not (self._appends or self._confirmed):
             return
         self._is_writing = True
-        appends, self._appends = self._appends, []
-        confirmed, self._confirmed = self._confirmed, []
-        self._jobs.put(lambda: self._write_batch(appends, confirmed))
+        self._jobs.put(self._write_batch)
 
     # Reading.
 
@@ -233,21 +232,28 @@ class Outbox(Sink):
         self._jobs.put(job)
         return await done
 
-    def _write_batch(self, appends: list[_Append], confirmed: list[int]) -> None:
-        rows = [row for append in appends for row in append.rows]
+    def _write_batch(self) -> None:
+        """Commit what is queued, and go on with what was queued meanwhile.
+
+        The event loop is told, not asked: it may be busy with a whole batch of requests.
+        """
+        appends, confirmed = _take_all(self._appends), _take_all(self._confirmed)
+        undeleted: list[int] = []
         error: Exception | None = None
         try:
             self._db = self._place.stay(self._db)
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                database.insert(self._db, rows)
+                database.insert(self._db, [row for append in appends for row in append.rows])
                 database.delete(self._db, confirmed)
         except Exception as failure:  # noqa: BLE001  whatever it is, whoever waits must hear of it
             error = self._explain(failure, sum([append.size for append in appends]))
-            confirmed = self._try_delete(confirmed)
+            undeleted = self._try_delete(confirmed)
+        self._loop.call_soon_threadsafe(self._written, appends, undeleted, error)
+        if self._appends:
+            self._jobs.put(self._write_batch)  # behind whoever waits to read
         else:
-            confirmed = []
-        self._loop.call_soon_threadsafe(self._written, appends, confirmed, error)
+            self._loop.call_soon_threadsafe(self._rest)
 
     def _try_delete(self, confirmed: list[int]) -> list[int]:
         """Make room although there was none for the new rows. Return what is still to delete."""
@@ -278,15 +284,20 @@ class Outbox(Sink):
     def _written(
         self, appends: list[_Append], undeleted: list[int], error: Exception | None
     ) -> None:
-        """Tell everyone what became of a batch. Runs in the event loop."""
+        """Tell everyone what became of a batch. Runs in the event loop, like all that follows."""
+        if undeleted:
+            self._confirmed += undeleted
+            self._delete_within(_DELETE_AGAIN_S)
+        if appends:
+            self._appended(appends, error)
+
+    def _rest(self) -> None:
+        """Begin anew if something was queued after the worker last looked."""
         self._is_writing = False
-        self._confirmed += undeleted
         if self._appends:
             self._write()
         elif self._confirmed:
-            self._delete_within(_DELETE_AGAIN_S if undeleted else _LAZY_DELETE_S)
-        if appends:
-            self._appended(appends, error)
+            self._delete_within(_LAZY_DELETE_S)
 
     def _appended(self, appends: list[_Append], error: Exception | None) -> None:
         self._queued_bytes -= sum([append.size for append in appends])
@@ -313,6 +324,11 @@ class Outbox(Sink):
         if self._is_failing and not error:
             log.info("outbox recovered")
         self._is_failing = error is not None
+
+
+def _take_all(queued: deque[T]) -> list[T]:
+    """Empty a queue, but for what is put into it meanwhile."""
+    return [queued.popleft() for _ in range(len(queued))]
 
 
 def _settle(deliveries: Iterable[Delivery], error: Exception | None) -> None:
