@@ -90,7 +90,7 @@ class _WatchedParser:
         Nothing else bounds sizes, extensions and trailers of chunks (RFC 9112, 7.1), which are no
         bytes of the body, nor what still comes of a body that was refused already.
         """
-        length = self._body.total_bytes if self._body else 0
+        length = 0 if self._body is None else self._body.total_bytes
         return self.body_bytes > 2 * min(length, most_bytes) + _MOST_FRAMING_BYTES
 
     def feed_data(self, data: bytes) -> Any:

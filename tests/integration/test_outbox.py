@@ -8,7 +8,8 @@ import sqlite3
 import stat
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,26 @@ def message(name: str = "a", size: int = 100) -> Message:
 
 async def is_empty(box: Outbox) -> bool:
     return not (await box.stats()).depth
+
+
+class HeldInsert:
+    """Keeps a batch, and the worker, until it may go."""
+
+    def __init__(self) -> None:
+        self._insert = outbox_db.insert
+        self.is_held, self.may_go = threading.Event(), threading.Event()
+
+    def __call__(self, db: sqlite3.Connection, rows: Sequence[outbox_db.Pending]) -> None:
+        self.is_held.set()
+        assert self.may_go.wait(LIMIT_S)
+        self._insert(db, rows)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> HeldInsert:
+    held = HeldInsert()
+    monkeypatch.setattr(outbox_db, "insert", held)
+    return held
 
 
 Open = Callable[..., Awaitable[Outbox]]
@@ -308,6 +329,39 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_others(open_outbox: Op
     await stays
 
     assert (await box.stats()).depth == 2
+
+
+async def test_the_worker_goes_on_while_the_event_loop_is_busy(
+    open_outbox: Open, held: HeldInsert, tmp_path: Path
+) -> None:
+    box = await open_outbox()
+    first = box.append([message("first")])
+    assert held.is_held.wait(LIMIT_S)
+    second = box.append([message("second")])
+
+    held.may_go.set()
+    deadline = time.monotonic() + LIMIT_S
+    while outbox_stats.look(tmp_path / "outbox", 0).depth < 2:
+        assert time.monotonic() < deadline
+
+    assert not any(it.done() for it in (first, second))  # the loop had no turn in all this
+    await asyncio.gather(first, second)
+
+
+async def test_a_read_is_not_kept_waiting_by_batch_after_batch(
+    open_outbox: Open, held: HeldInsert
+) -> None:
+    box = await open_outbox()
+    first = box.append([message("first")])
+    assert held.is_held.wait(LIMIT_S)
+    second = box.append([message("second")])
+    reading = asyncio.ensure_future(box.stats())
+    await asyncio.sleep(0)  # it asks now
+
+    held.may_go.set()
+
+    assert (await reading).depth == 1
+    await asyncio.gather(first, second)
 
 
 async def test_the_database_syncs_every_commit(open_outbox: Open) -> None:
