@@ -71,7 +71,7 @@ class _WatchedParser:
         self._parser = parser
         self._take = take
         self.left_to_aiohttp = 0  # requests it has not answered yet
-        self.body_bytes = 0  # of the latest body that did not come as a whole, framing included
+        self.body_bytes = 0  # of the latest body, framing included, from the second read on
         self._body: StreamReader | None = None
         self._is_chunked = False
 
@@ -90,16 +90,18 @@ class _WatchedParser:
         Nothing else bounds sizes, extensions and trailers of chunks (RFC 9112, 7.1), which are no
         bytes of the body, nor what still comes of a body that was refused already.
         """
-        length = 0 if self._body is None else self._body.total_bytes
-        return self.body_bytes > 2 * min(length, most_bytes) + _MOST_FRAMING_BYTES
+        if self._body is None or self._body.is_eof():
+            return False
+        length = min(self._body.total_bytes, most_bytes)
+        return self.body_bytes > 2 * length + _MOST_FRAMING_BYTES
 
     def feed_data(self, data: bytes) -> Any:
-        self.body_bytes += len(data)
+        if self.is_amid_body:
+            self.body_bytes += len(data)
         found = self._parser.feed_data(data)
         messages, is_upgraded, _ = found
         if len(messages) == 1 and not is_upgraded and self._take(*messages[0]):
             self._parser.message_consumed()
-            self.body_bytes = 0
             return (), False, b""
         if any(it.version not in _VERSIONS for it, _ in messages):
             raise BadHttpMessage("neither HTTP/1.0 nor HTTP/1.1")  # aiohttp would repeat it
