@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from multidict import CIMultiDictProxy
 
 from relay import http_answer
@@ -28,6 +28,7 @@ _TELL_EVERY_S = 10
 _LONGEST_UNCOUNTED = 4096
 _LEAST_BYTES_PER_LINE = 8  # on average, in a read of a chunked body, framing included
 _MOST_FRAMING_BYTES = 512 * 1024  # two reads; what aiohttp holds back for a while looks like it
+_NOTHING = ((), False, b"")  # read by the parser
 _VERSIONS = (HttpVersion10, HttpVersion11)
 _LONGEST_SHORT_BODY = 64 * 1024
 """A body that is larger is read, and maybe understood, at leisure."""
@@ -66,10 +67,14 @@ class _WatchedParser:
     """aiohttp's parser, which first offers what it has read to the short cut."""
 
     def __init__(
-        self, parser: Any, take: Callable[[RawRequestMessage, StreamReader], bool]
+        self,
+        parser: Any,
+        take: Callable[[RawRequestMessage, StreamReader], bool],
+        end_with: Callable[[Refused], None],
     ) -> None:
         self._parser = parser
         self._take = take
+        self._end_with = end_with
         self.left_to_aiohttp = 0  # requests it has not answered yet
         self.body_bytes = 0  # of the latest body, framing included, from the second read on
         self._body: StreamReader | None = None
@@ -98,11 +103,17 @@ class _WatchedParser:
     def feed_data(self, data: bytes) -> Any:
         if self.is_amid_body:
             self.body_bytes += len(data)
-        found = self._parser.feed_data(data)
+        try:
+            found = self._parser.feed_data(data)
+        except HttpProcessingError:
+            if self.left_to_aiohttp and not self.is_amid_body:
+                raise  # aiohttp tells it after the answers that are still to come
+            self._end_with(Refused())  # aiohttp keeps the error, and so all that was read, for long
+            return _NOTHING
         messages, is_upgraded, _ = found
         if len(messages) == 1 and not is_upgraded and self._take(*messages[0]):
             self._parser.message_consumed()
-            return (), False, b""
+            return _NOTHING
         if any(it.version not in _VERSIONS for it, _ in messages):
             raise BadHttpMessage("neither HTTP/1.0 nor HTTP/1.1")  # aiohttp would repeat it
         self.left_to_aiohttp += len(messages)
@@ -147,7 +158,7 @@ class _Handler(web.RequestHandler):
         self._is_last = False
         self._held = b""
         self._remote = ""
-        self._watched = _WatchedParser(self._parser, self._take)
+        self._watched = _WatchedParser(self._parser, self._take, self._end_with)
         self._parser = self._watched  # type: ignore[assignment]  # it has all that a parser has
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

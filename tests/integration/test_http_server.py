@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from relay.http_answer import Answer
 from relay.http_server import Head, Server
@@ -298,6 +300,21 @@ async def test_a_chunked_body_in_crumbs_is_a_bad_request(desk: Desk, connect: Co
     assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
     assert len(await other.body()) == 32 * 10_001
     assert len(desk.long_way) == 1
+
+
+@pytest.mark.parametrize("start", [b"zz\r\n\r\n", chunked(b"x")[:-7] + b"zz\r\n"])
+async def test_of_a_bad_request_nothing_is_kept(start: bytes, connect: Connect) -> None:
+    """An error that refers to itself keeps what was read until the collector comes, which may
+    be hundreds of megabytes later."""
+    caller = await connect()
+    gc.collect()
+    gc.disable()
+    try:
+        caller.send(start)
+        assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
+        assert not [it for it in gc.get_objects() if isinstance(it, HttpProcessingError)]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("framing", [b"1;", b"0"])
