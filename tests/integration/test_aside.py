@@ -57,6 +57,13 @@ async def test_one_process_serves_all_one_after_the_other(aside: Aside) -> None:
     assert pid_of(aside) == pid
 
 
+async def test_it_comes_after_the_relay_on_a_busy_machine(aside: Aside) -> None:
+    await aside.understand(request(), ACME, 1.5)
+
+    theirs, ours = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (pid_of(aside), 0))
+    assert theirs == min(ours + 10, 19)
+
+
 async def test_a_process_that_died_costs_one_delivery_an_answer_and_is_replaced(
     aside: Aside,
 ) -> None:
