@@ -82,8 +82,9 @@ def rows(played: list[Played]) -> list[tuple[str, ...]]:
         sum(len(it.lost) for it in verdicts),
     )
     longest_s = max([it.longest_outage_s for it in verdicts], default=0.0)
-    good = sum(it.is_good for it in played)
-    total = ("all", *[f"{it:,}" for it in sums], f"{longest_s:.1f} s", f"{good} of {len(played)}")
+    holding = sum(it.is_good and not it.is_skipped for it in played)
+    holds = f"{holding} of {len(played)}"
+    total = ("all", *[f"{it:,}" for it in sums], f"{longest_s:.1f} s", holds)
     return [_HEADINGS, *[it.row() for it in played], total]
 
 
