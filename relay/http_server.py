@@ -71,12 +71,14 @@ class _WatchedParser:
         parser: Any,
         take: Callable[[RawRequestMessage, StreamReader], bool],
         end_with: Callable[[Refused], None],
+        body_limit_bytes: int,
     ) -> None:
         self._parser = parser
         self._take = take
         self._end_with = end_with
+        self._body_limit_bytes = body_limit_bytes
         self.left_to_aiohttp = 0  # requests it has not answered yet
-        self.body_bytes = 0  # of the latest body, framing included, from the second read on
+        self._body_bytes = 0  # of the latest body, framing included, from the second read on
         self._body: StreamReader | None = None
         self._is_chunked = False
 
@@ -89,20 +91,21 @@ class _WatchedParser:
     def is_amid_chunks(self) -> bool:
         return self._is_chunked and self.is_amid_body
 
-    def is_body_endless(self, most_bytes: int) -> bool:
-        """Tell whether a body is beyond most_bytes, framing for each byte of it included.
+    def _is_endless(self, body: StreamReader) -> bool:
+        """Tell whether a body is beyond its limit, framing for each byte of it included.
 
         Nothing else bounds sizes, extensions and trailers of chunks (RFC 9112, 7.1), which are no
         bytes of the body, nor what still comes of a body that was refused already.
         """
-        if self._body is None or self._body.is_eof():
-            return False
-        length = min(self._body.total_bytes, most_bytes)
-        return self.body_bytes > 2 * length + _MOST_FRAMING_BYTES
+        length = min(body.total_bytes, self._body_limit_bytes)
+        return self._body_bytes > 2 * length + _MOST_FRAMING_BYTES
 
     def feed_data(self, data: bytes) -> Any:
-        if self.is_amid_body:
-            self.body_bytes += len(data)
+        if self._body is not None and not self._body.is_eof():
+            if self._is_endless(self._body):
+                self._end_with(BodyTooLarge())
+                return _NOTHING
+            self._body_bytes += len(data)
         try:
             found = self._parser.feed_data(data)
         except HttpProcessingError:
@@ -120,7 +123,7 @@ class _WatchedParser:
         if messages:
             latest, self._body = messages[-1]
             self._is_chunked = latest.chunked
-            self.body_bytes = 0
+            self._body_bytes = 0
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -131,7 +134,6 @@ class _Handler(web.RequestHandler):
     """One connection. Its requests are answered one after the other, in order."""
 
     __slots__ = (
-        "_body_limit_bytes",
         "_head_timeout_s",
         "_held",
         "_is_last",
@@ -152,13 +154,12 @@ class _Handler(web.RequestHandler):
     ) -> None:
         super().__init__(manager, **options)
         self._receiver = receiver
-        self._body_limit_bytes = body_limit_bytes
         self._head_timeout_s = head_timeout_s
         self._is_on_short_cut = False
         self._is_last = False
         self._held = b""
         self._remote = ""
-        self._watched = _WatchedParser(self._parser, self._take, self._end_with)
+        self._watched = _WatchedParser(self._parser, self._take, self._end_with, body_limit_bytes)
         self._parser = self._watched  # type: ignore[assignment]  # it has all that a parser has
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,10 +175,6 @@ class _Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._is_on_short_cut:
             self._hold(data)
-        elif self._watched.body_bytes > _MOST_FRAMING_BYTES and self._watched.is_body_endless(
-            self._body_limit_bytes
-        ):
-            self._end_with(BodyTooLarge())
         elif len(data) > _LONGEST_UNCOUNTED and self._is_mere_framing(data):
             self._end_with(Refused())
         else:

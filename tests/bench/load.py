@@ -131,13 +131,12 @@ class _Run:
     async def result(self) -> Report:
         plan = self._plan
         connections = [await self._connect(self._answered) for _ in range(plan.connections)]
-        behind = []
-        if plan.background:
-            large = mix.calls(plan.background)[0]  # takes so long that small ones would be overdue
-            behind.append((await self._connect(self._answered_behind), large))
+        # Made before the clock runs: it takes so long that small ones would be overdue.
+        large = mix.calls(plan.background)[:1] if plan.background else []
+        behind = [await self._connect(self._answered_behind) for _ in large]
         self._report.began_at = time.monotonic()
         self._ends_at = self._report.began_at + plan.seconds
-        for it, call in behind:
+        for it, call in zip(behind, large, strict=True):
             self._send_behind(it, call)
         if plan.rate is None:
             for it in connections:
@@ -147,7 +146,7 @@ class _Run:
             await self._send_at(plan.rate, int(plan.rate * plan.seconds))
         async with asyncio.timeout(plan.seconds + _ANSWER_LIMIT_S):
             await self._answered_all.wait()
-        for it in (*connections, *[it for it, _ in behind]):
+        for it in (*connections, *behind):
             it.close()
         latencies_ms = sorted(it * 1000 for it in self._latencies_s)
         self._report.latency_ms = {f"{it:g}": percentile(latencies_ms, it) for it in _PERCENTILES}

@@ -82,8 +82,7 @@ def rows(played: list[Played]) -> list[tuple[str, ...]]:
         sum(len(it.lost) for it in verdicts),
     )
     longest_s = max([it.longest_outage_s for it in verdicts], default=0.0)
-    holding = sum(it.is_good and not it.is_skipped for it in played)
-    holds = f"{holding} of {len(played)}"
+    holds = f"{sum(it.holds for it in verdicts)} of {len(played)}"
     total = ("all", *[f"{it:,}" for it in sums], f"{longest_s:.1f} s", holds)
     return [_HEADINGS, *[it.row() for it in played], total]
 

@@ -321,7 +321,7 @@ async def test_of_a_bad_request_nothing_is_kept(start: bytes, connect: Connect) 
 async def test_framing_without_end_is_cut(framing: bytes, desk: Desk, connect: Connect) -> None:
     head = b"POST /in/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     caller = await connect()
-    caller.send(head, framing, b"0" * (_LIMIT_BYTES))
+    caller.send(head, framing, b"0" * _LIMIT_BYTES)
 
     with contextlib.suppress(ConnectionResetError):  # it may overtake the answer
         assert (await caller.rest()).startswith(b"HTTP/1.1 413 ")
