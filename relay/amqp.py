@@ -6,6 +6,7 @@ pamqp) and kept; what is left per message is two `struct.pack` and a join. Secti
 those of the AMQP 0-9-1 specification.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -42,6 +43,8 @@ _frame_head = struct.Struct(">BHI").pack
 # Frame head, class 60, weight 0, body size.
 _header_head = struct.Struct(">BHIHHQ").pack
 _HEADER_HEAD_PAYLOAD = 12
+# A header in an encoded table: its name, a short string, then `S` and a long string (4.2.5.5).
+_TRACEPARENT = re.compile(rb"\x0btraceparentS\x00\x00\x00\x37([0-9a-f-]{55})")
 _timestamp = struct.Struct(">Q").pack
 
 
@@ -90,6 +93,12 @@ def properties_head(content_type: str, headers_table: bytes) -> bytes:
 def assemble(head: bytes, message_id: str, timestamp_s: int, message_type: str) -> bytes:
     """Append what differs from message to message to a head of properties_head."""
     return b"".join((head, short_string(message_id), _timestamp(timestamp_s), _tail(message_type)))
+
+
+def traceparent_in(encoded: bytes) -> str | None:
+    """Return the header `traceparent` of encoded properties, found without decoding them."""
+    found = _TRACEPARENT.search(encoded)
+    return found[1].decode() if found else None
 
 
 @lru_cache(maxsize=1024)

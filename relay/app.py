@@ -10,7 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 from aiohttp import web
@@ -35,12 +35,15 @@ from relay.publisher import Publisher
 from relay.settings import Settings, SourceSettings, load, resolve_secrets
 from relay.worker import Worker
 
+if TYPE_CHECKING:
+    from relay.tracing import Tracing
+
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
 _DRAIN_POLL_S = 0.02
 _OBJECTS_PER_COLLECTION = 20_000
 # Sections that SIGHUP can't change.
-_FIXED = ("ingress", "admin", "broker", "history", "outbox", "log")
+_FIXED = ("ingress", "admin", "broker", "history", "outbox", "log", "tracing")
 
 log = structlog.get_logger("relay")
 
@@ -123,6 +126,7 @@ class _Relay:
         self._worker = worker
         self._registry = registry = CollectorRegistry()
         self._broker_metrics = BrokerMetrics(registry)
+        self._tracing = _tracing() if settings.tracing.enabled else None
         broker = settings.broker
         self._publisher = Publisher(
             urls=broker.urls,
@@ -132,6 +136,7 @@ class _Relay:
             heartbeat_s=broker.heartbeat_s,
             confirm_timeout_s=broker.confirm_timeout_s,
             metrics=self._broker_metrics,
+            tracing=self._tracing,
         )
         self._outbox: Outbox | None = None
         self._takeover: Takeover | None = None
@@ -168,6 +173,7 @@ class _Relay:
             trusted_proxies=settings.ingress.trusted_proxies,
             aside=self._aside,
             metrics=IngressMetrics(registry),
+            tracing=self._tracing,
         )
         self._admin = Admin(
             check_writable=self._sink.check_writable,
@@ -187,6 +193,8 @@ class _Relay:
         await self._aside.close()
         if self._outbox:
             await self._outbox.close()
+        if self._tracing:
+            await self._tracing.close()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stop is set or a part dies; then shut down in order."""
@@ -261,6 +269,12 @@ class _Relay:
         changed = [it for it in _FIXED if getattr(settings, it) != getattr(self._settings, it)]
         if changed:
             log.warning("restart needed", sections=changed)
+
+
+def _tracing() -> "Tracing":
+    from relay.tracing import exporting  # noqa: PLC0415  an extra, and slow to import
+
+    return exporting("relay")
 
 
 def _spare_collector() -> None:

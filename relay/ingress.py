@@ -9,15 +9,18 @@ import itertools
 import secrets as random_tokens
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
 from relay import caller, http_answer, http_body
 from relay.aside import Aside
 from relay.caller import Network
 from relay.delivery import Source, Understood, names_seen, place_of, understand
+from relay.envelope import traceparent_of
 from relay.errors import (
     InternalError,
     MethodNotAllowed,
@@ -30,6 +33,9 @@ from relay.http_server import Head
 from relay.metrics import IngressMetrics, event_type_label
 from relay.request import Request
 from relay.sink import Sink
+
+if TYPE_CHECKING:
+    from relay.tracing import Receiving, Tracing
 
 _LARGE_BODY_BYTES = 64 * 1024
 """From here on a delivery is understood aside, so that small ones need not wait for it."""
@@ -51,6 +57,7 @@ class _Visit:
         "received_at",
         "request",
         "source",
+        "span",
         "started",
     )
 
@@ -62,6 +69,7 @@ class _Visit:
         self.line: dict[str, object] = {"request_id": request_id}
         self.source: Source
         self.request: Request | None = None
+        self.span: Receiving | None = None
 
     def delivery(self, body: bytes) -> Request:
         """Return the request as a vendor's code sees it."""
@@ -109,6 +117,7 @@ class Ingress:
         trusted_proxies: networks whose X-Forwarded-For is believed.
         aside: what understands large deliveries.
         metrics: where requests and events are counted.
+        tracing: where requests become spans, if anywhere.
     """
 
     def __init__(  # noqa: PLR0913  one per setting
@@ -122,6 +131,7 @@ class Ingress:
         trusted_proxies: Sequence[Network],
         aside: Aside,
         metrics: IngressMetrics,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self.sources = sources
         self.is_closing = False
@@ -132,6 +142,7 @@ class Ingress:
         self._trusted_proxies = trusted_proxies
         self._aside = aside
         self._metrics = metrics
+        self._tracing = tracing
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
         self._arrivals: list[tuple[_Visit, bytes, Reply]] = []
         self._request_ids = map(
@@ -166,7 +177,7 @@ class Ingress:
         try:
             self._admit(visit)
             http_body.check_size(len(body), self._body_limit_bytes)
-            understood = understand(visit.delivery(body), visit.source, visit.received_at)
+            understood = understand(self._delivery(visit, body), visit.source, visit.received_at)
             if understood.messages:
                 return _Waiting(visit, understood, reply, self._settle)
             answer = self._accepted(visit, understood)
@@ -206,10 +217,21 @@ class Ingress:
         body = await http_body.read(
             request, share, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
         )
-        delivery = visit.delivery(body)
+        delivery = self._delivery(visit, body)
         if len(body) < _LARGE_BODY_BYTES:
             return understand(delivery, visit.source, visit.received_at)
         return await self._aside.understand(delivery, visit.source, visit.received_at)
+
+    def _delivery(self, visit: _Visit, body: bytes) -> Request:
+        """Return what a vendor's code sees. Traced, its events are children of our span."""
+        delivery = visit.delivery(body)
+        if not self._tracing:
+            return delivery
+        traceparent = traceparent_of(delivery.headers)
+        visit.span = self._tracing.receiving(visit.source.origin, traceparent, visit.received_at)
+        headers = CIMultiDict(delivery.headers)
+        headers["traceparent"] = visit.span.traceparent
+        return delivery._replace(headers=headers)
 
     def _admit(self, visit: _Visit) -> None:
         """Find the source; raise Refused for a request that is wrong whatever its body."""
@@ -262,6 +284,8 @@ class Ingress:
         line["status"] = answer.status
         line["duration_ms"] = round(elapsed_s * 1000, 3)
         self._log.info("delivery", **line)
+        if visit.span:
+            visit.span.end(answer.status, line)
         return answer._replace(is_last=True) if self.is_closing else answer
 
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -14,6 +14,9 @@ from relay.errors import BrokerError
 from relay.metrics import BrokerMetrics
 from relay.session import Session, T
 from relay.topology import Topology
+
+if TYPE_CHECKING:
+    from relay.tracing import Tracing
 
 log = structlog.get_logger("relay.publisher")
 
@@ -37,6 +40,7 @@ class Publisher:
         heartbeat_s: AMQP heartbeat.
         confirm_timeout_s: see Session.
         metrics: where outcomes and connects are counted.
+        tracing: see Session.
     """
 
     def __init__(  # noqa: PLR0913  one per setting of [broker]
@@ -49,6 +53,7 @@ class Publisher:
         heartbeat_s: int,
         confirm_timeout_s: float,
         metrics: BrokerMetrics,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._urls = urls
         self._exchanges = exchanges
@@ -57,6 +62,7 @@ class Publisher:
         self._heartbeat_s = heartbeat_s
         self._confirm_timeout_s = confirm_timeout_s
         self._metrics = metrics
+        self._tracing = tracing
         self._session: Session[Any] | None = None
         self.reason: str | None = "not connected yet"
 
@@ -96,6 +102,7 @@ class Publisher:
             exchanges=self._exchanges,
             confirm_timeout_s=self._confirm_timeout_s,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         await session.open()
         return session

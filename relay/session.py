@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 import aiormq.exceptions
 import structlog
@@ -23,6 +23,9 @@ from relay import amqp, broker
 from relay.envelope import Message
 from relay.errors import BrokerError
 from relay.metrics import BrokerMetrics
+
+if TYPE_CHECKING:
+    from relay.tracing import Tracing
 
 _WATCH_S = 0.5
 _CHANNEL_NUMBER = 1
@@ -89,6 +92,7 @@ class Session(Generic[T]):
         exchanges: names of the exchange for events and of the one for quarantined deliveries.
         confirm_timeout_s: how long a message may be unconfirmed while the broker is not blocked.
         metrics: where outcomes are counted.
+        tracing: where confirms become spans, if anywhere.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Session(Generic[T]):
         exchanges: tuple[str, str],
         confirm_timeout_s: float,
         metrics: BrokerMetrics,
+        tracing: "Tracing | None" = None,
     ) -> None:
         if connection.transport is None:
             raise BrokerError("The connection was lost before it was used.")
@@ -105,6 +110,7 @@ class Session(Generic[T]):
         self._exchanges = exchanges
         self._confirm_timeout_s = confirm_timeout_s
         self._metrics = metrics
+        self._tracing = tracing
         self._channel = _ConfirmChannel(self._connection, self._confirm, self._note_return)
         self._frame_max = self._connection.connection_tune.frame_max
         self._next_tag = 1
@@ -190,6 +196,9 @@ class Session(Generic[T]):
         now = time.time()
         for it in outcome.confirmed:
             self._metrics.confirm_seconds.observe(now - it.message.received_at)
+            if self._tracing:
+                exchange = self._exchanges[it.message.is_quarantined]
+                self._tracing.note_confirmed(it.message, exchange)
         self.on_outcome(outcome)
 
     def _settled_by(self, frame: ConfirmationFrameType) -> list[int]:

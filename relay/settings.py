@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
@@ -164,6 +165,19 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracingSettings(Section):
+    """OpenTelemetry spans; the rest of it is set by OpenTelemetry's own OTEL_ variables."""
+
+    enabled: bool = False
+
+    @field_validator("enabled")
+    @classmethod
+    def _check_enabled(cls, enabled: bool) -> bool:  # noqa: FBT001  pydantic's signature
+        if enabled and not find_spec("opentelemetry"):
+            raise ValueError("OpenTelemetry is not installed; install relay with its extra: [otel]")
+        return enabled
+
+
 class SourceSettings(Section):
     """One endpoint. A field's check may look at the fields above it."""
 
@@ -236,6 +250,7 @@ class Settings(File):
     history: HistorySettings = HistorySettings()
     outbox: OutboxSettings = OutboxSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     sources: dict[SourceName, SourceSettings] = {}
     consumers: dict[str, dict[str, Any]] = {}
 

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -18,6 +19,7 @@ from consumers.kit.metrics import ConsumerMetrics
 from consumers.kit.seen import Seen
 from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
 from consumers.kit.subscription import Subscription
+from consumers.kit.traced import Traced
 from consumers.kit.workers import Workers
 from relay import probes, process
 from relay.direct import Direct
@@ -25,6 +27,9 @@ from relay.errors import SettingsError
 from relay.metrics import BrokerMetrics
 from relay.publisher import Publisher
 from relay.topology import Topology
+
+if TYPE_CHECKING:
+    from relay.tracing import Tracing
 
 Opened = Callable[[SectionT, CollectorRegistry], AbstractAsyncContextManager[Sequence[Consumer]]]
 """Opens what a service needs from its settings, and yields its consumers. Metrics of its own go
@@ -67,6 +72,7 @@ class _Service:
         self._is_closing = False
         self._subscriptions: list[Subscription] = []
         broker = shared.broker
+        self._tracing = _tracing(name) if shared.tracing.enabled else None
         self._direct = Direct(
             max_in_flight=broker.max_in_flight, confirm_timeout_s=broker.confirm_timeout_s
         )
@@ -92,6 +98,8 @@ class _Service:
         try:
             seen = await self._open_seen(consumer, stack)
             handling = handling_of(consumer, seen=seen, timeout_s=settings.handler_timeout_s)
+            if self._tracing:
+                handling = Traced(handling, consumer=consumer.name, tracing=self._tracing)
         except (ValueError, Unavailable) as error:
             raise SettingsError([f"consumers.{self._name}: {error}"]) from error
         workers = partial(
@@ -141,6 +149,8 @@ class _Service:
             self._is_closing = True
             grace_s = self._settings.shutdown_grace_s
             await asyncio.gather(*[it.finish(grace_s) for it in self._subscriptions])
+            if self._tracing:
+                await self._tracing.close()
             log.info("stopped")
 
     async def _publish(self) -> None:
@@ -182,6 +192,12 @@ class _Service:
             metrics.in_hand.set(it.in_hand)
             metrics.is_consuming.set(it.is_consuming)
             metrics.is_waiting.set(it.waiting_for is not None)
+
+
+def _tracing(service: str) -> "Tracing":
+    from relay.tracing import exporting  # noqa: PLC0415  an extra, and slow to import
+
+    return exporting(service)
 
 
 def _described(subscription: Subscription) -> dict[str, object]:

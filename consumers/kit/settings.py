@@ -14,6 +14,7 @@ from relay.settings import (
     File,
     LogSettings,
     Section,
+    TracingSettings,
     listed,
     load_as,
     sentences,
@@ -41,6 +42,7 @@ class _Sections(File):
     consumers: dict[str, dict[str, Any]] = Field(default={})
     broker: Any = None
     log: Any = None
+    tracing: Any = None
     ingress: Any = None
     admin: Any = None
     history: Any = None
@@ -53,6 +55,7 @@ class SharedSettings(_Sections):
 
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 class ConsumerAdminSettings(AdminSettings):

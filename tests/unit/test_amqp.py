@@ -73,6 +73,7 @@ def test_properties_are_those_pamqp_would_write(
 
     read = read_properties(found)
     assert (read.headers or None) == (headers or None)
+    assert amqp.traceparent_in(found) == headers.get("traceparent")
     assert (read.delivery_mode, read.app_id) == (2, "relay")
     assert (read.content_type, read.message_id) == (by_pamqp.content_type, fields["message_id"])
     assert (read.timestamp, read.message_type) == (by_pamqp.timestamp, fields["message_type"])

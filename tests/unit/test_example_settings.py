@@ -44,7 +44,7 @@ def own_fields(kind: type[ConsumerSettings]) -> set[str]:
 def test_the_example_lists_every_setting_of_the_relay_with_its_default() -> None:
     settings = load(EXAMPLE)
 
-    for section in ("ingress", "admin", "broker", "history", "outbox", "log"):
+    for section in ("ingress", "admin", "broker", "history", "outbox", "log", "tracing"):
         assert_lists_all_with_defaults(getattr(settings, section))
     (source,) = settings.sources.values()
     assert source.model_fields_set == set(SourceSettings.model_fields)

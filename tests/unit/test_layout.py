@@ -45,25 +45,26 @@ MAY_IMPORT = {
     "sink": "envelope",
     "outbox": "errors outbox_db outbox_place outbox_stats sink",
     "outbox_takeover": "errors outbox outbox_db outbox_layout outbox_stats",
+    "tracing": "amqp backoff envelope",
     "amqp_decoding": "",
     "broker": "amqp_decoding errors topology",
-    "session": "amqp broker envelope errors metrics",
+    "session": "amqp broker envelope errors metrics tracing",
     "reconnecting": "errors",
-    "publisher": "broker errors metrics reconnecting session topology",
+    "publisher": "broker errors metrics reconnecting session topology tracing",
     "direct": "envelope errors session sink",
     "forwarder": "backoff envelope errors outbox outbox_db session",
     "http_answer": "delivery errors request",
     "http_body": "errors",
     "http_server": "backoff errors http_answer",
-    "ingress": "aside caller delivery errors http_answer http_body http_server metrics request"
-    " sink",
+    "ingress": "aside caller delivery envelope errors http_answer http_body http_server metrics"
+    " request sink tracing",
     "probes": "",
     "admin": "errors metrics outbox_stats probes publisher",
     "process": "errors",
     "worker": "",
     "app": "admin aside authentication delivery direct envelope errors forwarder http_server"
     " ingress metrics outbox outbox_layout outbox_takeover process publisher settings topology"
-    " vendors worker",
+    " tracing vendors worker",
     # What holds several processes together.
     "shared_port": "errors",
     "metrics_sum": "",
@@ -109,6 +110,7 @@ ONLY_IN = {
     "prometheus_client": {
         *("admin", "app", "metrics", "metrics_sum", "probes", "supervisor_admin", "tallies"),
     },
+    "opentelemetry": {"tracing"},
     "click": {"cli.*"},
     "rich": {"cli.*"},
 }

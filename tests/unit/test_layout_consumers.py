@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "kit.seen": "kit.consumer kit.errors kit.event kit.key kit.own_thread kit.seen_database",
     "kit.once": "kit.decision kit.delivery kit.errors kit.event kit.seen",
     "kit.handling": "kit.consumer kit.errors kit.event kit.seen",
+    "kit.traced": "kit.event kit.handling relay.tracing",
     "kit.inbox": "kit.acknowledgements kit.delivery relay.broker relay.errors relay.reconnecting",
     "kit.transfer": "kit.decision kit.delivery kit.handover kit.topology relay.direct"
     " relay.envelope relay.errors",
@@ -51,8 +52,8 @@ MAY_IMPORT = {
     " relay.broker relay.errors"
     " relay.reconnecting relay.topology",
     "kit.service": "kit.consumer kit.errors kit.handling kit.metrics kit.seen kit.seen_database"
-    " kit.settings kit.subscription kit.topology kit.workers relay.direct relay.errors"
-    " relay.metrics relay.probes relay.process relay.publisher relay.topology",
+    " kit.settings kit.subscription kit.topology kit.traced kit.workers relay.direct relay.errors"
+    " relay.metrics relay.probes relay.process relay.publisher relay.topology relay.tracing",
     "kit.main": "kit.consumer kit.service kit.settings relay.cli.main relay.logs",
     "kit.testing": "kit.consumer kit.decision kit.event kit.handling kit.seen kit.seen_database"
     " kit.settings relay.envelope relay.request relay.vendors",

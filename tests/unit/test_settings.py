@@ -56,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
         "max_bytes": 10_737_418_240,
     },
     "log": {"format": "auto", "level": "info"},
+    "tracing": {"enabled": False},
     "sources": {},
 }
 

@@ -239,3 +239,15 @@ def test_a_network_that_is_none_is_one_problem_in_plain_words(
     assert len(problems) == 1
     assert problems[0].startswith("ingress.trusted_proxies")
     assert "[" not in problems[0]
+
+
+def test_tracing_without_its_extra_is_a_problem(
+    problems_of: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.settings.find_spec", lambda _: None)
+
+    (problem,) = problems_of("[tracing]\nenabled = true")
+
+    assert problem == (
+        "tracing.enabled: OpenTelemetry is not installed; install relay with its extra: [otel]."
+    )
