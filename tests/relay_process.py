@@ -65,6 +65,9 @@ class RelayProcess:
             if line["event"] == "listening"
         }
         self.url, self.admin_url = (f"http://{addresses[it]}" for it in ("ingress", "admin"))
+        self.port, self.admin_port = (
+            int(addresses[it].rpartition(":")[2]) for it in ("ingress", "admin")
+        )
         return self
 
     def _has_started(self, lines_before: int) -> bool:

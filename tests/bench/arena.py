@@ -138,11 +138,15 @@ class Arena:
                 ingress = {"workers": 2}
             case _:
                 ingress = {}
-        relay = await self.relay(name, ingress=ingress).start()
+        relay = await self.enter_relay(name, ingress=ingress)
+        return Contestant(name=name, pid=relay.process.pid, port=relay.port)
+
+    async def enter_relay(self, name: str, **settings: dict[str, Any]) -> RelayProcess:
+        """Start a relay that ends with the arena."""
+        relay = await self.relay(name, **settings).start()
         self._stack.push_async_callback(_end, relay.process)
         await eventually(lambda: _is_ready(relay))
-        port = int(relay.url.rpartition(":")[2])
-        return Contestant(name=name, pid=relay.process.pid, port=port)
+        return relay
 
     def relay(self, name: str, **settings: dict[str, Any]) -> RelayProcess:
         """Return a relay, still to be started, that logs to a file as its users' do."""

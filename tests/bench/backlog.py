@@ -53,7 +53,7 @@ async def measure(arena: Arena, events: int) -> Backlog:
     _say(f"filling an outbox with {events:,} events")
     relay = arena.relay("backlog", outbox={"max_bytes": _OUTBOX_BYTES})
     sections = {name: dict(values) for name, values in relay.sections.items()}
-    await _fill(Path(sections["outbox"]["directory"]), events)
+    await fill(Path(sections["outbox"]["directory"]), events)
     _say("publishing some of them raw")
     before = await arena.publish_raw(count=events // _RAW_PART)
     _say("waiting without a broker")
@@ -81,7 +81,8 @@ async def measure(arena: Arena, events: int) -> Backlog:
     )
 
 
-async def _fill(directory: Path, events: int) -> None:
+async def fill(directory: Path, events: int) -> None:
+    """Fill an outbox that no relay uses."""
     outbox = Outbox(directory=directory, max_bytes=_OUTBOX_BYTES, grown=asyncio.Event())
     await outbox.open()
     messages = itertools.cycle(mix.messages())

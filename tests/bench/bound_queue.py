@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from relay import broker, topology
 
 EXCHANGE = "bench"
-_NAME = "bench"
+NAME = "bench"
 _POLL_S = 0.01
 _LIMIT_S = 120.0
 
@@ -51,17 +51,17 @@ class BoundQueue:
         """Begin with an empty one."""
         await self.delete()
         queue = await self._channel.declare_queue(
-            _NAME, durable=True, arguments={"x-queue-type": "quorum"}
+            NAME, durable=True, arguments={"x-queue-type": "quorum"}
         )
         await queue.bind(EXCHANGE, "#")
 
     async def delete(self) -> None:
         """Delete it with all that is in it."""
-        await self._channel.queue_delete(_NAME)
+        await self._channel.queue_delete(NAME)
 
     async def count(self) -> int:
         """Return how many messages are in it."""
-        found = await self._channel.declare_queue(_NAME, passive=True)
+        found = await self._channel.declare_queue(NAME, passive=True)
         return found.declaration_result.message_count or 0
 
     async def filled(self, count: int, limit_s: float = _LIMIT_S, poll_s: float = _POLL_S) -> float:

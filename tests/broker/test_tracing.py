@@ -55,8 +55,6 @@ async def test_the_request_the_confirm_and_the_handler_are_one_trace(
     (body,) = numbered(1, 7)
     headers = {"Authorization": SECRET, "traceparent": TRACEPARENT}
     async with service(tmp_path, "printing.py", broker_url) as (consumer, events):
-        await consumer.start()
-        await eventually(lambda: consumer.logged("consuming"))
         (tmp_path / "relay").mkdir()
         relay = RelayProcess(
             tmp_path / "relay",

@@ -60,6 +60,11 @@ class HAProxy:
         ]
         self._config.write_text(_CONFIG.format(port=self.port) + "".join(servers))
 
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        return self._process.pid
+
     async def __aenter__(self) -> Self:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -1,0 +1,130 @@
+"""`make capacity`: what "How much is needed" in deploy/README.md reckons with.
+
+    python -m tests.bench.capacity [--rounds N] [--seconds S] [--rate R]
+
+Written to tests/bench/results/capacity.{md,json}.
+"""
+
+import argparse
+import asyncio
+import json
+import shlex
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from deploy.local.broker import open_broker
+from tests.bench import broker_cost, disk, report, results, scaling
+from tests.bench.arena import Arena
+from tests.bench.figures import ratios, spread
+from tests.faults import haproxy
+
+RESULTS = Path("tests/bench/results")
+_EVENTS = 20_000
+_METHOD = """\
+Receivers share the load of HAProxy, each with the same whatever their number, all on two cores with
+HAProxy, RabbitMQ and the load generator. CPU is user and system. Bytes are means over every
+documented payload up to 20 kB, each event as often: of the outbox and the archive, of their files;
+of RabbitMQ, what the directory of a node grew by, with a quorum queue of one member or of three."""
+
+
+async def _measure(options: argparse.Namespace, directory: Path) -> dict[str, object]:
+    costs = await broker_cost.measure(
+        directory / "cost", seconds=options.seconds, rate=options.rate
+    )
+    with open_broker(directory / "disk-broker") as url:
+        weights = await disk.measure(url, directory / "disk", _EVENTS)
+    with open_broker(directory / "scaling-broker") as url:
+        async with Arena.opened(url, directory / "scaling") as arena:
+            about = results.about(shlex.join(sys.orig_argv[1:]), arena.queue.broker_version)
+            rounds = await scaling.measure(
+                arena, rounds=options.rounds, seconds=options.seconds, rate_each=options.rate
+            )
+    return {"costs": costs, "weights": weights, "rounds": rounds, "about": about}
+
+
+def _receivers(rounds: scaling.Rounds) -> list[str]:
+    alone = [it[1].cpu_us for it in rounds]
+    lines = []
+    for count in scaling.RECEIVERS:
+        of_count = [it[count] for it in rounds]
+        cpu_us = [it.cpu_us for it in of_count]
+        lines.append(
+            (
+                str(count),
+                f"{sum(it.events for it in of_count):,}",
+                spread(cpu_us).text(),
+                ratios(cpu_us, alone).text(".2f"),
+                spread([it.proxy_us for it in of_count]).text(),
+                spread([max(it.parts) * count for it in of_count]).text(".2f"),
+            )
+        )
+    head = (
+        "receivers",
+        "events, all in RabbitMQ",
+        "CPU per event, µs",
+        "of one receiver's",
+        "HAProxy's, µs",
+        "busiest receiver's part, of an equal one",
+    )
+    return report.table(head, lines)
+
+
+def _costs(costs: list[broker_cost.Cost]) -> list[str]:
+    head = ("RabbitMQ nodes", "CPU per event and node, published", "consumed", "on disk per node")
+    lines = [
+        (
+            str(it.nodes),
+            f"{it.publish_us:.0f} µs",
+            f"{it.consume_us:.0f} µs",
+            f"{it.disk_bytes:,.0f} B",
+        )
+        for it in costs
+    ]
+    return report.table(head, lines)
+
+
+def _weights(weights: disk.Weights) -> list[str]:
+    values = [f"{it:,.0f} B" for it in asdict(weights).values()]
+    return report.table(
+        ("an event as a message", "in the outbox", "in the archive (SQLite)"), [values]
+    )
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rate", type=float, default=400, help="requests/s to each receiver")
+    options = parser.parse_args()
+    if lacks := haproxy.lacks():
+        sys.exit(f"{lacks}; run `apt-get install haproxy`.")
+    results.forget_settings()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for it in ("cost", "disk", "scaling"):
+            (directory / it).mkdir()
+        found = asyncio.run(_measure(options, directory))
+    rounds, about = found["rounds"], found["about"]
+    parts = [_receivers(rounds), _costs(found["costs"]), _weights(found["weights"])]
+    notes = [_METHOD, "", *[f"- {key}: {value}" for key, value in about.items()]]
+    text = "\n\n".join("\n".join(it) for it in (*parts, notes)) + "\n"
+    (RESULTS / "capacity.md").write_text(text)
+    (RESULTS / "capacity.json").write_text(
+        json.dumps(
+            {
+                "about": about,
+                "costs": [asdict(it) for it in found["costs"]],
+                "weights": asdict(found["weights"]),
+                "rounds": [{n: asdict(it) for n, it in one.items()} for one in rounds],
+            },
+            indent=1,
+        )
+    )
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
