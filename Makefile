@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test faults hostile fuzz bench soak profile lint lock clean
+.PHONY: help setup run demo test faults hostile fuzz bench capacity soak profile lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -38,6 +38,10 @@ bench: setup ## how fast the relay and the services are, beside plain aio-pika; 
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.bench.relay
 	$(PYTHON) -m tests.bench.consumers
+
+capacity: setup ## what receivers and RabbitMQ cost per event, for deploy/README.md; takes 5 minutes
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.bench.capacity
 
 soak: setup ## whether the relay's memory stays flat over two million events; takes 10 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure

@@ -29,7 +29,7 @@ class RelayProcess:
         vendors: tuple[str, ...] = ("swiftsell",),
         **settings: dict[str, Any],
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._config = directory / "relay.toml"
         self._log = directory / "relay.log"
         sections: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from deploy.local.broker import open_broker
 from tests.bench import broker_cost, disk, report, results, scaling
 from tests.bench.arena import Arena
 from tests.bench.figures import ratios, spread
-from tests.faults import haproxy
+from tests.deploy.proxies import HAProxy
 
 RESULTS = Path("tests/bench/results")
 _EVENTS = 20_000
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=float, default=400, help="requests/s to each receiver")
     options = parser.parse_args()
-    if lacks := haproxy.lacks():
+    if lacks := HAProxy.lacks():
         sys.exit(f"{lacks}; run `apt-get install haproxy`.")
     results.forget_settings()
     with tempfile.TemporaryDirectory() as name:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.bench import process_tree
 from tests.bench.arena import Arena
 from tests.bench.load import Plan
-from tests.faults.haproxy import HAProxy
+from tests.deploy.proxies import HAProxy
 from tests.relay_process import RelayProcess
 
 RECEIVERS = (1, 2, 4)
@@ -63,9 +63,7 @@ async def _share(
     arena: Arena, receivers: Sequence[RelayProcess], seconds: float, rate_each: float
 ) -> Shared:
     await arena.queue.renew()
-    directory = arena.directory / f"haproxy-{len(receivers)}"
-    directory.mkdir(exist_ok=True)
-    async with HAProxy(directory, receivers) as proxy:
+    async with HAProxy(arena.directory / f"haproxy-{len(receivers)}", receivers) as proxy:
         pids = [it.process.pid for it in receivers]
         before_s = [process_tree.cpu_s(it) for it in (*pids, proxy.pid)]
         plan = Plan(

@@ -19,7 +19,7 @@ class Recorder:
 
     def __init__(self, connection: AbstractConnection, exchange: str) -> None:
         self._connection = connection
-        self._exchange = exchange
+        self.exchange = exchange
         self.messages: list[AbstractIncomingMessage] = []
         self.quarantined: list[AbstractIncomingMessage] = []
 
@@ -27,16 +27,16 @@ class Recorder:
         self._channel = await self._connection.channel()
         await self._channel.set_qos(prefetch_count=1000)
         exchange = await self._channel.declare_exchange(
-            self._exchange,
+            self.exchange,
             "topic",
             durable=True,
-            arguments={"alternate-exchange": topology.unrouted_exchange(self._exchange)},
+            arguments={"alternate-exchange": topology.unrouted_exchange(self.exchange)},
         )
         queue = await self._channel.declare_queue(exclusive=True)
         await queue.bind(exchange, "#")
         await queue.consume(self._record(self.messages))
         quarantine = await self._channel.declare_exchange(
-            topology.quarantine_exchange(self._exchange), "topic", durable=True
+            topology.quarantine_exchange(self.exchange), "topic", durable=True
         )
         beside = await self._channel.declare_queue(exclusive=True)
         await beside.bind(quarantine, "#")

@@ -1,6 +1,6 @@
 """Three receivers behind HAProxy are restarted one after the other; no sender may notice."""
 
-from tests.faults import haproxy
+from tests.deploy.proxies import HAProxy
 from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
 
@@ -16,7 +16,7 @@ SCENARIOS = [
         name="rolling-restart",
         strike=_roll,
         receivers=3,
-        lacks=haproxy.lacks,
+        lacks=HAProxy.lacks,
         spares_senders=True,
     )
 ]

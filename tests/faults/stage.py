@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.broker.proxy import Proxy
+from tests.deploy.proxies import HAProxy
 from tests.eventually import eventually
 from tests.faults import invariant, load, recorder
 from tests.faults.child import Child
-from tests.faults.haproxy import HAProxy
 from tests.faults.invariant import Verdict
 from tests.faults.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
 from tests.faults.queues import MAX_LENGTH, Queues
@@ -89,7 +89,7 @@ class Stage:
         """Return the port that deliveries go to."""
         if len(self.relays) == 1:
             return self.relay.port
-        front = HAProxy(self.directory, self.relays)
+        front = HAProxy(self.directory / "haproxy", self.relays)
         self.windows.append(Window("several receivers", -math.inf, math.inf))  # no order between
         return (await self._stack.enter_async_context(front)).port
 
