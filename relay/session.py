@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 _WATCH_S = 0.5
 _CHANNEL_NUMBER = 1
 _FRAME_BUFFER = 1000  # confirms that may wait to be read
+_REFUSED_TIMES = 4
+"""So many confirm timeouts a routing key may be refused without a confirm before the connection is
+made anew. RabbitMQ 3.10 may refuse for as long as a channel lives: when its first message to a
+quorum queue came while that queue elected a leader. A full queue costs such a reconnect, too."""
+_MOST_REFUSED = 1000  # routing keys that are watched
 
 log = structlog.get_logger("relay.session")
 
@@ -116,6 +121,7 @@ class Session(Generic[T]):
         self._next_tag = 1
         self._in_flight: dict[int, T] = {}
         self._returned: set[int] = set()
+        self._refused: dict[str, float] = {}  # by routing key, since when
         self._sent: deque[tuple[int, float]] = deque()  # (last tag of a batch, when)
         self._clock_starts_at = 0.0
         self.in_flight_bytes = 0
@@ -173,6 +179,7 @@ class Session(Generic[T]):
                 raise BrokerError(f"The connection was lost: {broker.reason_of(done)}.")
             await self._note_blocked()
             self._check_confirms()
+            self._check_refused()
 
     # Confirms.
 
@@ -183,6 +190,7 @@ class Session(Generic[T]):
         if not isinstance(frame, commands.Basic.Ack):
             outcome = Outcome([], settled)
             self._metrics.nacked.inc(len(settled))
+            self._note_refused(settled)
         elif self._returned:
             of_tag = dict(zip(tags, settled, strict=True))
             confirmed = [it for tag, it in of_tag.items() if tag not in self._returned]
@@ -193,6 +201,9 @@ class Session(Generic[T]):
         else:
             outcome = Outcome(settled, [])
         self._metrics.confirmed.inc(len(outcome.confirmed))
+        if self._refused:
+            for it in outcome.confirmed:
+                self._refused.pop(it.message.routing_key, None)
         now = time.time()
         for it in outcome.confirmed:
             self._metrics.confirm_seconds.observe(now - it.message.received_at)
@@ -207,6 +218,12 @@ class Session(Generic[T]):
             oldest = next(iter(self._in_flight), tag + 1)
             return [it for it in range(oldest, tag + 1) if it in self._in_flight]
         return [tag] if tag in self._in_flight else []
+
+    def _note_refused(self, refused: Sequence[T]) -> None:
+        now = asyncio.get_running_loop().time()
+        for it in refused:
+            if len(self._refused) < _MOST_REFUSED:
+                self._refused.setdefault(it.message.routing_key, now)
 
     def _note_return(self, message_id: str) -> None:
         """Remember that a message had no route. Its ack follows, and must not count.
@@ -247,3 +264,9 @@ class Session(Generic[T]):
             raise BrokerError(
                 f"{self.in_flight} messages were not confirmed within {self._confirm_timeout_s} s."
             )
+
+    def _check_refused(self) -> None:
+        limit_s = _REFUSED_TIMES * self._confirm_timeout_s
+        for routing_key, since in self._refused.items():
+            if asyncio.get_running_loop().time() - since > limit_s:
+                raise BrokerError(f"{routing_key} was refused for {limit_s:g} s.")

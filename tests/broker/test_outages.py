@@ -170,6 +170,27 @@ async def test_a_nacked_message_is_published_again(
     assert declared
 
 
+async def test_what_is_refused_for_long_is_tried_on_another_connection(
+    tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
+) -> None:
+    kept = await KeptQueue(broker_url, exchange, f"{exchange}-short").create(
+        **{"x-max-length": 5, "x-overflow": "reject-publish"}
+    )
+    broker = {"confirm_timeout_s": 0.25}
+    async with RelayProcess(
+        tmp_path, broker_url=broker_url, exchange=exchange, broker=broker
+    ) as relay:
+        accepted = await post_all(relay.url, numbered(30), concurrency=1)
+        await eventually(lambda: len(relay.lines("broker connected")) >= 2)
+        arrived = await kept.holds(set(accepted))
+        await eventually(relay.is_drained)
+
+    assert set(arrived) == set(accepted)
+    reason = relay.lines("broker unavailable")[0]["reason"]
+    assert reason == "swiftsell.message.created.text was refused for 1 s."
+    assert declared
+
+
 async def test_a_returned_message_is_published_again(
     tmp_path: Path, broker_url: str, exchange: str, connection: AbstractConnection
 ) -> None:
