@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 URLS_VARIABLE = "RELAY_BROKER__URLS"
 INSTALL_ADVICE = (
@@ -69,9 +69,11 @@ class PrivateBroker:
         name: Of the Erlang node; those of a cluster differ.
         epmd_port: Where an epmd runs that nodes share; the node starts its own when not given.
         settings: More of RabbitMQ's settings, as Erlang terms.
+        configuration: A rabbitmq.conf; the settings go before it.
+        plugins: That are enabled.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first are for tests of some kind
         self,
         directory: Path,
         *,
@@ -79,12 +81,16 @@ class PrivateBroker:
         name: str = _NODE_NAME,
         epmd_port: int | None = None,
         settings: str = "",
+        configuration: str = "",
+        plugins: Sequence[str] = (),
     ) -> None:
         self.port = port or free_port()
         self.directory = directory.resolve()
         self.name = name
         self._epmd_port = epmd_port
         self._more_settings = settings
+        self._configuration = configuration
+        self._plugins = plugins
         self._environment: dict[str, str] = {}
         self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
@@ -230,7 +236,8 @@ class PrivateBroker:
         more = f", {self._more_settings}" if self._more_settings else ""
         settings = _SETTINGS.format(port=self.port, more=more)
         (self.directory / "advanced.config").write_text(settings)
-        (self.directory / "enabled_plugins").write_text("[].\n")
+        (self.directory / "rabbitmq.conf").write_text(self._configuration)
+        (self.directory / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
 
     def _new_environment(self) -> dict[str, str]:
         """Return the node's whole environment: nothing of the user's, RABBITMQ_* least of all."""
@@ -256,9 +263,9 @@ class PrivateBroker:
             "RABBITMQ_PID_FILE": str(directory / "pid"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
-            # These three do not exist; named, they keep those in /etc/rabbitmq out.
-            "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
             "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            # These two do not exist; named, they keep those in /etc/rabbitmq out.
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
             "RABBITMQ_CONFIG_FILES": str(directory / "conf.d"),
         }
 

@@ -23,7 +23,7 @@ class ArchiveProcess:
     Args:
         directory: for its settings and its log.
         database: to fill.
-        broker_url: of RabbitMQ.
+        broker_url: of RabbitMQ; several are separated by commas.
         exchange: of the events.
         connection: to publish with.
         settings: of `[consumers.archive]`.
@@ -43,11 +43,10 @@ class ArchiveProcess:
         self._exchange = exchange
         self._connection = connection
         self.archive = archive_at(database)
-        lines = ["[broker]", f'urls = ["{broker_url}"]', f'exchange = "{exchange}"']
-        lines += ["[consumers.archive]", f'queue = "{exchange}"', "admin.port = 0"]
-        lines += [
-            f"{name} = {json.dumps(it)}" for name, it in (settings | {"database": database}).items()
-        ]
+        lines = ["[broker]", f'urls = "{broker_url}"', f'exchange = "{exchange}"']
+        lines += ["[consumers.archive]", "admin.port = 0"]
+        given = {"queue": exchange} | settings | {"database": database}
+        lines += [f"{name} = {json.dumps(it)}" for name, it in given.items()]
         self._config.write_text("\n".join(lines))
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -11,23 +11,37 @@ from typing import Self
 from deploy.local.node import Guard, PrivateBroker, eventually, free_port, speaks_amqp
 
 NODES = 3
+NAME = "relay-{}@localhost"
 # A node that sees less than half of the others stops serving, and goes on once it sees them again.
 _SETTINGS = "{cluster_partition_handling, pause_minority}"
 _JOIN_LIMIT_S = 90.0
 
 
 class Cluster:
-    """Three nodes. Each can be killed and started alone, and cut off from the others."""
+    """Three nodes. Each can be killed and started alone, and cut off from the others.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    Args:
+        directory: for all of them.
+        configuration: a rabbitmq.conf, by the number of the node; it has them find each other.
+        plugins: that are enabled.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        configuration: Callable[[int], str] | None = None,
+        plugins: Sequence[str] = (),
+    ) -> None:
+        self._joins_by_itself = bool(configuration)
         self._epmd_port = free_port()
         self.nodes = [
             PrivateBroker(
                 directory / f"node-{number}",
-                name=f"relay-{number}@localhost",
+                name=NAME.format(number),
                 epmd_port=self._epmd_port,
-                settings=_SETTINGS,
+                settings="" if configuration else _SETTINGS,
+                configuration=configuration(number) if configuration else "",
+                plugins=plugins,
             )
             for number in range(NODES)
         ]
@@ -66,7 +80,7 @@ class Cluster:
         self._guard.watch(str(self._epmd.pid))
         try:
             self.start()
-            for it in self.nodes[1:]:
+            for it in () if self._joins_by_itself else self.nodes[1:]:
                 it.ctl("stop_app")
                 it.ctl("join_cluster", self.nodes[0].name)
                 it.ctl("start_app")

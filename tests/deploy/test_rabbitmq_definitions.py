@@ -1,0 +1,114 @@
+"""deploy/rabbitmq/definitions.json, and the script that puts passwords into it."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from consumers.kit import topology as services
+from relay import topology
+from relay.settings import BrokerSettings
+
+SCRIPT = Path("deploy/rabbitmq/definitions.py")
+DEFINITIONS = json.loads(SCRIPT.with_suffix(".json").read_text())
+PASSWORDS = {it["name"]: f"{it['name']}-password-1234" for it in DEFINITIONS["users"]}
+
+
+def run(directory: Path) -> subprocess.CompletedProcess[str]:
+    # Where RabbitMQ is, there is none of our packages.
+    command = [sys.executable, "-I", "-S", str(SCRIPT), str(directory)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def written(directory: Path, passwords: dict[str, str], mode: int = 0o600) -> Path:
+    directory.mkdir(exist_ok=True)
+    for user, password in passwords.items():
+        (directory / user).write_text(f"{password}\n")
+        (directory / user).chmod(mode)
+    return directory
+
+
+def test_it_declares_what_the_relay_would() -> None:
+    broker = BrokerSettings()
+    wanted = topology.topology(
+        broker.exchange,
+        unrouted_max_length=broker.unrouted_max_length,
+        quarantine_max_length=broker.quarantine_max_length,
+    )
+
+    assert {it["name"]: it["arguments"] for it in DEFINITIONS["queues"]} == {
+        it.name: it.arguments for it in wanted.queues
+    }
+    assert {it["name"]: (it["type"], it["arguments"]) for it in DEFINITIONS["exchanges"]} == {
+        it.name: (it.kind, it.arguments) for it in wanted.exchanges
+    }
+    assert {
+        (it["source"], it["routing_key"], it["destination"]) for it in DEFINITIONS["bindings"]
+    } == {(it.exchange, it.pattern, it.to) for it in wanted.bindings}
+
+
+@pytest.mark.parametrize(
+    ("service", "user"),
+    [("archive", "archive"), ("forward-crm", "forward"), ("notify-missed", "notify")],
+)
+def test_a_service_has_the_rights_to_its_own_queues_and_to_no_others(
+    service: str, user: str
+) -> None:
+    (rights,) = [it for it in DEFINITIONS["permissions"] if it["user"] == user]
+    own = services.topology(service, retry_delays_s=[0.5, 1, 600], dead_max_length=1).queues
+    others = ("webhooks.quarantine", "webhooks.unrouted", f"x{service}", f"{user}ing", "crm-sync")
+
+    for kind in ("configure", "write", "read"):
+        assert all(re.search(rights[kind], it.name) for it in own)
+        assert not any(re.search(rights[kind], it) for it in others)
+    assert re.search(rights["read"], "webhooks")
+    assert not re.search(rights["write"], "webhooks")
+
+
+def test_the_bounds_are_on_the_services_own_queues_alone() -> None:
+    (policy,) = DEFINITIONS["policies"]
+
+    for name in ("archive", "forward-crm", "notify-missed"):
+        assert re.search(policy["pattern"], name)
+    for name in ("webhooks.unrouted", "webhooks.quarantine", "archive.dead", "archive.retry.1s"):
+        assert not re.search(policy["pattern"], name)
+    assert policy["definition"]["delivery-limit"] == services.MOST_DELIVERIES
+
+
+def test_it_hashes_passwords_as_rabbitmq_does(tmp_path: Path) -> None:
+    done = run(written(tmp_path, PASSWORDS))
+
+    found = json.loads(done.stdout)
+    for user in found["users"]:
+        salted = base64.b64decode(user.pop("password_hash"))
+        salt, digest = salted[:4], salted[4:]
+        assert digest == hashlib.sha256(salt + PASSWORDS[user["name"]].encode()).digest()
+    for user in DEFINITIONS["users"]:
+        assert not user["password_hash"]
+    assert {name: it for name, it in found.items() if name != "users"} == {
+        name: it for name, it in DEFINITIONS.items() if name != "users"
+    }
+
+
+def test_it_names_every_password_that_can_not_be_used(tmp_path: Path) -> None:
+    written(tmp_path, {"relay": "short", "archive": ""})
+    written(tmp_path, {"operator": PASSWORDS["operator"]}, mode=0o604)
+
+    done = run(tmp_path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    for user, reason in {
+        "relay": "fewer than 16 characters",
+        "archive": "fewer than 16 characters",
+        "forward": "No such file",
+        "notify": "No such file",
+        "operator": "can be read by everyone",
+    }.items():
+        (line,) = [it for it in done.stderr.splitlines() if str(tmp_path / user) in it]
+        assert reason in line
+    assert PASSWORDS["operator"] not in done.stderr
