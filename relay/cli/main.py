@@ -15,6 +15,7 @@ WRONG_SETTINGS = 2
 FAILED = 1
 
 _COMMANDS = (
+    "asyncapi",
     "check",
     "dead",
     "events",
@@ -22,6 +23,7 @@ _COMMANDS = (
     "outbox",
     "quarantine",
     "replay",
+    "schema",
     "send",
     "serve",
     "tail",

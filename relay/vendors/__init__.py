@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from typing import Protocol, cast
 
 from relay.authentication import Secrets
-from relay.event import Event
+from relay.event import TYPES, Event
 from relay.request import Delivery, Echo, Request
 
 ENTRY_POINTS = "relay.vendors"
@@ -22,7 +22,8 @@ class Vendor(Protocol):
     """All that is known about one vendor. Pure: no I/O, no clock, no environment.
 
     A module may also offer `handshake(secret: str) -> Delivery`, the call its vendor makes
-    before any event, and `ECHOES = True` when its `authenticate` may return an Echo.
+    before any event, `ECHOES = True` when its `authenticate` may return an Echo, and `TYPES`,
+    the types of event its `normalize` returns, beside `unrecognized`.
     """
 
     def authenticate(self, request: Request, secrets: Secrets) -> Echo | None:
@@ -55,6 +56,11 @@ def discover() -> dict[str, Vendor]:
 def echoes(vendor: Vendor) -> bool:
     """Tell whether the vendor's handshake wants its token read back."""
     return bool(getattr(vendor, "ECHOES", False))
+
+
+def types(vendor: Vendor) -> frozenset[str]:
+    """Return the types of event the vendor may send: what it says, or all there are."""
+    return frozenset({*getattr(vendor, "TYPES", TYPES), "unrecognized"})
 
 
 def handshake(vendor: Vendor, secret: str) -> Delivery | None:

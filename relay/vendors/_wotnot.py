@@ -53,6 +53,17 @@ _LABEL_ACTIONS = {
 }
 
 
+TYPES = frozenset(
+    {
+        *("conversation.created", "conversation.assigned", "conversation.status_changed"),
+        *("message.created", "message.status_changed"),
+        *("note.created", "variables.updated", "labels.changed"),
+        *_STATUSES.values(),
+        *_LABEL_ACTIONS.values(),
+    }
+)
+
+
 # `{"events": [` of a delivery with nothing else in it: all that were ever seen look like this.
 _ONLY_EVENTS = re.compile(rb'\{[ \t\n\r]*"events"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*')
 

@@ -59,6 +59,7 @@ _CHATS = {
     "CHAT_ON_MESSAGE": "message.created",
     "CHAT_ON_CLOSE": "conversation.closed",
 }
+TYPES = frozenset({*_CASES.values(), *_CHATS.values(), *_STATUSES.values()})
 
 
 def authenticate(request: Request, secrets: Secrets) -> None:

@@ -40,6 +40,7 @@ _TYPES = (
     ("user", _UPDATED, "contact.updated"),
     ("user", _DELETED, "contact.deleted"),
 )
+TYPES = frozenset(event_type for _, _, event_type in _TYPES)
 
 _PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
 _CONTENTS = ("log", "form", "carousel", "buttons", "webPage", "email", "meet", "marketing")

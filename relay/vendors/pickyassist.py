@@ -25,6 +25,7 @@ _TYPES = {
     6: "conversation.joined",
     7: "conversation.left",
 }
+TYPES = frozenset(_TYPES.values())
 _THROUGH = {
     "teambox": "teambox",
     "connector": "connector",

@@ -3,6 +3,6 @@
 https://help.supporthunt.com/integrations/events
 """
 
-from relay.vendors._wotnot import ECHOES, authenticate, handshake, normalize, sign
+from relay.vendors._wotnot import ECHOES, TYPES, authenticate, handshake, normalize, sign
 
-__all__ = ["ECHOES", "authenticate", "handshake", "normalize", "sign"]
+__all__ = ["ECHOES", "TYPES", "authenticate", "handshake", "normalize", "sign"]

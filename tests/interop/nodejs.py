@@ -31,8 +31,8 @@ def install(directory: Path) -> Path:
             _INSTALL, cwd=directory, capture_output=True, text=True, timeout=_LIMIT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not get amqplib within {_LIMIT_S} s")
+        pytest.skip(f"npm did not get its packages within {_LIMIT_S} s")
     assert not _OUR_FAULT.search(result.stderr), result.stderr
     if result.returncode:
-        pytest.skip(f"npm can't get amqplib here: {result.stderr.strip()[:200]}")
+        pytest.skip(f"npm can't get its packages here: {result.stderr.strip()[:200]}")
     return directory / "node_modules"

@@ -71,6 +71,9 @@ MAY_IMPORT = {
     "worker_process": "errors worker",
     "supervisor_admin": "metrics metrics_sum probes worker_process",
     "supervisor": "backoff errors process shared_port supervisor_admin worker worker_process",
+    # What others are told of the events.
+    "schemas": "event",
+    "asyncapi": "amqp schemas topology",
     "cli.*": "*",
     "cli": "cli.*",
     "__main__": "cli cli.*",
