@@ -133,7 +133,6 @@ class Ingress:
         metrics: IngressMetrics,
         tracing: "Tracing | None" = None,
     ) -> None:
-        self.sources = sources
         self.is_closing = False
         self._sink = sink
         self._body_limit_bytes = body_limit_bytes
@@ -143,11 +142,22 @@ class Ingress:
         self._aside = aside
         self._metrics = metrics
         self._tracing = tracing
+        self.sources = sources
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
         self._arrivals: list[tuple[_Visit, bytes, Reply]] = []
         self._request_ids = map(
             "{}-{:x}".format, itertools.repeat(random_tokens.token_hex(4)), itertools.count(1)
         )
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The endpoints by name."""
+        return self._sources
+
+    @sources.setter
+    def sources(self, sources: Mapping[str, Source]) -> None:
+        self._sources = sources
+        self._metrics.show(sources)
 
     # A request ends in one answer, one log line and one count. It takes one of two ways there.
 
@@ -235,7 +245,7 @@ class Ingress:
 
     def _admit(self, visit: _Visit) -> None:
         """Find the source; raise Refused for a request that is wrong whatever its body."""
-        source = self.sources.get(visit.name)
+        source = self._sources.get(visit.name)
         if source is None:
             raise UnknownSource("no source of that name is configured")
         if visit.head.method != "POST":
@@ -276,7 +286,7 @@ class Ingress:
     def _left(self, visit: _Visit, answer: Answer) -> Answer:
         """Log and count what a request was answered with."""
         elapsed_s = time.perf_counter() - visit.started
-        name = visit.name if visit.name in self.sources else _UNKNOWN
+        name = visit.name if visit.name in self._sources else _UNKNOWN
         self._metrics.answer_seconds.observe(elapsed_s)
         self._metrics.requests.counts[name, answer.status] += 1
         line = visit.line

@@ -3,6 +3,8 @@
 A vendor's own words never become a label: there is no bound on what a vendor may send.
 """
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from relay.event import TYPES
@@ -73,6 +75,13 @@ class IngressMetrics:
             _ANSWER_BUCKETS_S,
             registry=registry,
         )
+
+    def show(self, sources: Iterable[str]) -> None:
+        """Show zeros for sources: only then is the first of what is alerted on an increase."""
+        for name in sources:
+            for it in (self.handshakes, self.unauthenticated, self.quarantined):
+                it.labels(name)
+            self.requests.counts[name, 503] += 0
 
 
 class OutboxMetrics:
