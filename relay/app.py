@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay import outbox_layout, process, topology, vendors
+from relay import outbox_layout, process, service_manager, topology, vendors
 from relay import worker as worker_pipes
 from relay.admin import Admin
 from relay.aside import Aside
@@ -214,13 +214,22 @@ class _Relay:
             async with self._taking_over() as taking_over, self._listening(public):
                 _spare_collector()
                 log.info("ready", sources=sorted(self._ingress.sources))
-                if self._worker:
-                    worker_pipes.tell_ready()
-                await process.first(stop.wait(), publishing, *taking_over)
+                async with self._told_ready():
+                    await process.first(stop.wait(), publishing, *taking_over)
                 log.info("stopping")
                 await self._close_ingress(public, server)
             await self._drain(settings.ingress.shutdown_grace_s)
             log.info("stopped", drained=self._forwarder.is_drained)
+
+    @contextlib.asynccontextmanager
+    async def _told_ready(self) -> AsyncIterator[None]:
+        """Tell whoever started this process that it serves: the supervisor, or systemd."""
+        if self._worker:
+            worker_pipes.tell_ready()
+            yield
+            return
+        async with service_manager.told():
+            yield
 
     def _answering(self) -> AbstractAsyncContextManager[None]:
         """Answer probes: a worker answers its supervisor."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from relay import backoff, process, shared_port
+from relay import backoff, process, service_manager, shared_port
 from relay.errors import RelayError
 from relay.worker import Worker
 from relay.worker_process import WorkerProcess
@@ -91,7 +91,8 @@ class Supervisor:
         if not self._closing.is_set():
             self._is_started = True
             log.info("ready", workers=self._count)
-            await process.first(self._closing.wait(), *keepers)
+            async with service_manager.told():
+                await process.first(self._closing.wait(), *keepers)
 
     async def _all_ready(self) -> None:
         for it in self._ready:

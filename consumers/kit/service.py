@@ -21,7 +21,7 @@ from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
 from consumers.kit.subscription import Subscription
 from consumers.kit.traced import Traced
 from consumers.kit.workers import Workers
-from relay import probes, process
+from relay import probes, process, service_manager
 from relay.direct import Direct
 from relay.errors import SettingsError
 from relay.metrics import BrokerMetrics
@@ -144,7 +144,8 @@ class _Service:
             work += [(it.name, it.run()) for it in self._subscriptions]
             parts = [await begin(process.task(*it)) for it in work]
             log.info("started", service=self._name)
-            await process.first(stop.wait(), *parts)
+            async with service_manager.told():
+                await process.first(stop.wait(), *parts)
             log.info("stopping")
             self._is_closing = True
             grace_s = self._settings.shutdown_grace_s

@@ -61,16 +61,19 @@ MAY_IMPORT = {
     "probes": "",
     "admin": "errors metrics outbox_stats probes publisher",
     "process": "errors",
+    "service_manager": "process",
     "worker": "",
     "app": "admin aside authentication delivery direct envelope errors forwarder http_server"
-    " ingress metrics outbox outbox_layout outbox_takeover process publisher settings topology"
+    " ingress metrics outbox outbox_layout outbox_takeover process publisher service_manager"
+    " settings topology"
     " tracing vendors worker",
     # What holds several processes together.
     "shared_port": "errors",
     "metrics_sum": "",
     "worker_process": "errors worker",
     "supervisor_admin": "metrics metrics_sum probes worker_process",
-    "supervisor": "backoff errors process shared_port supervisor_admin worker worker_process",
+    "supervisor": "backoff errors process service_manager shared_port supervisor_admin worker"
+    " worker_process",
     # What others are told of the events.
     "schemas": "event",
     "asyncapi": "amqp schemas topology",

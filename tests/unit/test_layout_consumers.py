@@ -53,7 +53,8 @@ MAY_IMPORT = {
     " relay.reconnecting relay.topology",
     "kit.service": "kit.consumer kit.errors kit.handling kit.metrics kit.seen kit.seen_database"
     " kit.settings kit.subscription kit.topology kit.traced kit.workers relay.direct relay.errors"
-    " relay.metrics relay.probes relay.process relay.publisher relay.topology relay.tracing",
+    " relay.metrics relay.probes relay.process relay.publisher"
+    " relay.service_manager relay.topology relay.tracing",
     "kit.main": "kit.consumer kit.service kit.settings relay.cli.main relay.logs",
     "kit.testing": "kit.consumer kit.decision kit.event kit.handling kit.seen kit.seen_database"
     " kit.settings relay.envelope relay.request relay.vendors",
