@@ -59,6 +59,11 @@ lint: setup ## ruff and mypy
 lock: setup ## bring requirements.lock in line with pyproject.toml, changing no more than needed
 	$(PYTHON) -m uv pip compile --quiet --universal --all-extras --generate-hashes \
 		--no-header --no-annotate --output-file requirements.lock pyproject.toml
+	$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		--extra postgres --extra otel --constraint requirements.lock \
+		--output-file deploy/container/requirements.lock pyproject.toml
+	echo hatchling | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --constraint requirements.lock --output-file deploy/container/build.lock -
 
 # Not var/: an outbox in it may hold events that are not delivered yet.
 clean: ## remove .venv, .run, caches and build output
