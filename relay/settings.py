@@ -133,6 +133,7 @@ class BrokerSettings(Section):
     @field_validator("urls")
     @classmethod
     def _check_urls(cls, urls: list[str]) -> list[str]:
+        urls = resolve_secrets(urls)  # they hold a password
         for url in urls:
             if not _is_broker_url(url):
                 raise ValueError(
@@ -300,7 +301,7 @@ def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
 
 
 def resolve_secrets(secrets: Sequence[str]) -> list[str]:
-    """Return the values of a source's secrets: literal, or from `env:NAME` or `file:PATH`.
+    """Return the values of secrets: literal, or from `env:NAME` or `file:PATH`.
 
     Raises:
         ValueError: some are not there, or empty; each is named.

@@ -93,3 +93,22 @@ def test_no_password_of_the_broker_is_in_the_text_of_the_settings(
     found = load(written(f'[broker]\nurls = ["amqp://user:{SECRET}@host/"]\n'))
 
     assert SECRET not in f"{found} {found!r} {found.broker}"
+
+
+def test_the_url_of_the_broker_may_lie_in_a_file(
+    written: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text(f"amqp://user:{SECRET}@host/\n")
+
+    found = load(written(f'[broker]\nurls = ["file:{tmp_path / "url"}", "amqp://b/"]\n'))
+
+    assert found.broker.urls == [f"amqp://user:{SECRET}@host/", "amqp://b/"]
+    assert SECRET not in f"{found}"
+
+
+def test_a_url_in_a_file_that_is_missing_is_a_problem(written: Callable[[str], Path]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(written('[broker]\nurls = ["file:/nowhere/url"]\n'))
+
+    (problem,) = caught.value.problems
+    assert problem.startswith("broker.urls: the file /nowhere/url can't be read")

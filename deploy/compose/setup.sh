@@ -1,0 +1,31 @@
+#!/bin/sh
+# Make what compose.yaml keeps secret, in deploy/compose/secrets/. What is there already stays.
+# Needs openssl and python3.
+set -eu
+umask 077
+here=$(cd "$(dirname "$0")" && pwd)
+secrets=${1:-$here/secrets}
+mkdir -p "$secrets/passwords"
+cd "$secrets"
+
+random() { openssl rand -hex 24; }
+make() { [ -s "$1" ] || printf '%s\n' "$2" >"$1"; }
+
+for user in relay archive forward notify operator; do
+    make "passwords/$user" "$(random)"
+done
+for name in postgres grafana demo_token; do
+    make "$name" "$(random)"
+done
+make relay_url "amqp://relay:$(cat passwords/relay)@rabbitmq:5672/"
+make archive_url "amqp://archive:$(cat passwords/archive)@rabbitmq:5672/"
+make archive_database "postgresql://archive:$(cat postgres)@postgres/archive"
+[ -s definitions.json ] || python3 "$here/../rabbitmq/definitions.py" passwords >definitions.json
+if ! [ -s relay.pem ]; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+        -keyout relay.key -out relay.crt 2>/dev/null
+    cat relay.crt relay.key >relay.pem
+fi
+# In their containers others than the owner read them; here nobody gets into the directory.
+chmod 0644 ./*_url ./*_database ./*_token postgres grafana definitions.json relay.pem

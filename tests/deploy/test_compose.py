@@ -1,0 +1,165 @@
+"""deploy/compose/, without a Docker engine: its schema, its files, and what setup.sh makes."""
+
+import json
+import re
+import shutil
+import ssl
+import stat
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from consumers.archive import ArchiveSettings
+from consumers.kit.settings import load as load_consumer
+from relay.app import sources_of
+from relay.settings import Settings, load
+
+HERE = Path("deploy/compose")
+COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {"relay-1", "relay-2", "archive"}
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What setup.sh makes, elsewhere."""
+    directory = tmp_path_factory.mktemp("compose") / "secrets"
+    for _ in range(2):  # the second time it changes nothing
+        subprocess.run(["sh", HERE / "setup.sh", directory], check=True)
+    return directory
+
+
+def test_it_is_what_the_compose_specification_says() -> None:
+    schema = json.loads(
+        (files("check_jsonschema.builtin_schemas.vendor") / "compose-spec.json").read_text()
+    )
+
+    problems = [
+        f"{it.json_path}: {it.message}" for it in Draft7Validator(schema).iter_errors(COMPOSE)
+    ]
+
+    assert problems == []
+
+
+def test_docker_reads_it(secrets: Path) -> None:
+    command = ["docker", "compose", "--file", HERE / "compose.yaml", "config", "--quiet"]
+    if (
+        not shutil.which("docker")
+        or subprocess.run(
+            ["docker", "compose", "version"], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("docker compose is not installed")
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert secrets
+
+
+@every_service
+def test_what_is_mounted_is_there(name: str, secrets: Path) -> None:
+    for mount in SERVICES[name].get("volumes", []):
+        source = mount.split(":")[0]
+        if source.startswith("./secrets/"):
+            assert (secrets / source.removeprefix("./secrets/")).is_file()
+        elif source.startswith("."):
+            assert (HERE / source).exists(), source
+            assert mount.endswith(":ro")
+        else:
+            assert source in COMPOSE["volumes"]
+    for it in SERVICES[name].get("secrets", []):
+        assert (secrets / Path(COMPOSE["secrets"][it]["file"]).name).stat().st_size
+
+
+@every_service
+def test_a_service_is_bounded_and_may_do_little(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["restart"] == "unless-stopped"
+    assert service.get("read_only") or name in {"rabbitmq", "postgres", "grafana"}
+    if name not in OURS | {"haproxy"}:  # the image has one; HAProxy asks for others' health
+        assert service["healthcheck"]
+    if name not in OURS:
+        assert re.fullmatch(r"[a-z/]+:v?\d+[.\d]*(-[a-z-]+)?", service["image"])
+    for port in service.get("ports", []):
+        assert name == "haproxy" or port.startswith("127.0.0.1:")
+
+
+def test_only_those_who_talk_share_a_network() -> None:
+    members = {
+        network: {name for name, it in SERVICES.items() if network in it["networks"]}
+        for network in COMPOSE["networks"]
+    }
+
+    assert members["edge"] == {"haproxy", "relay-1", "relay-2"}
+    assert members["broker"] == {"relay-1", "relay-2", "archive", "rabbitmq"}
+    assert members["archive"] == {"archive", "postgres"}
+
+
+def test_relays_and_archive_read_their_settings(
+    secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("relay.toml", "archive.toml"):
+        text = (HERE / name).read_text().replace("/run/secrets/", f"{secrets}/")
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("RELAY_OUTBOX__DIRECTORY", "/var/lib/relay/outbox")
+
+    relay: Settings = load(tmp_path / "relay.toml")
+    shared, archive = load_consumer("archive", ArchiveSettings, tmp_path / "archive.toml")
+
+    password = (secrets / "passwords/relay").read_text().strip()
+    assert relay.broker.urls == [f"amqp://relay:{password}@rabbitmq:5672/"]
+    assert list(sources_of(relay)) == ["demo"]
+    assert shared.broker.urls[0].startswith("amqp://archive:")
+    assert archive.database.endswith("@postgres/archive")
+    stop_s = int(SERVICES["relay-1"]["stop_grace_period"].removesuffix("s"))
+    assert stop_s > 2 * relay.ingress.shutdown_grace_s
+
+
+def test_what_prometheus_asks_is_there() -> None:
+    config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
+    targets = {
+        target.split(":")[0]
+        for job in config["scrape_configs"]
+        for static in job["static_configs"]
+        for target in static["targets"]
+    }
+
+    assert targets == {name for name, it in SERVICES.items() if "watch" in it["networks"]} - {
+        "prometheus"
+    }
+
+
+def test_setup_makes_what_is_secret_for_its_owner_alone(secrets: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(secrets / "relay.pem")
+    users = json.loads((secrets / "definitions.json").read_text())["users"]
+
+    assert all(it["password_hash"] for it in users)
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
+    assert stat.S_IMODE((secrets / "passwords").stat().st_mode) == 0o700
+    assert len((secrets / "demo_token").read_text().strip()) == 48
+
+
+def test_no_secret_is_in_the_files_themselves() -> None:
+    for path in HERE.glob("*.*"):
+        assert not re.search(r"(?i)(password|token)\w*: *[^/\s{]", path.read_text()), path
+
+
+def test_setup_keeps_what_is_there(secrets: Path) -> None:
+    before = {it: it.read_bytes() for it in secrets.rglob("*") if it.is_file()}
+
+    subprocess.run(["sh", HERE / "setup.sh", secrets], check=True)
+
+    assert {it: it.read_bytes() for it in secrets.rglob("*") if it.is_file()} == before
