@@ -2,10 +2,10 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test faults hostile fuzz bench capacity soak profile lint lock clean
+.PHONY: help setup run demo test debian13 faults hostile fuzz bench capacity soak profile lint lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: ## create or update .venv from requirements.lock
 	@sh deploy/local/setup.sh
@@ -20,6 +20,9 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+
+debian13: ## the broker's tests in a Debian 13 of its own, with RabbitMQ 4; as root, takes 10 minutes
+	@sh tests/deploy/debian13.sh
 
 faults: setup ## an hour of broken things under load: nothing acknowledged may be lost
 	@$(PYTHON) -m deploy.local.broker --ensure
