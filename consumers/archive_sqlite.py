@@ -118,19 +118,26 @@ class SqliteArchive:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             db = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
-            with db:
-                db.execute("BEGIN IMMEDIATE")  # of several that start at once, one makes it
-                if not _version(db):
-                    for statement in _SCHEMA:
-                        db.execute(statement)
-            self._check(db)
+            try:
+                self._prepare(db)
+            except BaseException:
+                db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise ArchiveError(f"The archive {self._path} can't be opened: {error}.") from error
         return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
+        with db:
+            db.execute("BEGIN IMMEDIATE")  # of several that start at once, one makes it
+            if not _version(db):
+                for statement in _SCHEMA:
+                    db.execute(statement)
+        self._check(db)
 
     def _check(self, db: sqlite3.Connection) -> None:
         check_version(_version(db), str(self._path))

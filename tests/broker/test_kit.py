@@ -1,6 +1,7 @@
 """The kit on a real broker: what becomes of a message, whatever its handler does."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections import Counter, defaultdict
@@ -254,7 +255,7 @@ async def test_a_writer_writes_each_event_once_together_with_its_mark(
         await take(connection, f"{name}.dead")
         await eventually(lambda: run.count(name, "done") + run.count(name, "duplicate") == 400)
 
-    with sqlite3.connect(tmp_path / "seen.db") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "seen.db")) as db:
         texts = [row[0] for row in db.execute("SELECT text FROM texts")]
     assert sorted(texts, key=int) == [f"{n}" for n in range(200)]
 
