@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -25,6 +26,12 @@ from tests.eventually import LIMIT_S, eventually
 DOCKERFILE = Path("deploy/container/Dockerfile")
 BUILD, IMAGE = stages(DOCKERFILE)
 SECRET = "s3cret"
+# How this machine reaches PyPI.
+REACHING = {
+    name: value
+    for name, value in os.environ.items()
+    if name.upper().startswith(("PIP_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"))
+}
 
 
 def locked(path: Path) -> dict[str, set[str]]:
@@ -94,7 +101,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
                     *sources, target = it.argument.split()
                     _copy(sources, overlay.written / place.lstrip("/") / target)
                 case "RUN":
-                    overlay.run(["/bin/sh", "-euc", it.argument], directory=place)
+                    command = ["/bin/sh", "-euc", it.argument]
+                    overlay.run(command, directory=place, environment=REACHING)
     yield overlay
     shutil.rmtree(directory, ignore_errors=True)
 
