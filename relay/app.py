@@ -23,7 +23,7 @@ from relay.aside import Aside
 from relay.authentication import Secrets
 from relay.delivery import Source
 from relay.direct import Direct
-from relay.envelope import Origin
+from relay.envelope import Message, Origin
 from relay.errors import SettingsError
 from relay.forwarder import Forwarder
 from relay.http_server import Server
@@ -99,6 +99,12 @@ def entry_of(settings: Settings) -> str:
     return topology.history_exchange(name) if settings.history.enabled else name
 
 
+def _exchange_of(settings: Settings) -> Callable[[Message], str]:
+    events = entry_of(settings)
+    quarantine = topology.quarantine_exchange(settings.broker.exchange)
+    return lambda message: quarantine if message.is_quarantined else events
+
+
 async def serve(settings: Settings, config: Path | None, worker: Worker | None = None) -> None:
     """Run the relay until SIGTERM or SIGINT; SIGHUP reads sources and secrets again.
 
@@ -130,7 +136,7 @@ class _Relay:
         broker = settings.broker
         self._publisher = Publisher(
             urls=broker.urls,
-            exchanges=(entry_of(settings), topology.quarantine_exchange(broker.exchange)),
+            exchange_of=_exchange_of(settings),
             wanted=topology_of(settings),
             declare_topology=broker.declare_topology,
             heartbeat_s=broker.heartbeat_s,

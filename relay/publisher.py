@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from relay import broker, reconnecting
+from relay.envelope import Message
 from relay.errors import BrokerError
 from relay.metrics import BrokerMetrics
 from relay.session import Session, T
@@ -34,7 +35,7 @@ class Publisher:
 
     Args:
         urls: brokers, tried in turn.
-        exchanges: names of the exchange for events and of the one for quarantined deliveries.
+        exchange_of: see Session.
         wanted: what must be there before anything is published.
         declare_topology: whether to declare it; if not, it is only checked.
         heartbeat_s: AMQP heartbeat.
@@ -47,7 +48,7 @@ class Publisher:
         self,
         *,
         urls: Sequence[str],
-        exchanges: tuple[str, str],
+        exchange_of: Callable[[Message], str],
         wanted: Topology,
         declare_topology: bool,
         heartbeat_s: int,
@@ -56,7 +57,7 @@ class Publisher:
         tracing: "Tracing | None" = None,
     ) -> None:
         self._urls = urls
-        self._exchanges = exchanges
+        self._exchange_of = exchange_of
         self._wanted = wanted
         self._declare_topology = declare_topology
         self._heartbeat_s = heartbeat_s
@@ -99,7 +100,7 @@ class Publisher:
         await broker.declare(connection, self._wanted, passive=not self._declare_topology)
         session: Session[T] = Session(
             connection,
-            exchanges=self._exchanges,
+            exchange_of=self._exchange_of,
             confirm_timeout_s=self._confirm_timeout_s,
             metrics=self._metrics,
             tracing=self._tracing,

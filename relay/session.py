@@ -94,7 +94,7 @@ class Session(Generic[T]):
 
     Args:
         connection: an open one, for this session alone.
-        exchanges: names of the exchange for events and of the one for quarantined deliveries.
+        exchange_of: tells to which exchange a message goes.
         confirm_timeout_s: how long a message may be unconfirmed while the broker is not blocked.
         metrics: where outcomes are counted.
         tracing: where confirms become spans, if anywhere.
@@ -104,7 +104,7 @@ class Session(Generic[T]):
         self,
         connection: AbstractConnection,
         *,
-        exchanges: tuple[str, str],
+        exchange_of: Callable[[Message], str],
         confirm_timeout_s: float,
         metrics: BrokerMetrics,
         tracing: "Tracing | None" = None,
@@ -112,7 +112,7 @@ class Session(Generic[T]):
         if connection.transport is None:
             raise BrokerError("The connection was lost before it was used.")
         self._connection = connection.transport.connection
-        self._exchanges = exchanges
+        self._exchange_of = exchange_of
         self._confirm_timeout_s = confirm_timeout_s
         self._metrics = metrics
         self._tracing = tracing
@@ -163,7 +163,8 @@ class Session(Generic[T]):
         await self._connection.ready()
         if self._channel.is_closed:
             raise BrokerError("The channel is closed.")
-        named = [(self._exchanges[it.message.is_quarantined], it.message) for it in batch]
+        exchange_of = self._exchange_of
+        named = [(exchange_of(it.message), it.message) for it in batch]
         payload = amqp.publish_frames(named, channel=_CHANNEL_NUMBER, frame_max=self._frame_max)
         self._sent.append((self._next_tag - 1, asyncio.get_running_loop().time()))
         await self._connection.write_queue.put(ChannelFrame(payload=payload, should_close=False))
@@ -208,8 +209,7 @@ class Session(Generic[T]):
         for it in outcome.confirmed:
             self._metrics.confirm_seconds.observe(now - it.message.received_at)
             if self._tracing:
-                exchange = self._exchanges[it.message.is_quarantined]
-                self._tracing.note_confirmed(it.message, exchange)
+                self._tracing.note_confirmed(it.message, self._exchange_of(it.message))
         self.on_outcome(outcome)
 
     def _settled_by(self, frame: ConfirmationFrameType) -> list[int]:

@@ -114,4 +114,5 @@ async def _write_down(
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
     )
-    await channel.default_exchange.publish(message, routing_key=name, mandatory=True)
+    moving = await channel.get_exchange(topology.exchange_of(name), ensure=False)
+    await moving.publish(message, routing_key=name, mandatory=True)

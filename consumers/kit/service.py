@@ -80,7 +80,7 @@ class _Service:
         # acknowledgements must not wait behind that.
         self._publisher = Publisher(
             urls=broker.urls,
-            exchanges=("", ""),  # the default exchange, which routes by the queue's name
+            exchange_of=lambda message: topology.exchange_of(message.routing_key),
             wanted=Topology(),
             declare_topology=False,
             heartbeat_s=broker.heartbeat_s,

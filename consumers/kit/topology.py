@@ -6,6 +6,9 @@
                               +---------------------------------+
                                          +-- given up --> SERVICE.dead
 
+What is moved goes through the exchange SERVICE.retry, by the name of the queue: through the
+broker's default exchange, a service could put messages into any queue there is.
+
 All are quorum queues. What the broker moves by itself it moves at least once: its default would
 lose messages (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering), and needs the overflow
 to be `reject-publish`.
@@ -14,7 +17,7 @@ to be `reject-publish`.
 from collections.abc import Iterable
 from typing import Any
 
-from relay.topology import UNLIMITED_DELIVERIES, Queue, Topology
+from relay.topology import UNLIMITED_DELIVERIES, Binding, Exchange, Queue, Topology
 
 MOST_DELIVERIES = 20
 """How often a message may be delivered without an answer, each time killing its consumer, perhaps.
@@ -36,6 +39,16 @@ def retry_queue(service: str, delay_s: float) -> str:
     return f"{service}.retry.{delay}"
 
 
+def exchange(service: str) -> str:
+    """Return the exchange that puts messages into a queue of the service, by the queue's name."""
+    return f"{service}.retry"
+
+
+def exchange_of(queue: str) -> str:
+    """Return the exchange in front of a service's queue; no service has a dot in its name."""
+    return exchange(queue.partition(".")[0])
+
+
 def bindings_queue(service: str) -> str:
     """Return the queue that remembers the service's bindings; see bindings.py."""
     return f"{service}.bindings"
@@ -48,7 +61,9 @@ def topology(
     dead_max_length: int,
     is_single_active: bool = False,
 ) -> Topology:
-    """Return the queues of a service. The bindings are not among them: they change.
+    """Return the queues of a service, and the exchange in front of them.
+
+    The bindings to the events are not among them: they change.
 
     Args:
         service: its name.
@@ -58,35 +73,39 @@ def topology(
         is_single_active: whether only one of several instances gets messages at a time.
     """
     dead = dead_queue(service)
-    own = _dead_lettered_to(dead) | {"x-delivery-limit": MOST_DELIVERIES}
+    own = _dead_lettered_to(service, dead) | {"x-delivery-limit": MOST_DELIVERIES}
     if is_single_active:
         own["x-single-active-consumer"] = True
-    return Topology(
-        queues=(
-            _queue(service, own),
+    queues = (
+        _queue(service, own),
+        _queue(
+            dead,
+            {
+                "x-max-length": dead_max_length,
+                "x-overflow": "reject-publish",
+                "x-delivery-limit": UNLIMITED_DELIVERIES,
+            },
+        ),
+        _queue(bindings_queue(service), {"x-delivery-limit": UNLIMITED_DELIVERIES}),
+        *[
             _queue(
-                dead,
-                {
-                    "x-max-length": dead_max_length,
-                    "x-overflow": "reject-publish",
-                    "x-delivery-limit": UNLIMITED_DELIVERIES,
-                },
-            ),
-            _queue(bindings_queue(service), {"x-delivery-limit": UNLIMITED_DELIVERIES}),
-            *[
-                _queue(
-                    retry_queue(service, delay_s),
-                    _dead_lettered_to(service) | {"x-message-ttl": round(delay_s * 1000)},
-                )
-                for delay_s in sorted(set(retry_delays_s))
-            ],
-        )
+                retry_queue(service, delay_s),
+                _dead_lettered_to(service, service) | {"x-message-ttl": round(delay_s * 1000)},
+            )
+            for delay_s in sorted(set(retry_delays_s))
+        ],
+    )
+    name = exchange(service)
+    return Topology(
+        exchanges=(Exchange(name=name, kind="direct"),),
+        queues=queues,
+        bindings=tuple([Binding(exchange=name, pattern=it.name, to=it.name) for it in queues]),
     )
 
 
-def _dead_lettered_to(queue: str) -> dict[str, Any]:
+def _dead_lettered_to(service: str, queue: str) -> dict[str, Any]:
     return {
-        "x-dead-letter-exchange": "",  # the default exchange: by the queue's name
+        "x-dead-letter-exchange": exchange(service),
         "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",

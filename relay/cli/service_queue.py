@@ -99,7 +99,7 @@ async def opened(settings: BrokerSettings, service: str) -> AsyncIterator[Servic
         await require(connection, service)
         session: Session[_Sent] = Session(
             connection,
-            exchanges=(_DEFAULT_EXCHANGE, _DEFAULT_EXCHANGE),
+            exchange_of=lambda _: _DEFAULT_EXCHANGE,
             confirm_timeout_s=settings.confirm_timeout_s,
             metrics=BrokerMetrics(None),
         )

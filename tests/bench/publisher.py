@@ -19,7 +19,7 @@ import orjson
 import uvloop
 from pamqp import encode
 
-from relay import amqp, broker, topology
+from relay import amqp, broker
 from relay.envelope import Message
 from relay.metrics import BrokerMetrics
 from relay.outbox_db import Pending
@@ -51,7 +51,7 @@ async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
     connection = await broker.connect(url, heartbeat_s=10)
     session: Session[Pending] = Session(
         connection,
-        exchanges=(exchange, topology.quarantine_exchange(exchange)),
+        exchange_of=lambda _: exchange,
         confirm_timeout_s=30,
         metrics=BrokerMetrics(None),
     )

@@ -119,7 +119,7 @@ class PastEvents:
         connection = await broker.connect(self._url, heartbeat_s=60)
         session: Session[_Sent] = Session(
             connection,
-            exchanges=(self._past, self._past),
+            exchange_of=lambda _: self._past,
             confirm_timeout_s=LIMIT_S,
             metrics=BrokerMetrics(CollectorRegistry()),
         )

@@ -164,6 +164,7 @@ REFUSED = [
     ("archive", "exchange", "webhooks.mine"),
     ("archive", "publish", "webhooks"),
     ("archive", "publish", "webhooks.quarantine"),
+    ("archive", "publish", ""),
     ("archive", "bind", "webhooks.unrouted"),
 ]
 

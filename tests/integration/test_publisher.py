@@ -15,7 +15,7 @@ from tests.eventually import LIMIT_S, eventually
 def publisher() -> Publisher:
     return Publisher(
         urls=["amqp://guest:guest@127.0.0.1:1/"],
-        exchanges=("none", "none.quarantine"),
+        exchange_of=lambda _: "none",
         wanted=topology.topology("none", unrouted_max_length=1, quarantine_max_length=1),
         declare_topology=True,
         heartbeat_s=10,

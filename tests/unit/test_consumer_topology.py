@@ -37,6 +37,15 @@ def test_a_service_has_a_queue_for_each_thing_that_can_become_of_an_event() -> N
     ]
 
 
+def test_what_is_moved_goes_through_an_exchange_of_the_service() -> None:
+    found = topology.topology("crm-sync", retry_delays_s=DELAYS_S, dead_max_length=7)
+
+    assert [(it.name, it.kind) for it in found.exchanges] == [("crm-sync.retry", "direct")]
+    assert {it.exchange for it in found.bindings} == {"crm-sync.retry"}
+    assert [(it.pattern, it.to) for it in found.bindings] == [(it, it) for it in queues()]
+    assert {topology.exchange_of(it) for it in queues()} == {"crm-sync.retry"}
+
+
 def test_equal_delays_share_a_queue() -> None:
     names = list(queues(retry_delays_s=[10, 1, 10.0]))
 
@@ -61,7 +70,7 @@ def test_every_queue_is_replicated_and_its_messages_are() -> None:
 def test_what_the_broker_moves_by_itself_it_moves_at_least_once(name: str, goes_to: str) -> None:
     arguments = queues()[name].arguments
 
-    assert arguments["x-dead-letter-exchange"] == ""
+    assert arguments["x-dead-letter-exchange"] == "crm-sync.retry"
     assert arguments["x-dead-letter-routing-key"] == goes_to
     assert arguments["x-dead-letter-strategy"] == "at-least-once"
     assert arguments["x-overflow"] == "reject-publish"  # or RabbitMQ falls back to at-most-once

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "broker": "amqp_decoding errors topology",
     "session": "amqp broker envelope errors metrics tracing",
     "reconnecting": "errors",
-    "publisher": "broker errors metrics reconnecting session topology tracing",
+    "publisher": "broker envelope errors metrics reconnecting session topology tracing",
     "direct": "envelope errors session sink",
     "forwarder": "backoff envelope errors outbox outbox_db session",
     "http_answer": "delivery errors request",
