@@ -236,7 +236,8 @@ class PrivateBroker:
         more = f", {self._more_settings}" if self._more_settings else ""
         settings = _SETTINGS.format(port=self.port, more=more)
         (self.directory / "advanced.config").write_text(settings)
-        (self.directory / "rabbitmq.conf").write_text(self._configuration)
+        if self._configuration:
+            (self.directory / "rabbitmq.conf").write_text(self._configuration)
         (self.directory / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
 
     def _new_environment(self) -> dict[str, str]:

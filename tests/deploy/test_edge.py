@@ -141,15 +141,6 @@ async def all_arrived(edge: Edge, recorder: Recorder) -> None:
     await eventually(lambda: set(edge.accepted) <= set(recorder.ids))
 
 
-async def takes_part(receiver: Receiver) -> None:
-    """Wait until a receiver that was started anew is sent requests again."""
-
-    async def is_asked() -> bool:
-        return await receiver.metric("relay_requests_total") > 0
-
-    await eventually(is_asked)
-
-
 @both
 async def test_requests_are_spread_over_all_receivers(
     kind: type[Proxy], start: Start, recorder: Recorder
@@ -175,7 +166,7 @@ async def test_a_receiver_that_is_killed_costs_no_request_and_no_event(
         await accepts(50)
         for it in edge.receivers:
             await it.kill()
-            await takes_part(it)
+            await eventually(it.takes_part)
 
     assert edge.failed == []
     await all_arrived(edge, recorder)
@@ -190,7 +181,7 @@ async def test_a_rolling_restart_costs_no_request_and_no_event(
     async with edge.load():
         for it in edge.receivers:
             await it.restart()
-            await takes_part(it)
+            await eventually(it.takes_part)
 
     assert edge.failed == []
     await all_arrived(edge, recorder)

@@ -120,6 +120,10 @@ class Receiver(RelayProcess):
             return str((await self.readiness())[1]["broker"]["state"])
         return "unknown"
 
+    async def takes_part(self) -> bool:
+        """Tell whether it has answered since it was started."""
+        return await self.metric("relay_requests_total") > 0
+
     async def has_caught_up(self) -> bool:
         """Tell whether nothing old waits: under load, an outbox is hardly ever empty."""
         return await self.metric("relay_outbox_oldest_age_seconds") < _OLD_S

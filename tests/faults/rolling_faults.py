@@ -1,14 +1,16 @@
 """Three receivers behind HAProxy are restarted one after the other; no sender may notice."""
 
 from tests.deploy.proxies import HAProxy
+from tests.eventually import eventually
 from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage
+from tests.faults.supervisor import LIMIT_S
 
 
 async def _roll(stage: Stage) -> None:
     for it in stage.relays:
         await it.restart()
-        await stage.acknowledges(1)
+        await eventually(it.takes_part, LIMIT_S)  # only then is it safe to take the next one
 
 
 SCENARIOS = [
