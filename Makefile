@@ -19,7 +19,7 @@ demo: setup ## send every documented sample, fail if one does not arrive
 test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
-	@$(PYTHON) -m deploy.local.surroundings --ensure
+	@$(PYTHON) -m deploy.local.test_programs --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
 
 debian13: ## the broker's tests in a Debian 13 of its own, with RabbitMQ 4; as root, takes 10 minutes

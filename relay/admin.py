@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay import probes
+from relay.broker.publisher import Publisher, State
 from relay.errors import OutboxError, Refused
-from relay.metrics import BrokerMetrics, OutboxMetrics
-from relay.outbox_stats import Stats, age_s
-from relay.publisher import Publisher, State
+from relay.observability import probes
+from relay.observability.metrics import BrokerMetrics, OutboxMetrics
+from relay.outbox.stats import Stats, age_s
 
 
 class Admin:

@@ -16,27 +16,30 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay import outbox_layout, process, service_manager, topology, vendors
-from relay import worker as worker_pipes
+from relay import vendors
 from relay.admin import Admin
-from relay.aside import Aside
-from relay.authentication import Secrets
-from relay.delivery import Source
-from relay.direct import Direct
-from relay.envelope import Message, Origin
+from relay.broker.publisher import Publisher
+from relay.confirm_sink import Direct
 from relay.errors import SettingsError
+from relay.events import topology
+from relay.events.envelope import Message, Origin
 from relay.forwarder import Forwarder
-from relay.http_server import Server
-from relay.ingress import Ingress
-from relay.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
-from relay.outbox import Outbox
-from relay.outbox_takeover import Takeover
-from relay.publisher import Publisher
+from relay.ingress.handler import Ingress
+from relay.ingress.http_server import Server
+from relay.ingress.processing import Source
+from relay.ingress.processing_subprocess import Aside
+from relay.observability.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
+from relay.outbox import layout
+from relay.outbox.orphans import Takeover
+from relay.outbox.outbox import Outbox
+from relay.process import systemd, tasks
 from relay.settings import Settings, SourceSettings, load, resolve_secrets
-from relay.worker import Worker
+from relay.vendors.kit.authentication import Secrets
+from relay.workers import worker as worker_pipes
+from relay.workers.worker import Worker
 
 if TYPE_CHECKING:
-    from relay.tracing import Tracing
+    from relay.observability.tracing import Tracing
 
 _LAST_REQUESTS_S = 1.0
 """At shutdown, how long connections stay open for the request that may be on its way."""
@@ -117,7 +120,7 @@ async def serve(settings: Settings, config: Path | None, worker: Worker | None =
         RelayError: the outbox or a port can't be used.
     """
     async with _Relay(settings, worker) as relay:
-        stop = process.stop_signal()
+        stop = tasks.stop_signal()
         if worker:
             worker_pipes.stop_with_supervisor(worker, stop)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
@@ -152,8 +155,8 @@ class _Relay:
             root, most = settings.outbox.directory, settings.outbox.max_bytes
             number, count = (worker.number, worker.count) if worker else (0, 1)
             self._outbox = Outbox(
-                directory=outbox_layout.directory_of(root, number),
-                max_bytes=outbox_layout.share_bytes(most, count),
+                directory=layout.directory_of(root, number),
+                max_bytes=layout.share_bytes(most, count),
                 grown=grown,
                 sets_corrupt_aside=settings.outbox.on_corrupt == "set-aside",
             )
@@ -208,20 +211,20 @@ class _Relay:
         server = Server(
             self._ingress,
             body_limit_bytes=settings.ingress.body_limit_bytes,
-            max_connections=process.allow_connections(settings.ingress.max_connections),
+            max_connections=tasks.allow_connections(settings.ingress.max_connections),
             head_timeout_s=settings.ingress.read_timeout_s,
         )
         public = web.ServerRunner(server, shutdown_timeout=settings.ingress.shutdown_grace_s)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._forwarder.forward
         async with (
-            process.task("publisher", self._publisher.run(forward)) as publishing,
+            tasks.task("publisher", self._publisher.run(forward)) as publishing,
             self._answering(),
         ):
             async with self._taking_over() as taking_over, self._listening(public):
                 _spare_collector()
                 log.info("ready", sources=sorted(self._ingress.sources))
                 async with self._told_ready():
-                    await process.first(stop.wait(), publishing, *taking_over)
+                    await tasks.first(stop.wait(), publishing, *taking_over)
                 log.info("stopping")
                 await self._close_ingress(public, server)
             await self._drain(settings.ingress.shutdown_grace_s)
@@ -234,28 +237,28 @@ class _Relay:
             worker_pipes.tell_ready()
             yield
             return
-        async with service_manager.told():
+        async with systemd.told():
             yield
 
     def _answering(self) -> AbstractAsyncContextManager[None]:
         """Answer probes: a worker answers its supervisor."""
         runner = web.AppRunner(self._admin.application(), access_log=None)
         if self._worker:
-            return process.listening_locally(runner, self._worker.admin_socket, "admin")
+            return tasks.listening_locally(runner, self._worker.admin_socket, "admin")
         admin = self._settings.admin
-        return process.listening(runner, admin.host, admin.port, "admin")
+        return tasks.listening(runner, admin.host, admin.port, "admin")
 
     def _listening(self, public: web.ServerRunner) -> AbstractAsyncContextManager[None]:
         ingress, worker = self._settings.ingress, self._worker
         port = worker.port if worker else ingress.port
-        return process.listening(public, ingress.host, port, "ingress", is_shared=bool(worker))
+        return tasks.listening(public, ingress.host, port, "ingress", is_shared=bool(worker))
 
     @contextlib.asynccontextmanager
     async def _taking_over(self) -> AsyncIterator[list[asyncio.Task[None]]]:
         if not self._takeover:
             yield []
             return
-        async with process.task("takeover", self._takeover.run()) as running:
+        async with tasks.task("takeover", self._takeover.run()) as running:
             yield [running]
 
     async def _close_ingress(self, public: web.ServerRunner, server: Server) -> None:
@@ -287,7 +290,7 @@ class _Relay:
 
 
 def _tracing() -> "Tracing":
-    from relay.tracing import exporting  # noqa: PLC0415  an extra, and slow to import
+    from relay.observability.tracing import exporting  # noqa: PLC0415  an extra, and slow to import
 
     return exporting("relay")
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import structlog
 
-from relay import backoff
-from relay.envelope import Message
+from relay.broker.session import Outcome, Session
 from relay.errors import OutboxError
-from relay.outbox import Outbox
-from relay.outbox_db import Pending
-from relay.session import Outcome, Session
+from relay.events.envelope import Message
+from relay.outbox.database import Pending
+from relay.outbox.outbox import Outbox
+from relay.process import backoff
 
 _BATCH = 500
 _BATCH_FORMS_S = 0.02

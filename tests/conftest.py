@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 
 from deploy.local.broker import PrivateBroker, open_broker
-from relay import topology
+from relay.events import topology
 
 SAMPLES = Path("relay/vendors/samples")
 

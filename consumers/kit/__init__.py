@@ -6,7 +6,7 @@ A service is a name, binding patterns and a handler; see consumers/README.md.
 from consumers.kit.consumer import Consumer, Database
 from consumers.kit.errors import Reject, Unavailable
 from consumers.kit.event import Event
-from consumers.kit.main import run, serve
+from consumers.kit.program import run, serve
 from consumers.kit.settings import ConsumerSettings
 
 __all__ = [

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from consumers.kit.event import Event
-from relay.topology import MAX_ROUTING_KEY_BYTES
+from relay.events.topology import MAX_ROUTING_KEY_BYTES
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PATTERN_WORD = re.compile(r"[*#]|[^*#.]+")

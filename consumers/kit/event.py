@@ -10,10 +10,10 @@ from typing import Any, TypedDict
 
 import orjson
 
-from consumers.kit import handover
 from consumers.kit.errors import NotAnEvent
-from relay.clocks import from_utc_text
-from relay.event import ActorType
+from consumers.kit.queues import headers as handover
+from relay.events.event import ActorType
+from relay.events.timestamps import from_utc_text
 
 
 class Actor(TypedDict, total=False):

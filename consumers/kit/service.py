@@ -11,25 +11,27 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from consumers.kit import seen_database, topology
 from consumers.kit.consumer import Consumer
+from consumers.kit.consuming.calling import handling_of
+from consumers.kit.consuming.handler_pool import Workers
+from consumers.kit.consuming.subscription import Subscription
+from consumers.kit.consuming.traced import Traced
 from consumers.kit.errors import Unavailable
-from consumers.kit.handling import handling_of
 from consumers.kit.metrics import ConsumerMetrics
-from consumers.kit.seen import Seen
+from consumers.kit.queues import topology
+from consumers.kit.seen import database as seen_database
+from consumers.kit.seen.store import Seen
 from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
-from consumers.kit.subscription import Subscription
-from consumers.kit.traced import Traced
-from consumers.kit.workers import Workers
-from relay import probes, process, service_manager
-from relay.direct import Direct
+from relay.broker.publisher import Publisher
+from relay.confirm_sink import Direct
 from relay.errors import SettingsError
-from relay.metrics import BrokerMetrics
-from relay.publisher import Publisher
-from relay.topology import Topology
+from relay.events.topology import Topology
+from relay.observability import probes
+from relay.observability.metrics import BrokerMetrics
+from relay.process import systemd, tasks
 
 if TYPE_CHECKING:
-    from relay.tracing import Tracing
+    from relay.observability.tracing import Tracing
 
 Opened = Callable[[SectionT, CollectorRegistry], AbstractAsyncContextManager[Sequence[Consumer]]]
 """Opens what a service needs from its settings, and yields its consumers. Metrics of its own go
@@ -51,7 +53,7 @@ async def run(
         service = _Service(name, shared, settings, registry)
         for consumer in consumers:
             await service.add(consumer, stack)
-        await service.run(process.stop_signal())
+        await service.run(tasks.stop_signal())
 
 
 class _Service:
@@ -139,13 +141,13 @@ class _Service:
         admin, address = web.AppRunner(application, access_log=None), self._settings.admin
         async with contextlib.AsyncExitStack() as stack:
             begin = stack.enter_async_context
-            await begin(process.listening(admin, address.host, address.port, "admin"))
+            await begin(tasks.listening(admin, address.host, address.port, "admin"))
             work = [("publisher", self._publish())]
             work += [(it.name, it.run()) for it in self._subscriptions]
-            parts = [await begin(process.task(*it)) for it in work]
+            parts = [await begin(tasks.task(*it)) for it in work]
             log.info("started", service=self._name)
-            async with service_manager.told():
-                await process.first(stop.wait(), *parts)
+            async with systemd.told():
+                await tasks.first(stop.wait(), *parts)
             log.info("stopping")
             self._is_closing = True
             grace_s = self._settings.shutdown_grace_s
@@ -196,7 +198,7 @@ class _Service:
 
 
 def _tracing(service: str) -> "Tracing":
-    from relay.tracing import exporting  # noqa: PLC0415  an extra, and slow to import
+    from relay.observability.tracing import exporting  # noqa: PLC0415  an extra, and slow to import
 
     return exporting(service)
 

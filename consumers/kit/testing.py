@@ -10,16 +10,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from consumers.kit import seen_database
 from consumers.kit.consumer import Consumer
-from consumers.kit.decision import Dead, Decision, Done, Retry, Wait, decide
+from consumers.kit.consuming.calling import handling_of
+from consumers.kit.consuming.decision import Dead, Decision, Done, Retry, Wait, decide
 from consumers.kit.event import Event, decode
-from consumers.kit.handling import handling_of
-from consumers.kit.seen import Seen
+from consumers.kit.seen import database as seen_database
+from consumers.kit.seen.store import Seen
 from consumers.kit.settings import ConsumerSettings
 from relay import vendors
-from relay.envelope import Origin, encode_events
-from relay.request import Request
+from relay.events.envelope import Origin, encode_events
+from relay.vendors.kit.request import Request
 
 __all__ = ["Dead", "Done", "Retry", "Wait", "events", "handle"]
 

@@ -24,7 +24,7 @@ import aio_pika
 import click
 
 from consumers.kit import ConsumerSettings
-from consumers.kit.topology import topology as consumer_topology
+from consumers.kit.queues.topology import topology as consumer_topology
 from deploy.local.archive import ARCHIVE_PORT, archive
 from deploy.local.broker import BrokerError, open_broker
 from deploy.local.node import free_port
@@ -37,11 +37,12 @@ from deploy.local.run import (
     until_interrupted,
     wait_until_ready,
 )
-from relay import broker, vendors
-from relay.cli.event_line import excerpt
+from relay import vendors
+from relay.broker import connection as broker
+from relay.cli.event_format import excerpt
 from relay.cli.output import show_table
 from relay.errors import RelayError
-from relay.topology import routing_key, topology
+from relay.events.topology import routing_key, topology
 
 _ARRIVAL_LIMIT_S = 30.0
 _INTERRUPTED = 130

@@ -10,8 +10,8 @@ import orjson
 from yarl import URL
 
 from relay.errors import RelayError
-from relay.event import mapping, sequence
-from relay.request import Delivery
+from relay.events.event import mapping, sequence
+from relay.vendors.kit.request import Delivery
 
 _TIMEOUT_S = 30
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelInvalidStateError
 
-from relay import broker, logs
+from relay.broker import connection as broker
 from relay.errors import BrokerError
+from relay.observability import logs
 from relay.settings import BrokerSettings
 
 

@@ -65,7 +65,9 @@ class _Commands(Told, click.Group):
     ) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        return cast("click.Command", importlib.import_module(f"relay.cli.{cmd_name}").command)
+        return cast(
+            "click.Command", importlib.import_module(f"relay.cli.commands.{cmd_name}").command
+        )
 
 
 @click.group("relay", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,11 +10,11 @@ from aio_pika.exceptions import DeliveryError
 from multidict import CIMultiDict
 from pamqp import commands
 
-from relay.envelope import Message, Origin, encode_events, traceparent_of
 from relay.errors import BrokerError, Malformed, RelayError
-from relay.event import mapping
-from relay.request import Request
+from relay.events.envelope import Message, Origin, encode_events, traceparent_of
+from relay.events.event import mapping
 from relay.vendors import Vendor
+from relay.vendors.kit.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from relay.errors import RelayError
-from relay.topology import word
+from relay.events.topology import word
 
 _DIRECTORY = Path("var/replay")
 _DIGEST_BYTES = 6

@@ -10,14 +10,15 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp import commands
 
-from relay import broker, process
+from relay.broker import connection as broker
+from relay.broker.session import Outcome, Session
 from relay.cli.connection import connected
-from relay.envelope import Message
 from relay.errors import BrokerError, RelayError, TopologyError
-from relay.metrics import BrokerMetrics
-from relay.session import Outcome, Session
+from relay.events.envelope import Message
+from relay.events.topology import Queue, Topology
+from relay.observability.metrics import BrokerMetrics
+from relay.process import tasks
 from relay.settings import BrokerSettings
-from relay.topology import Queue, Topology
 
 _DEFAULT_EXCHANGE = ""
 
@@ -61,7 +62,7 @@ class ServiceQueue:
         async with asyncio.timeout(self._timeout_s):
             try:
                 await self._session.publish([self._addressed(*it) for it in messages])
-                await process.first(self._settled.wait(), self._watch)
+                await tasks.first(self._settled.wait(), self._watch)
             except BrokerError as error:
                 raise BrokerError("The connection to RabbitMQ was lost.") from error
         if self._refused:

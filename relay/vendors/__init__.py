@@ -1,7 +1,8 @@
 """The vendors: one module each, found by looking. Nothing outside knows a vendor's name.
 
 A module here whose name has no underscore in front is a vendor under that name; so is whatever
-another package registers in the entry-point group `relay.vendors`. What it must offer is Vendor.
+another package registers in the entry-point group `relay.vendors`. What it must offer is Vendor;
+what it is made of is in `kit/`.
 """
 
 import importlib
@@ -11,9 +12,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, cast
 
-from relay.authentication import Secrets
-from relay.event import TYPES, Event
-from relay.request import Delivery, Echo, Request
+from relay.events.event import TYPES, Event
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Delivery, Echo, Request
 
 ENTRY_POINTS = "relay.vendors"
 
@@ -46,7 +47,7 @@ def discover() -> dict[str, Vendor]:
         for entry in metadata.entry_points(group=ENTRY_POINTS)
     }
     for module in pkgutil.iter_modules(__path__):
-        if not module.name.startswith("_"):
+        if not module.ispkg and not module.name.startswith("_"):
             found[module.name] = cast(
                 "Vendor", importlib.import_module(f"{__name__}.{module.name}")
             )

@@ -12,11 +12,8 @@ from typing import Any
 
 import orjson
 
-from relay import jsontext
-from relay.authentication import Secrets
-from relay.clocks import from_utc_text
 from relay.errors import Malformed, Unauthenticated
-from relay.event import (
+from relay.events.event import (
     MAX_EVENTS,
     ActorType,
     Data,
@@ -30,8 +27,11 @@ from relay.event import (
     sequence,
     text,
 )
-from relay.request import Delivery, Echo, Request
+from relay.events.timestamps import from_utc_text
 from relay.vendors import _wotnot_tokens
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Delivery, Echo, Request
 
 ECHOES = True
 
@@ -92,7 +92,7 @@ def normalize(request: Request) -> list[Event]:
         Malformed: `not_json`, `too_deep`, `unknown_shape`, `duplicate_events`,
             `too_many_events` or `too_many_members`.
     """
-    body = jsontext.trimmed(request.body)
+    body = raw_json.trimmed(request.body)
     if not body:
         return []
     return [_event(value, raw) for value, raw in _only_element(body) or _elements(body)]
@@ -120,24 +120,24 @@ def _only_element(body: bytes) -> list[tuple[Any, bytes]]:
     parse is all the checking there is to do, and the only parse of the whole delivery.
     """
     start = _ONLY_EVENTS.match(body)
-    inner = body[:-1].rstrip(jsontext.WHITE_SPACE)
+    inner = body[:-1].rstrip(raw_json.WHITE_SPACE)
     if not (start and body.endswith(b"}") and inner.endswith(b"]")):
         return []
-    raw = inner[start.end() : -1].rstrip(jsontext.WHITE_SPACE)
+    raw = inner[start.end() : -1].rstrip(raw_json.WHITE_SPACE)
     try:
-        element = jsontext.parse(raw)
+        element = raw_json.parse(raw)
     except Malformed:
         return []
     return [] if "token" in mapping(element) else [(element, raw)]
 
 
 def _elements(body: bytes) -> list[tuple[Any, bytes]]:
-    value = jsontext.parse(body)
+    value = raw_json.parse(body)
     if type(value) is not dict:
         raise Malformed("unknown_shape")
     if len(sequence(value.get("events"))) > MAX_EVENTS:  # before any of them costs anything more
         raise Malformed("too_many_events")
-    arrays = [part for name, part in jsontext.members(body.decode()) if name == "events"]
+    arrays = [part for name, part in raw_json.members(body.decode()) if name == "events"]
     if len(arrays) > 1:
         raise Malformed("duplicate_events")
     events = value.get("events")
@@ -145,7 +145,7 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
         return []  # a handshake, its token maybe in a header
     if type(events) is not list or not events:
         raise Malformed("unknown_shape")
-    raws = jsontext.elements(arrays[0])
+    raws = raw_json.elements(arrays[0])
     return [
         (event, (_without_token(raw) if "token" in mapping(event) else raw).encode())
         for event, raw in zip(events, raws, strict=True)
@@ -154,7 +154,7 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
 
 def _without_token(element: str) -> str:
     """Remove the secret that may travel in an element; every other member stays as it is."""
-    kept = [(name, value) for name, value in jsontext.members(element) if name != "token"]
+    kept = [(name, value) for name, value in raw_json.members(element) if name != "token"]
     return "{" + ",".join(f"{orjson.dumps(name).decode()}:{value}" for name, value in kept) + "}"
 
 

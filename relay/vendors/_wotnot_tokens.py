@@ -6,10 +6,10 @@ So it is looked for in every place that makes sense, from the likeliest on.
 import re
 from collections.abc import Iterator
 
-from relay import jsontext
 from relay.errors import Malformed
-from relay.event import mapping, sequence, text
-from relay.request import Echo, Request, form_fields
+from relay.events.event import mapping, sequence, text
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.request import Echo, Request, form_fields
 
 _TOKEN_HEADERS = ("token", "x-token", "x-auth-token", "x-webhook-token", "x-api-key")
 _SCHEMES = ("bearer", "token")
@@ -39,10 +39,10 @@ def outside_body(request: Request) -> Iterator[str]:
 
 def in_body(request: Request) -> list[Echo]:
     """Return what may be a token in the body, each in the shape it came in."""
-    body = jsontext.trimmed(request.body)
+    body = raw_json.trimmed(request.body)
     bare = Echo(token=body.decode(errors="replace"), shape="text")
     try:
-        value = jsontext.parse(body)
+        value = raw_json.parse(body)
     except Malformed:
         return [bare, *_in_form(request)]
     match value:

@@ -12,10 +12,8 @@ from typing import Any
 
 import orjson
 
-from relay import jsontext
-from relay.authentication import Secrets, require_signature, signature_of
 from relay.errors import Malformed
-from relay.event import (
+from relay.events.event import (
     ActorType,
     Data,
     Event,
@@ -27,8 +25,10 @@ from relay.event import (
     message_kind,
     text,
 )
-from relay.request import Delivery, Request
-from relay.vendors._javascript import restringify
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
+from relay.vendors.kit.javascript import restringify
+from relay.vendors.kit.request import Delivery, Request
 
 SIGNATURE = "x-acquire-signature"
 
@@ -74,10 +74,10 @@ def normalize(request: Request) -> list[Event]:
         Malformed: `not_json` (XML and form encoding, which Acquire can be set to, included),
             `too_deep` or `unknown_shape`.
     """
-    raw = jsontext.trimmed(request.body)
+    raw = raw_json.trimmed(request.body)
     if not raw:
         return []
-    body = jsontext.parse(raw)
+    body = raw_json.parse(raw)
     vendortype = text(mapping(body).get("event"))
     if vendortype is None:
         raise Malformed("unknown_shape")
@@ -112,7 +112,7 @@ def _readings(body: bytes) -> Iterator[bytes]:
     if len(body) > _LONGEST_RESTRINGIFIED:
         return
     try:
-        yield restringify(jsontext.trimmed(body).decode()).encode()
+        yield restringify(raw_json.trimmed(body).decode()).encode()
     except (ValueError, RecursionError):
         return  # no JSON, or nested beyond what we would take anyway
 

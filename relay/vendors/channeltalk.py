@@ -10,11 +10,8 @@ unblocks it, and a header `x-quick-reply` would post our answer into the chat.
 from collections.abc import Mapping
 from typing import Any
 
-from relay import jsontext
-from relay.authentication import Secrets, require_secret
-from relay.clocks import from_epoch_ms
 from relay.errors import Malformed
-from relay.event import (
+from relay.events.event import (
     ActorType,
     Data,
     Event,
@@ -26,7 +23,10 @@ from relay.event import (
     sequence,
     text,
 )
-from relay.request import Delivery, Request
+from relay.events.timestamps import from_epoch_ms
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.authentication import Secrets, require_secret
+from relay.vendors.kit.request import Delivery, Request
 
 _CREATED = {"push", "create", "created"}
 _UPDATED = {"update", "updated", "upsert", "upserted"}
@@ -57,10 +57,10 @@ def normalize(request: Request) -> list[Event]:
     Raises:
         Malformed: `not_json`, `too_deep` or `unknown_shape`.
     """
-    raw = jsontext.trimmed(request.body)
+    raw = raw_json.trimmed(request.body)
     if not raw:
         return []
-    body = mapping(jsontext.parse(raw))
+    body = mapping(raw_json.parse(raw))
     model, verb = text(body.get("type")), text(body.get("event"))
     entity = body.get("entity")
     if model is None or verb is None or type(entity) is not dict:

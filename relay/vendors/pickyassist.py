@@ -9,12 +9,12 @@ user enters, as a path segment or as `?token=` (or `?secret=`). One POST is one 
 from collections.abc import Mapping
 from typing import Any
 
-from relay import jsontext
-from relay.authentication import Secrets, require_secret
-from relay.clocks import from_epoch_s
 from relay.errors import Malformed
-from relay.event import Data, Event, actor, identifier, known, text
-from relay.request import Delivery, Request
+from relay.events.event import Data, Event, actor, identifier, known, text
+from relay.events.timestamps import from_epoch_s
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.authentication import Secrets, require_secret
+from relay.vendors.kit.request import Delivery, Request
 
 _TYPES = {
     1: "conversation.assigned",
@@ -50,10 +50,10 @@ def normalize(request: Request) -> list[Event]:
         Malformed: `not_json`, `too_deep`, or `unknown_shape`, which the vendor's other
             webhooks are: they number their events from 1, too, but carry `data`.
     """
-    raw = jsontext.trimmed(request.body)
+    raw = raw_json.trimmed(request.body)
     if not raw:
         return []
-    body = jsontext.parse(raw)
+    body = raw_json.parse(raw)
     if type(body) is not dict or "data" in body or not {"event_id", "contact_id"} <= body.keys():
         raise Malformed("unknown_shape")
     number = identifier(body["event_id"])

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.node import free_port, url_of
-from relay.outbox import Outbox
-from tests.bench import mix, process_tree
-from tests.bench.arena import Arena
-from tests.eventually import eventually
+from relay.outbox.outbox import Outbox
+from tests.bench import process_tree, workload
+from tests.bench.bench_harness import Arena
+from tests.support.eventually import eventually
 
 _BATCH = 500
 _RAW_PART = 4  # enough to know its rate by
@@ -85,7 +85,7 @@ async def fill(directory: Path, events: int) -> None:
     """Fill an outbox that no relay uses."""
     outbox = Outbox(directory=directory, max_bytes=_OUTBOX_BYTES, grown=asyncio.Event())
     await outbox.open()
-    messages = itertools.cycle(mix.messages())
+    messages = itertools.cycle(workload.messages())
     for start in range(0, events, _BATCH):
         count = min(_BATCH, events - start)
         await outbox.append(list(itertools.islice(messages, count)))

@@ -9,7 +9,8 @@ from typing import Self
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from relay import broker, topology
+from relay.broker import connection as broker
+from relay.events import topology
 
 EXCHANGE = "bench"
 NAME = "bench"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.local.node import PrivateBroker
 from tests.bench import process_tree
-from tests.bench.arena import OUTBOX, Arena
+from tests.bench.bench_harness import OUTBOX, Arena
 from tests.bench.bound_queue import NAME
 from tests.bench.load import Plan
 from tests.faults.cluster import Cluster

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deploy.local.broker import open_broker
 from tests.bench import broker_cost, disk, report, results, scaling
-from tests.bench.arena import Arena
+from tests.bench.bench_harness import Arena
 from tests.bench.figures import ratios, spread
 from tests.deploy.proxies import HAProxy
 

@@ -22,10 +22,10 @@ import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 from prometheus_client import CollectorRegistry
 
-from consumers import archive
+from consumers.archive import service as archive
 from consumers.kit import Consumer, ConsumerSettings, Event, service
 from consumers.kit.settings import SectionT, SharedSettings
-from relay import logs
+from relay.observability import logs
 from relay.settings import BrokerSettings, LogSettings
 
 _AIO_PIKA_PREFETCH = 100

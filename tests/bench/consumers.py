@@ -18,12 +18,13 @@ from pathlib import Path
 
 import aio_pika
 
-from consumers.kit import topology
+from consumers.kit.queues import topology
 from consumers.kit.testing import events
 from deploy.local.broker import open_broker
-from relay import broker, vendors
-from relay.topology import Exchange, Topology
-from tests import summary
+from relay import vendors
+from relay.broker import connection as broker
+from relay.events.topology import Exchange, Topology
+from tests.support import summary
 
 RESULTS = Path("tests/bench/results")
 KINDS = {

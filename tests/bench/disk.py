@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import backlog, consumers, mix
+from tests.bench import backlog, consumers, workload
 
 _QUEUE = "bench-disk"
 
@@ -23,7 +23,7 @@ class Weights:
 
 async def measure(url: str, directory: Path, events: int) -> Weights:
     """Fill an outbox and an archive, and look at their files."""
-    found = mix.messages()
+    found = workload.messages()
     outbox = directory / "outbox"
     await backlog.fill(outbox, events)
     archive = directory / "archive"

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from tests.bench.arena import Arena
+from tests.bench.bench_harness import Arena
 from tests.bench.load import Plan
 
 BACKGROUNDS = {

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.bench.arena import Arena
+from tests.bench.bench_harness import Arena
 from tests.bench.figures import spread
 from tests.bench.load import Plan
 

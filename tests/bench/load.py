@@ -18,7 +18,7 @@ from typing import cast
 
 import uvloop
 
-from tests.bench import mix
+from tests.bench import workload
 from tests.bench.figures import percentile
 
 _TICK_S = 0.001  # uvloop's timers are no finer
@@ -35,7 +35,7 @@ class Plan:
 
     Args:
         port: where, on loopback.
-        calls: which requests, as mix.calls names them.
+        calls: which requests, as workload.calls names them.
         seconds: for how long new requests are sent.
         events: ends it earlier, once about so many were sent.
         connections: how many are open.
@@ -84,13 +84,13 @@ class _Connection(asyncio.Protocol):
     def __init__(self, answered: Callable[["_Connection", int], None]) -> None:
         self._answered = answered
         self._unread = b""
-        self.call = mix.Call(b"", 0)
+        self.call = workload.Call(b"", 0)
         self.due_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def send(self, call: mix.Call, due_at: float) -> None:
+    def send(self, call: workload.Call, due_at: float) -> None:
         self.call, self.due_at = call, due_at
         self._transport.write(call.wire)
 
@@ -118,7 +118,7 @@ class _Run:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._calls: Iterator[mix.Call] = itertools.cycle(mix.calls(plan.calls))
+        self._calls: Iterator[workload.Call] = itertools.cycle(workload.calls(plan.calls))
         self._report = Report()
         self._latencies_s: list[float] = []
         self._in_flight = 0
@@ -132,7 +132,7 @@ class _Run:
         plan = self._plan
         connections = [await self._connect(self._answered) for _ in range(plan.connections)]
         # Made before the clock runs: it takes so long that small ones would be overdue.
-        large = mix.calls(plan.background)[:1] if plan.background else []
+        large = workload.calls(plan.background)[:1] if plan.background else []
         behind = [await self._connect(self._answered_behind) for _ in large]
         self._report.began_at = time.monotonic()
         self._ends_at = self._report.began_at + plan.seconds
@@ -217,7 +217,7 @@ class _Run:
 
     # In the background.
 
-    def _send_behind(self, connection: _Connection, call: mix.Call) -> None:
+    def _send_behind(self, connection: _Connection, call: workload.Call) -> None:
         self._in_flight += 1
         connection.send(call, 0.0)
 

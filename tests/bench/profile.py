@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploy.local.broker import open_broker
 from tests.bench import results, sampling, stages
-from tests.bench.arena import OUTBOX, WHAT, Arena
+from tests.bench.bench_harness import OUTBOX, WHAT, Arena
 
 _GRAPH = Path(".run/profile.svg")
 _LINES = 30

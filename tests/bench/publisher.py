@@ -19,12 +19,13 @@ import orjson
 import uvloop
 from pamqp import encode
 
-from relay import amqp, broker
-from relay.envelope import Message
-from relay.metrics import BrokerMetrics
-from relay.outbox_db import Pending
-from relay.session import Outcome, Session
-from tests.bench import mix
+from relay.broker import connection as broker
+from relay.broker.session import Outcome, Session
+from relay.events import amqp
+from relay.events.envelope import Message
+from relay.observability.metrics import BrokerMetrics
+from relay.outbox.database import Pending
+from tests.bench import workload
 from tests.bench.stopwatch import Stopwatch
 
 _BATCH, _IN_FLIGHT = 500, 2_000  # as the forwarder, with the default settings
@@ -40,7 +41,7 @@ class _Original(NamedTuple):
 
 
 def _originals() -> Iterator[_Original]:
-    for it in mix.messages():
+    for it in workload.messages():
         event = orjson.loads(it.body)
         headers = {"vendor": event["vendor"], "source": event["vendor"]}
         head = amqp.properties_head(amqp.CONTENT_TYPE, encode.field_table(dict(headers)))

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench.arena import Arena
+from tests.bench.bench_harness import Arena
 from tests.bench.bound_queue import EXCHANGE
 from tests.bench.throughput import Rounds
 

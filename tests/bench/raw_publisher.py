@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from pamqp import commands, frame, header
 from pamqp.base import Frame
 
-from relay import amqp
-from tests.bench import mix
+from relay.events import amqp
+from tests.bench import workload
 from tests.bench.stopwatch import Stopwatch
 
 _CHANNEL = 1
@@ -101,7 +101,7 @@ class RawPublisher:
 def main() -> None:
     """Publish, and print what it took."""
     url, exchange, seconds, count = sys.argv[1:]
-    messages = mix.messages()
+    messages = workload.messages()
     payload = amqp.publish_frames(
         [(exchange, it) for it in messages], channel=_CHANNEL, frame_max=_FRAME_MAX
     )

@@ -29,7 +29,7 @@ from tests.bench import (
     starting,
     throughput,
 )
-from tests.bench.arena import BARE, CONFIRM, OBVIOUS, OUTBOX, RAW, WORKERS, Arena
+from tests.bench.bench_harness import BARE, CONFIRM, OBVIOUS, OUTBOX, RAW, WORKERS, Arena
 from tests.bench.figures import spread
 from tests.bench.load import Plan
 

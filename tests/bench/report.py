@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from tests import summary
 from tests.bench import large, latency
-from tests.bench.arena import BARE, OBVIOUS, WHAT
+from tests.bench.bench_harness import BARE, OBVIOUS, WHAT
 from tests.bench.figures import ratios, spread
 from tests.bench.results import Results, rows
 from tests.bench.stages import STAGES
 from tests.bench.throughput import Rounds, column
+from tests.support import summary
 
 PLOT = "relay.svg"
 _METHOD = """\

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench import large, latency, publishing
-from tests.bench.arena import BARE, OBVIOUS, OUTBOX, WORKERS
 from tests.bench.backlog import Backlog
+from tests.bench.bench_harness import BARE, OBVIOUS, OUTBOX, WORKERS
 from tests.bench.figures import Spread, ratios, spread
 from tests.bench.throughput import Rounds, column
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import process_tree, stages
-from tests.bench.arena import Arena, Contestant
+from tests.bench.bench_harness import Arena, Contestant
 from tests.bench.load import Plan
 
 _PER_SECOND = 200

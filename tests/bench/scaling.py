@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.bench import process_tree
-from tests.bench.arena import Arena
+from tests.bench.bench_harness import Arena
 from tests.bench.load import Plan
 from tests.deploy.proxies import HAProxy
-from tests.relay_process import RelayProcess
+from tests.support.relay_process import RelayProcess
 
 RECEIVERS = (1, 2, 4)
 _SETTLE_S = 0.2  # as arena.run

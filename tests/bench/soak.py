@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deploy.local.broker import open_broker
 from tests.bench import results
-from tests.bench.arena import OUTBOX, Arena
+from tests.bench.bench_harness import OUTBOX, Arena
 from tests.bench.load import Plan
 from tests.bench.relay import RESULTS
 from tests.bench.report import table

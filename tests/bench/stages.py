@@ -18,13 +18,11 @@ HTTP, UNDERSTAND, LOG, OUTBOX, PUBLISH, LOOP = STAGES = (
     "event loop",
 )
 _STAGES_BY_FILE = {
-    r"relay/(http_\w+|ingress)\.py|aiohttp/|multidict/|yarl/|(.*/)?contestant\.py": HTTP,
-    r"relay/(delivery|jsontext|authentication|envelope|event|redaction|topology|clocks|request)\.py"
-    r"|relay/vendors/": UNDERSTAND,
-    r"relay/(logs|metrics|tallies)\.py|structlog/|prometheus_client/": LOG,
-    r"relay/outbox\w*\.py": OUTBOX,
-    r"relay/(forwarder|direct|publisher|session|broker|amqp\w*)\.py"
-    r"|aio_pika/|aiormq/|pamqp/": PUBLISH,
+    r"relay/ingress/processing\w*\.py|relay/(events|vendors)/": UNDERSTAND,
+    r"relay/ingress/|aiohttp/|multidict/|yarl/|(.*/)?candidate\.py": HTTP,
+    r"relay/observability/|structlog/|prometheus_client/": LOG,
+    r"relay/outbox/": OUTBOX,
+    r"relay/broker/|relay/(forwarder|confirm_sink)\.py|aio_pika/|aiormq/|pamqp/": PUBLISH,
 }
 _STAGE = {re.compile(pattern): stage for pattern, stage in _STAGES_BY_FILE.items()}
 _THREAD = re.compile(r"thread \((\w+)\)")
@@ -50,7 +48,7 @@ def stage_of(frames: list[str]) -> str:
     """Return the stage of a stack."""
     for frame in reversed(frames):
         file = _FILE.search(frame)
-        if file and not frame.startswith("<module>"):  # that is all of a contestant, not a stage
+        if file and not frame.startswith("<module>"):  # that is all of a candidate, not a stage
             for pattern, stage in _STAGE.items():
                 if pattern.match(file[1]):
                     return stage

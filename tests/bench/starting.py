@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.bench.arena import Arena
+from tests.bench.bench_harness import Arena
 
 
 async def measure(arena: Arena, *, rounds: int) -> list[float]:

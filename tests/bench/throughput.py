@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench.arena import RAW, Arena, Slice
+from tests.bench.bench_harness import RAW, Arena, Slice
 from tests.bench.load import Plan
 
 Rounds = list[dict[str, Slice]]

@@ -8,10 +8,11 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from consumers.kit import topology as consumer_topology
-from relay import broker, topology
-from tests.broker.consuming import Exchange
-from tests.eventually import eventually
+from consumers.kit.queues import topology as consumer_topology
+from relay.broker import connection as broker
+from relay.events import topology
+from tests.support.consuming import Exchange
+from tests.support.eventually import eventually
 
 
 class Recorder:

@@ -10,10 +10,11 @@ from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
-from relay import topology, vendors
+from relay import vendors
+from relay.events import topology
 from tests.broker.conftest import Recorder
-from tests.eventually import eventually
-from tests.relay_process import SECRET, RelayProcess
+from tests.support.eventually import eventually
+from tests.support.relay_process import SECRET, RelayProcess
 
 VENDORS = ("acquire", "channeltalk", "pickyassist", "supporthunt", "swiftsell")
 

@@ -8,15 +8,15 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp import commands
 
-from relay import topology
 from relay.cli import history_stream
 from relay.cli.history_stream import Past
-from relay.envelope import Origin, encode_quarantined
-from relay.topology import Topology
+from relay.events import topology
+from relay.events.envelope import Origin, encode_quarantined
+from relay.events.topology import Topology
 from tests.broker.conftest import Recorder
-from tests.eventually import eventually
-from tests.relay_command import RelayCommand
-from tests.relay_process import RelayProcess, numbered, post_all
+from tests.support.eventually import eventually
+from tests.support.relay_command import RelayCommand
+from tests.support.relay_process import RelayProcess, numbered, post_all
 
 
 class History:

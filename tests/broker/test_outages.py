@@ -8,12 +8,12 @@ import pytest
 from aio_pika.abc import AbstractConnection
 
 from deploy.local.broker import PrivateBroker
-from relay import topology
+from relay.events import topology
 from tests.broker.conftest import Recorder
-from tests.broker.kept_queue import KeptQueue
-from tests.broker.proxy import Proxy
-from tests.eventually import eventually
-from tests.relay_process import RelayProcess, numbered, post_all
+from tests.support.eventually import eventually
+from tests.support.parked_queue import KeptQueue
+from tests.support.proxy import Proxy
+from tests.support.relay_process import RelayProcess, numbered, post_all
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 

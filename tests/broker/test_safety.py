@@ -21,9 +21,9 @@ from deploy.local import package
 from relay.app import topology_of
 from relay.settings import BrokerSettings, Settings
 from tests.broker.conftest import Recorder
-from tests.broker.proxy import Direction, Proxy
-from tests.eventually import eventually
-from tests.relay_process import RelayProcess, numbered, post_all
+from tests.support.eventually import eventually
+from tests.support.proxy import Direction, Proxy
+from tests.support.relay_process import RelayProcess, numbered, post_all
 
 _PROTOCOL_HEADER_BYTES = 8
 

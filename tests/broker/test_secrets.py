@@ -9,12 +9,12 @@ import aiohttp
 from yarl import URL
 
 from relay import vendors
-from relay.redaction import holds_secret
-from relay.request import Delivery
+from relay.events.redaction import holds_secret
+from relay.vendors.kit.request import Delivery
 from tests.broker.conftest import Recorder
-from tests.eventually import eventually
-from tests.relay_command import RelayCommand
-from tests.relay_process import RelayProcess
+from tests.support.eventually import eventually
+from tests.support.relay_command import RelayCommand
+from tests.support.relay_process import RelayProcess
 
 BROKER_PASSWORD = "brokerpass-5f1c/77"
 NAMES = tuple(vendors.discover())

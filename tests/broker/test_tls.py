@@ -7,9 +7,9 @@ import pytest
 import trustme
 
 from tests.broker.conftest import Recorder
-from tests.broker.proxy import Proxy
-from tests.eventually import eventually
-from tests.relay_process import RelayProcess, numbered, post_all
+from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
+from tests.support.relay_process import RelayProcess, numbered, post_all
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 from aiohttp import ClientSession, web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from relay.tracing import exporting
-from tests.broker.test_kit_process import service
-from tests.eventually import eventually
-from tests.relay_process import SECRET, RelayProcess, numbered
-from tests.spans import PARENT_ID, TRACE_ID, TRACEPARENT
+from relay.observability.tracing import exporting
+from tests.broker.consumers.kit.test_process import service
+from tests.support.eventually import eventually
+from tests.support.relay_process import SECRET, RelayProcess, numbered
+from tests.support.spans import PARENT_ID, TRACE_ID, TRACEPARENT
 
 if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span

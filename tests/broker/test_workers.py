@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 
 from tests.broker.conftest import Recorder
-from tests.eventually import eventually
-from tests.relay_process import SECRET, RelayProcess, numbered, post_all
+from tests.support.eventually import eventually
+from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from deploy.local.node import Guard, free_port
-from tests.eventually import eventually
 from tests.faults.receiver import is_taken
+from tests.support.eventually import eventually
 
 _EDGE = Path("deploy/edge")
 # What nginx has in its main file; the rest is the one that is delivered.

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from consumers.archive import ArchiveSettings
+from consumers.archive.service import ArchiveSettings
 from consumers.kit.settings import load as load_consumer
 from relay.app import sources_of
 from relay.settings import Settings, load

@@ -21,7 +21,7 @@ from deploy.local.node import free_port
 from relay import vendors
 from tests.deploy.dockerfile import arguments, environment, stages
 from tests.deploy.overlay import Overlay, lacks
-from tests.eventually import LIMIT_S, eventually
+from tests.support.eventually import LIMIT_S, eventually
 
 DOCKERFILE = Path("deploy/container/Dockerfile")
 BUILD, IMAGE = stages(DOCKERFILE)

@@ -15,9 +15,9 @@ from deploy.local.node import free_port, url_of
 from relay.settings import IngressSettings
 from tests.broker.conftest import Recorder
 from tests.deploy.proxies import HAProxy, Nginx, Proxy
-from tests.eventually import eventually
 from tests.faults.receiver import Receiver
-from tests.relay_process import SECRET, numbered
+from tests.support.eventually import eventually
+from tests.support.relay_process import SECRET, numbered
 
 RECEIVERS = 3
 SENDERS = 8

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from consumers.archive import ArchiveSettings
+from consumers.archive.service import ArchiveSettings
 from consumers.kit.settings import load as load_consumer
 from relay.settings import load
 

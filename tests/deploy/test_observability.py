@@ -15,9 +15,9 @@ import yaml
 
 from deploy.local.node import Guard, PrivateBroker, free_port
 from relay import vendors
-from tests.broker.test_kit_process import service
-from tests.eventually import eventually
-from tests.relay_process import SECRET, RelayProcess
+from tests.broker.consumers.kit.test_process import service
+from tests.support.eventually import eventually
+from tests.support.relay_process import SECRET, RelayProcess
 
 PROMETHEUS = Path("deploy/prometheus")
 DASHBOARD = json.loads(Path("deploy/grafana/relay.json").read_text())

@@ -13,13 +13,13 @@ from aio_pika.abc import AbstractConnection
 from aiohttp import ClientSession
 
 from deploy.local.node import PrivateBroker, free_port
-from tests.consumers.archive_process import ArchiveProcess
-from tests.consumers.archives import found
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
-from tests.eventually import eventually
 from tests.faults.cluster import NAME, NODES, Cluster
-from tests.relay_command import RelayCommand
-from tests.relay_process import SECRET, RelayProcess, numbered, post_all
+from tests.support.archive_process import ArchiveProcess
+from tests.support.archives import found
+from tests.support.eventually import eventually
+from tests.support.relay_command import RelayCommand
+from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all
 
 CONFIGURATION = Path("deploy/rabbitmq/rabbitmq.conf")
 DEFINITIONS = Path("deploy/rabbitmq/definitions.json").resolve()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.kit import topology as services
-from relay import topology
+from consumers.kit.queues import topology as services
+from relay.events import topology
 from relay.settings import BrokerSettings
 
 SCRIPT = Path("deploy/rabbitmq/definitions.py")

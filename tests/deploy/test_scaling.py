@@ -11,8 +11,8 @@ import pytest
 from tests.bench import process_tree
 from tests.broker.conftest import Recorder
 from tests.deploy.proxies import HAProxy
-from tests.eventually import eventually
-from tests.relay_process import RelayProcess, numbered, post_all
+from tests.support.eventually import eventually
+from tests.support.relay_process import RelayProcess, numbered, post_all
 
 _ESTABLISHED = "01"
 EVENTS = 400

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from relay.settings import IngressSettings
-from tests.broker.test_kit_process import service
-from tests.eventually import eventually
-from tests.relay_process import RelayProcess
+from tests.broker.consumers.kit.test_process import service
+from tests.support.eventually import eventually
+from tests.support.relay_process import RelayProcess
 
 UNITS = sorted(Path("deploy/systemd").glob("*.service"))
 _LIMIT_S = 60

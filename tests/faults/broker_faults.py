@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import aio_pika
 
 from deploy.local.node import BrokerError
-from tests.eventually import eventually
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
+from tests.support.eventually import eventually
 
 _USER = "faults"  # the relay's own, since the others go on meanwhile
 _SHORT_LENGTH = 600  # more than the relay sends at once, or it would never get through

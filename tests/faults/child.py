@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from deploy.local.node import Guard
-from tests.eventually import LIMIT_S
+from tests.support.eventually import LIMIT_S
 
 
 class Child:

@@ -2,8 +2,8 @@
 
 from tests.faults import shim
 from tests.faults.disk_faults import preload
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
 
 _HOUR_S = 3600
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.faults.cluster import NODES, Cluster
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
 
 
 async def _kill_leader(stage: Stage) -> None:

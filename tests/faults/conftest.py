@@ -9,9 +9,9 @@ import pytest
 
 from deploy.local.broker import PrivateBroker
 from tests.faults.cluster import Cluster
+from tests.faults.fault_harness import Stage
 from tests.faults.invariant import Verdict
 from tests.faults.scenario import Scenario, Size
-from tests.faults.stage import Stage
 
 SEED = 1
 

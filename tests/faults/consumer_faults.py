@@ -15,10 +15,10 @@ from pathlib import Path
 import aiohttp
 
 from deploy.local.node import free_port
-from tests.eventually import eventually
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
 from tests.faults.supervisor import LIMIT_S, Supervisor
+from tests.support.eventually import eventually
 
 _STUCK_AFTER_S = 1.0
 _HANGING = "hanging"
@@ -124,7 +124,7 @@ async def _hanging(stage: Stage) -> None:
         directory,
         urls=stage.broker_urls,
         exchange=stage.exchange,
-        module="tests.services.hanging",
+        module="tests.support.services.hanging",
         section=queue,
         queue=queue,
         settings={"handler_timeout_s": _STUCK_AFTER_S, "retry_delays_s": [0.2, 1], "seen": ""},

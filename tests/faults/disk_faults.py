@@ -9,14 +9,14 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from relay import outbox_db
-from tests.eventually import eventually
+from relay.outbox import database
 from tests.faults import shim
+from tests.faults.fault_harness import Stage
 from tests.faults.journal import ACCEPTED, UNAVAILABLE
 from tests.faults.receiver import kept_in
 from tests.faults.scenario import Scenario
 from tests.faults.shim import Shim
-from tests.faults.stage import Stage
+from tests.support.eventually import eventually
 
 _DISK = "48m"
 _SLOW_SYNC_S = 0.3
@@ -99,7 +99,7 @@ async def _without_broker(stage: Stage) -> AsyncIterator[None]:
 
 async def _corrupt(stage: Stage) -> None:
     """Clear the header of the database between two runs; the rest is read to see what it held."""
-    path = stage.relay.outbox / outbox_db.FILE_NAME
+    path = stage.relay.outbox / database.FILE_NAME
     async with stage.fault("outbox corrupt"):
         async with _without_broker(stage):
             await stage.relay.take_away()

@@ -17,7 +17,7 @@ from time import monotonic
 import orjson
 import uvloop
 
-from relay import process
+from relay.process import tasks
 from tests.faults import deliveries
 from tests.faults.deliveries import Planned
 from tests.faults.journal import ACCEPTED, NO_ANSWER, Delivery, Writer
@@ -134,7 +134,7 @@ class _Sender:
 
 
 async def _run(options: Options) -> None:
-    stop = process.stop_signal()
+    stop = tasks.stop_signal()
     writer = Writer(Path(options.journal))
     senders = [_Sender(options, number, writer, stop) for number in range(options.senders)]
     await asyncio.gather(*[it.run() for it in senders])

@@ -5,10 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
-from tests.broker.proxy import Direction
-from tests.eventually import LIMIT_S, eventually
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
+from tests.support.eventually import LIMIT_S, eventually
+from tests.support.proxy import Direction
 
 _STORM_CUTS = 5  # each doubles the pause before the next attempt
 # Where in a frame a cut falls is drawn by lot, within some batches of each way's usual traffic.

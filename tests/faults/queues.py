@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 import aio_pika
 
-from relay import broker, topology
-from relay.topology import Binding, Queue, Topology
+from relay.broker import connection as broker
+from relay.events import topology
+from relay.events.topology import Binding, Queue, Topology
 from tests.faults.invariant import QUARANTINE
 
 MAX_LENGTH = 1_000_000

@@ -14,12 +14,12 @@ from typing import Any, Self
 import aiohttp
 
 from deploy.local.node import free_port
-from relay import outbox_db
-from tests.eventually import eventually
+from relay.outbox import database
 from tests.faults import deliveries
 from tests.faults.journal import Kept
 from tests.faults.supervisor import LIMIT_S, Supervisor
-from tests.relay_process import RelayProcess
+from tests.support.eventually import eventually
+from tests.support.relay_process import RelayProcess
 
 _OLD_S = 1.0
 
@@ -136,7 +136,7 @@ class Receiver(RelayProcess):
     def kept(self) -> list[Kept]:
         """Return what is in its outboxes."""
         found: list[Kept] = []
-        for path in sorted(self.outbox.rglob(outbox_db.FILE_NAME)):
+        for path in sorted(self.outbox.rglob(database.FILE_NAME)):
             with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
                 found += kept_in(db)
         return found

@@ -21,7 +21,7 @@ import aio_pika
 import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 
-from relay import process
+from relay.process import tasks
 from tests.faults import deliveries
 from tests.faults.journal import Arrival, Writer
 
@@ -73,7 +73,7 @@ async def _record(url: str, options: Options, journal: Writer) -> None:
         for name, label in options.queues.items():
             queue = await channel.get_queue(name)
             await queue.consume(_writing(label, journal, acks))
-        async with process.task("acks", acks.send()) as sending:
+        async with tasks.task("acks", acks.send()) as sending:
             await asyncio.wait({closed.closing, sending}, return_when=asyncio.FIRST_COMPLETED)
 
 
@@ -102,9 +102,9 @@ async def _for_ever(options: Options, journal: Writer) -> None:
 
 
 async def _run(options: Options) -> None:
-    stop = process.stop_signal()
-    async with process.task("recorder", _for_ever(options, Writer(Path(options.journal)))) as it:
-        await process.first(stop.wait(), it)
+    stop = tasks.stop_signal()
+    async with tasks.task("recorder", _for_ever(options, Writer(Path(options.journal)))) as it:
+        await tasks.first(stop.wait(), it)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The relay itself is killed, again and again, and started anew by its supervisor."""
 
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
 
 _MOST_PAUSE_S = 2.0  # between two kills, drawn by lot; times the rate, so that it is events
 

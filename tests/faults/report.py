@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests import summary
 from tests.faults.invariant import Verdict
+from tests.support import summary
 
 RESULTS = Path("tests/faults/results")
 

@@ -1,10 +1,10 @@
 """Three receivers behind HAProxy are restarted one after the other; no sender may notice."""
 
 from tests.deploy.proxies import HAProxy
-from tests.eventually import eventually
+from tests.faults.fault_harness import Stage
 from tests.faults.scenario import Scenario
-from tests.faults.stage import Stage
 from tests.faults.supervisor import LIMIT_S
+from tests.support.eventually import eventually
 
 
 async def _roll(stage: Stage) -> None:

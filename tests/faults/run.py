@@ -30,12 +30,12 @@ from rich.progress import (
 )
 
 from deploy.local.broker import PrivateBroker
-from tests import summary
 from tests.faults import catalogue, report
 from tests.faults.cluster import Cluster
+from tests.faults.fault_harness import Stage
 from tests.faults.report import Played
 from tests.faults.scenario import Scenario, Size
-from tests.faults.stage import Stage
+from tests.support import summary
 
 _ROUNDS = 3
 _HOLD_S = 5.0

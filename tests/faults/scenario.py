@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.faults.stage import Stage
+    from tests.faults.fault_harness import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

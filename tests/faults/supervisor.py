@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.local.node import Guard
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 _AGAIN_S = 0.1
 LIMIT_S = 90.0

@@ -15,9 +15,10 @@ from urllib.parse import quote, urlencode
 
 from multidict import CIMultiDict
 
-from relay import ingress, vendors
-from relay.request import Delivery, Request
+from relay import vendors
+from relay.ingress import handler
 from relay.vendors import Vendor
+from relay.vendors.kit.request import Delivery, Request
 
 LIVE = ("tok-Live+1/x==", "7401963")
 """The live secrets. Characters with more than one spelling, and digits that are JSON, too."""
@@ -45,7 +46,7 @@ def read(data: bytes) -> Request:
         body=body,
         headers=CIMultiDict((field[1], field[2].strip(" \t")) for field in fields),
         query_string=target.partition("?")[2],
-        path_secret=ingress._split(target)[1],
+        path_secret=handler._split(target)[1],
     )
 
 

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from relay import vendors
-from relay.aside import Aside
-from relay.http_server import Server
-from relay.ingress import Ingress
-from relay.metrics import IngressMetrics
+from relay.ingress.handler import Ingress
+from relay.ingress.http_server import Server
+from relay.ingress.processing_subprocess import Aside
+from relay.observability.metrics import IngressMetrics
 from relay.sink import Delivery, Sink
 from tests.fuzz import delivered, understanding
 

@@ -14,10 +14,13 @@ import orjson
 from pamqp import decode, frame, header
 from pamqp.exceptions import UnmarshalingException
 
-from relay import amqp_decoding, caller, clocks, http_body, jsontext, redaction, request
-from relay.authentication import Secrets
+from relay.broker import lenient_decoding
 from relay.errors import BodyTooLarge, Malformed
-from relay.vendors import _javascript, _wotnot_tokens
+from relay.events import redaction, timestamps
+from relay.ingress import client_address, http_body
+from relay.vendors import _wotnot_tokens
+from relay.vendors.kit import javascript, raw_json, request
+from relay.vendors.kit.authentication import Secrets
 from tests.fuzz import delivered, spelling
 
 _LIMIT_BYTES = 2_000
@@ -27,20 +30,20 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
 def check_json(data: bytes) -> None:
     """What is JSON to the relay is JSON to everyone, and cutting it up changes no byte."""
-    text = jsontext.trimmed(data)
+    text = raw_json.trimmed(data)
     try:
-        value = jsontext.parse(text)
+        value = raw_json.parse(text)
     except Malformed as error:
         assert error.reason in {"not_json", "too_deep"}  # noqa: PT017  both outcomes are right
         return
-    assert depth_of(value) <= jsontext.MAX_DEPTH
+    assert depth_of(value) <= raw_json.MAX_DEPTH
     assert orjson.dumps(floated(json.loads(text))) == orjson.dumps(floated(value))
     if isinstance(value, dict):
-        cut = jsontext.members(text.decode())
+        cut = raw_json.members(text.decode())
         assert [name for name, _ in cut] == [name for name, _ in spelling.exact(text)]
         parts = [part for _, part in cut]
     elif isinstance(value, list):
-        parts = jsontext.elements(text.decode())
+        parts = raw_json.elements(text.decode())
         assert [orjson.loads(part) for part in parts] == value
     else:
         return
@@ -74,11 +77,11 @@ def floated(value: Any) -> Any:
 def check_restringified(data: bytes) -> None:
     """JSON.stringify(JSON.parse(text)) says what the text says; once more changes nothing."""
     try:
-        text = jsontext.trimmed(data).decode()
-        made = _javascript.restringify(text)
+        text = raw_json.trimmed(data).decode()
+        made = javascript.restringify(text)
     except (ValueError, RecursionError):
         return
-    assert _javascript.restringify(made) == made
+    assert javascript.restringify(made) == made
     said = json.loads(text, parse_int=float)
     assert json.dumps(json.loads(made, parse_int=float), sort_keys=True) == json.dumps(
         without_infinities(said), sort_keys=True
@@ -132,7 +135,7 @@ def check_tokens(data: bytes) -> None:
         assert isinstance(token, str)
         Secrets(delivered.LIVE).matches(token)
     for echo in in_body:
-        assert echo.shape != "string" or json.loads(jsontext.trimmed(it.body)) == echo.token
+        assert echo.shape != "string" or json.loads(raw_json.trimmed(it.body)) == echo.token
 
 
 def check_decompression(data: bytes) -> None:
@@ -159,15 +162,15 @@ def decompressed(data: bytes) -> list[bytes]:
 def check_caller(data: bytes) -> None:
     """The caller is who connected, or an address that a trusted proxy wrote, or nobody."""
     remote, *fields = data.decode(errors="surrogateescape").split("\n")
-    found = caller.address_of(remote, fields, _TRUSTED)
-    if not caller.is_within(remote, _TRUSTED):
+    found = client_address.address_of(remote, fields, _TRUSTED)
+    if not client_address.is_within(remote, _TRUSTED):
         assert found == remote
     elif found not in {"", remote}:
         ip_address(found)
         assert found in {str(it).partition("%")[0] for it in addresses(",".join(fields))}
-    if fields and caller.is_within(found, _TRUSTED):  # all of them are proxies of ours
+    if fields and client_address.is_within(found, _TRUSTED):  # all of them are proxies of ours
         hops = [hop for hop in ",".join(fields).split(",") if hop.strip()]
-        assert all(caller.is_within(hop.strip(), _TRUSTED) for hop in hops)
+        assert all(client_address.is_within(hop.strip(), _TRUSTED) for hop in hops)
 
 
 def addresses(text: str) -> list[Any]:
@@ -186,7 +189,7 @@ def check_clocks(data: bytes) -> None:
     with contextlib.suppress(orjson.JSONDecodeError):
         values.append(orjson.loads(data))
     for value in values:
-        for read in (clocks.from_utc_text, clocks.from_epoch_s, clocks.from_epoch_ms):
+        for read in (timestamps.from_utc_text, timestamps.from_epoch_s, timestamps.from_epoch_ms):
             moment = read(value)
             if moment is not None:
                 assert _MOMENT.fullmatch(moment), moment
@@ -196,7 +199,7 @@ def check_clocks(data: bytes) -> None:
 def check_amqp(data: bytes) -> None:
     """Properties that RabbitMQ could have taken are decoded; others are refused, by one error."""
     methods, mapping = dict(decode.METHODS), dict(decode.TABLE_MAPPING)
-    amqp_decoding.install()
+    lenient_decoding.install()
     try:
         payload = struct.pack(">HHQ", 60, 0, 0) + data
         head = struct.pack(">BHI", 2, 1, len(payload))

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests import summary
 from tests.fuzz import mutation
 from tests.fuzz.targets import ALL, FOUND, Target
+from tests.support import summary
 
 RESULTS = Path("tests/fuzz/results.md")
 

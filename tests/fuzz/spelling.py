@@ -1,4 +1,4 @@
-"""What bytes may mean to whoever reads them: a second opinion on relay/redaction.py. Pure.
+"""What bytes may mean to whoever reads them: a second opinion on relay/events/redaction.py. Pure.
 
 Decodes, where the code under test searches for spellings.
 """

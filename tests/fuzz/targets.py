@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from relay import vendors
-from relay.request import Delivery
+from relay.vendors.kit.request import Delivery
 from tests.fuzz import delivered, listening, reading, understanding
 
 FOUND = Path("tests/fuzz/found")

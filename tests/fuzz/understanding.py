@@ -13,13 +13,14 @@ from typing import Any, get_args
 import orjson
 from pamqp import header
 
-from relay import http_answer, vendors
-from relay.authentication import Secrets
-from relay.delivery import EchoStyle, Source, Understood, names_seen, understand
-from relay.envelope import Message, Origin
+from relay import vendors
 from relay.errors import Unauthenticated
-from relay.event import TYPES
-from relay.request import Request
+from relay.events.envelope import Message, Origin
+from relay.events.event import TYPES
+from relay.ingress import http_response
+from relay.ingress.processing import EchoStyle, Source, Understood, names_seen, understand
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Request
 from tests.fuzz import delivered, spelling
 
 RECEIVED_AT = 1_700_000_000.25
@@ -43,7 +44,7 @@ def check_strangers(data: bytes, source: Source) -> None:
     try:
         found = understand(request, source, RECEIVED_AT)
     except Unauthenticated as error:
-        check_silence(http_answer.problem(error, "1").body)
+        check_silence(http_response.problem(error, "1").body)
         orjson.dumps(names_seen(request, source.secrets.values))
         return
 
@@ -104,8 +105,8 @@ def check_understood(found: Understood, request: Request, source: Source) -> Non
         for message in found.messages:
             check_document(message, source)
     for style in get_args(EchoStyle):
-        answer = http_answer.answer(found, style)
-        wire = http_answer.encode(answer, int(RECEIVED_AT), is_last=False)
+        answer = http_response.answer(found, style)
+        wire = http_response.encode(answer, int(RECEIVED_AT), is_last=False)
         assert wire.endswith(b"\r\n\r\n" + answer.body)
         if not found.echo:
             check_silence(wire)

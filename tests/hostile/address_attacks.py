@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tests.hostile.attack import Attack, Shot, request, shot
-from tests.relay_process import SECRET
+from tests.support.relay_process import SECRET
 
 _NO_SOURCE = (
     "/in/%2fswiftsell",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from relay import vendors
-from tests.relay_process import SECRET
+from tests.support.relay_process import SECRET
 
 VENDORS = vendors.discover()
 CUT = 0

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.eventually import LIMIT_S
 from tests.hostile.attack import CUT, LAST, Attack, Shot
+from tests.support.eventually import LIMIT_S
 
 _LAST_STATUS = 404
 _AT_ONCE = 8

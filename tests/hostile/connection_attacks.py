@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from tests.hostile.attack import CUT, Attack, Shot, request, signed
-from tests.relay_process import SECRET, numbered
+from tests.support.relay_process import SECRET, numbered
 
 READ_TIMEOUT_S = 2.0
 """`ingress.read_timeout_s` of the relay under attack."""

@@ -5,7 +5,7 @@ import itertools
 import string
 from collections.abc import Iterator
 
-from relay.event import MAX_EVENTS
+from relay.events.event import MAX_EVENTS
 from tests.hostile.attack import VENDORS, Attack, Shot, accepted, forged, shot, signed
 from tests.hostile.bodies import BODY_LIMIT, MILLION, to_all
 

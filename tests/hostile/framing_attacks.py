@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 
 from tests.hostile.attack import CUT, Attack, Shot, request, shot
-from tests.relay_process import SECRET
+from tests.support.relay_process import SECRET
 
 _HEAD = f"POST /in/swiftsell HTTP/1.1\r\nHost: relay\r\nAuthorization: {SECRET}\r\n".encode()
 _SMUGGLED = request("/in/smuggled")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from relay import vendors
 from tests.hostile.attack import VENDORS, Attack, Shot, accepted, forged
 from tests.hostile.bodies import BODY_LIMIT, FIELDS, MILLION, filled, to_all
-from tests.relay_process import SECRET
+from tests.support.relay_process import SECRET
 
 _DEPTH = 100_000
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests import summary
 from tests.hostile.attack import CUT
 from tests.hostile.target import MOST_BYTES
+from tests.support import summary
 
 RESULTS = Path("tests/hostile/results")
 

@@ -17,12 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deploy.local.broker import PrivateBroker
-from tests import summary
 from tests.bench.load import Plan, Report
 from tests.hostile import attacks, report
 from tests.hostile.attack import Attack
 from tests.hostile.report import Struck
 from tests.hostile.target import Target
+from tests.support import summary
 
 _CONNECTIONS = 16
 

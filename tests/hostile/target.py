@@ -11,14 +11,14 @@ from typing import Self
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from relay import event, topology
+from relay.events import event, topology
 from tests.broker.conftest import Recorder
-from tests.eventually import eventually
 from tests.faults.queues import Queues
 from tests.hostile import attacker, memory
 from tests.hostile.attack import VENDORS, Attack, shot, signed
 from tests.hostile.connection_attacks import READ_TIMEOUT_S
-from tests.relay_process import RelayProcess, numbered
+from tests.support.eventually import eventually
+from tests.support.relay_process import RelayProcess, numbered
 
 MOST_BYTES = 640 * 1024 * 1024
 """Of relay and aside together. Each is 60 MiB without work; 5 MiB of the smallest JSON values are

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.hostile.attack import Attack, Shot, accepted, forged
 from tests.hostile.bodies import filled
-from tests.relay_process import SECRET
+from tests.support.relay_process import SECRET
 
 _LINES = "\r\nX-Injected: 1\r\n\r\nHTTP/1.1 200 OK\r\n"
 

@@ -11,15 +11,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay import vendors
-from relay.aside import Aside
-from relay.authentication import Secrets
-from relay.delivery import Source
-from relay.envelope import Origin
-from relay.http_server import Server
-from relay.ingress import Ingress
-from relay.metrics import IngressMetrics
-from relay.outbox import Outbox
-from relay.outbox_db import Pending
+from relay.events.envelope import Origin
+from relay.ingress.handler import Ingress
+from relay.ingress.http_server import Server
+from relay.ingress.processing import Source
+from relay.ingress.processing_subprocess import Aside
+from relay.observability.metrics import IngressMetrics
+from relay.outbox.database import Pending
+from relay.outbox.outbox import Outbox
+from relay.vendors.kit.authentication import Secrets
 
 
 @dataclass

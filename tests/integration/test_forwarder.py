@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from relay.envelope import Message
+from relay.broker.session import Outcome
+from relay.events.envelope import Message
 from relay.forwarder import Forwarder
-from relay.outbox import Outbox
-from relay.outbox_db import Pending
-from relay.session import Outcome
-from tests.eventually import eventually
+from relay.outbox.database import Pending
+from relay.outbox.outbox import Outbox
+from tests.support.eventually import eventually
 
 MESSAGES = [
     Message(id=name, routing_key="a", properties=b"", body=b"b", received_at=1.5) for name in "abc"

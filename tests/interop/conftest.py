@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from relay import topology, vendors
+from relay import vendors
+from relay.events import topology
 from tests.conftest import SAMPLES
-from tests.eventually import LIMIT_S, eventually
 from tests.interop import nodejs
-from tests.relay_command import RelayCommand
-from tests.relay_process import RelayProcess
+from tests.support.eventually import LIMIT_S, eventually
+from tests.support.relay_command import RelayCommand
+from tests.support.relay_process import RelayProcess
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from relay import vendors
-from tests.relay_command import RelayCommand
-from tests.relay_process import SECRET
+from tests.support.relay_command import RelayCommand
+from tests.support.relay_process import SECRET
 
 PASSWORD = "hush-hush"
 

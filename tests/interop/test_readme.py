@@ -6,8 +6,8 @@ from pathlib import Path
 import aio_pika
 from aio_pika.abc import AbstractConnection
 
-from tests.eventually import eventually
 from tests.interop.conftest import SendAll, running
+from tests.support.eventually import eventually
 from tests.unit.test_readme import blocks
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from consumers.archive import ArchiveSettings
-from consumers.forward import EndpointSettings, ForwardSettings
+from consumers.archive.service import ArchiveSettings
+from consumers.forward.service import EndpointSettings, ForwardSettings
 from consumers.kit import ConsumerSettings
 from consumers.kit.settings import load as load_consumer
-from consumers.notify import NotifySettings, Rule
+from consumers.notify.service import NotifySettings, Rule
 from relay.settings import Settings, SourceSettings, load
 
 EXAMPLE = Path("deploy/relay.example.toml")

@@ -22,10 +22,10 @@ MAY_IMPORT = {
     # Pure: values, decisions, names, formats.
     "kit.errors": "relay.errors",
     "kit.decision": "kit.errors",
-    "kit.handover": "relay.clocks",
-    "kit.event": "kit.errors kit.handover relay.clocks relay.event",
-    "kit.topology": "relay.topology",
-    "kit.consumer": "kit.event relay.topology",
+    "kit.handover": "relay.events.timestamps",
+    "kit.event": "kit.errors kit.handover relay.events.timestamps relay.events.event",
+    "kit.topology": "relay.events.topology",
+    "kit.consumer": "kit.event relay.events.topology",
     "kit.delivery": "kit.errors kit.event kit.handover",
     "kit.acknowledgements": "",
     "kit.key": "",
@@ -41,28 +41,28 @@ MAY_IMPORT = {
     "kit.seen": "kit.consumer kit.errors kit.event kit.key kit.own_thread kit.seen_database",
     "kit.once": "kit.decision kit.delivery kit.errors kit.event kit.seen",
     "kit.handling": "kit.consumer kit.errors kit.event kit.seen",
-    "kit.traced": "kit.event kit.handling relay.tracing",
-    "kit.inbox": "kit.acknowledgements kit.delivery relay.broker relay.errors relay.reconnecting",
-    "kit.transfer": "kit.decision kit.delivery kit.handover kit.topology relay.direct"
-    " relay.envelope relay.errors",
+    "kit.traced": "kit.event kit.handling relay.observability.tracing",
+    "kit.inbox": "kit.acknowledgements kit.delivery relay.broker.connection relay.errors relay.broker.reconnect",
+    "kit.transfer": "kit.decision kit.delivery kit.handover kit.topology relay.confirm_sink"
+    " relay.events.envelope relay.errors",
     "kit.workers": "kit.decision kit.delivery kit.errors kit.event kit.handling kit.inbox kit.lanes"
-    " kit.metrics kit.once kit.seen kit.transfer relay.direct relay.errors",
-    "kit.bindings": "kit.topology relay.broker relay.errors relay.topology",
+    " kit.metrics kit.once kit.seen kit.transfer relay.confirm_sink relay.errors",
+    "kit.bindings": "kit.topology relay.broker.connection relay.errors relay.events.topology",
     "kit.subscription": "kit.bindings kit.consumer kit.inbox kit.workers"
-    " relay.broker relay.errors"
-    " relay.reconnecting relay.topology",
+    " relay.broker.connection relay.errors"
+    " relay.broker.reconnect relay.events.topology",
     "kit.service": "kit.consumer kit.errors kit.handling kit.metrics kit.seen kit.seen_database"
-    " kit.settings kit.subscription kit.topology kit.traced kit.workers relay.direct relay.errors"
-    " relay.metrics relay.probes relay.process relay.publisher"
-    " relay.service_manager relay.topology relay.tracing",
-    "kit.main": "kit.consumer kit.service kit.settings relay.cli.main relay.logs",
+    " kit.settings kit.subscription kit.topology kit.traced kit.workers relay.confirm_sink relay.errors"
+    " relay.observability.metrics relay.observability.probes relay.process relay.broker.publisher"
+    " relay.process.systemd relay.events.topology relay.observability.tracing",
+    "kit.main": "kit.consumer kit.service kit.settings relay.cli.main relay.observability.logs",
     "kit.testing": "kit.consumer kit.decision kit.event kit.handling kit.seen kit.seen_database"
-    " kit.settings relay.envelope relay.request relay.vendors",
+    " kit.settings relay.events.envelope relay.vendors.kit.request relay.vendors",
     "kit": "kit.consumer kit.errors kit.event kit.main kit.settings",
     # The services, and their parts.
     "*": "* kit kit.database_url kit.decision kit.errors kit.event kit.key kit.own_thread"
     " kit.postgres_url kit.settings"
-    " relay.clocks relay.envelope relay.errors relay.event relay.settings",
+    " relay.events.timestamps relay.events.envelope relay.errors relay.events.event relay.settings",
     "__init__": "",
 }
 PURE = list(MAY_IMPORT)[: list(MAY_IMPORT).index("kit.database_url") + 1]
@@ -90,7 +90,7 @@ ONLY_IN = {
 
 
 def module_of(path: Path) -> str:
-    """Return a module's name, of consumers' without the package: "kit.event", "relay.event"."""
+    """Return a module's name, of consumers' without the package: "kit.event", "relay.events.event"."""
     parts = [it for it in path.with_suffix("").parts if it != "__init__"]
     return ".".join(parts[parts[0] == "consumers" :]) or "__init__"
 

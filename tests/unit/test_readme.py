@@ -7,10 +7,10 @@ from types import ModuleType
 import orjson
 import pytest
 
-from relay.authentication import Secrets
 from relay.errors import Unauthenticated
-from relay.request import Request
 from relay.settings import load
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Request
 
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
 

@@ -9,12 +9,12 @@ from types import ModuleType
 
 import pytest
 
-from consumers.archive import ArchiveSettings
-from consumers.forward import ForwardSettings
+from consumers.archive.service import ArchiveSettings
+from consumers.forward.service import ForwardSettings
 from consumers.kit import ConsumerSettings
 from consumers.kit.settings import load
 from consumers.kit.testing import Done, events, handle
-from consumers.notify import NotifySettings
+from consumers.notify.service import NotifySettings
 
 TEXT = Path("consumers/README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)

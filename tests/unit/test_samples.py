@@ -16,11 +16,11 @@ import orjson
 import pytest
 
 from relay import vendors
-from relay.authentication import Secrets
-from relay.envelope import Origin, encode_events
 from relay.errors import Malformed, Unauthenticated
-from relay.event import TYPES
-from relay.request import Delivery, Request
+from relay.events.envelope import Origin, encode_events
+from relay.events.event import TYPES
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Delivery, Request
 
 SECRET = "the-live-one"
 VENDORS = vendors.discover()
@@ -161,10 +161,10 @@ def test_a_handshake_is_let_in_and_holds_no_event(name: str) -> None:
 
 THIRD_PARTY = """
 import orjson
-from relay.authentication import require_secret
+from relay.vendors.kit.authentication import require_secret
 from relay.errors import Malformed
-from relay.event import Event
-from relay.request import Delivery
+from relay.events.event import Event
+from relay.vendors.kit.request import Delivery
 
 def authenticate(request, secrets):
     require_secret([request.headers.get("x-tiny", "")], secrets)

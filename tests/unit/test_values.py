@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-MODULES = ["event", "request", "topology", "envelope", "delivery", "http_answer"]
+MODULES = [
+    "events.event",
+    "events.topology",
+    "events.envelope",
+    "vendors.kit.request",
+    "ingress.processing",
+    "ingress.http_response",
+]
 CLASSES = [
     value
     for name in MODULES

@@ -1,0 +1,1 @@
+"""Every event into a database, once per event id."""

@@ -1,0 +1,189 @@
+"""The archive in PostgreSQL: as many writers as the service has instances.
+
+A connection on which anything went wrong is closed; the next batch opens another.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg.errors import ProgramLimitExceeded, UndefinedTable
+from psycopg.rows import args_row
+
+from consumers.archive.record import (
+    SCHEMA_VERSION,
+    Archived,
+    ArchiveError,
+    Query,
+    Record,
+    check_version,
+    records,
+    search,
+)
+from consumers.kit import Event, Unavailable
+from consumers.kit.database.postgres import address_of
+
+_DEFAULTS = {"connect_timeout": 10, "application_name": "relay archive"}
+_SCHEMA_LOCK = 0x72656C61795F6172  # any number that nobody else takes
+_OF_AN_EVENT = (psycopg.DataError, psycopg.IntegrityError, ProgramLimitExceeded)
+"""What an event could be to blame for. All else is the server's or the connection's."""
+
+# Not partitioned: the primary key of a partitioned table must hold what it is partitioned by, so
+# that an id would be unique per partition only. The indexes answer every query from the rows it
+# shows, however many lie beside them.
+# "C" compares bytes, which is quick, and no upgrade of a library changes their order.
+_SCHEMA = f"""
+CREATE SEQUENCE archive_seq;
+CREATE TABLE archive (
+    seq bigint NOT NULL,                -- order of arrival
+    id text COLLATE "C" PRIMARY KEY,    -- event id
+    type text COLLATE "C" NOT NULL,
+    vendor text COLLATE "C",
+    source text COLLATE "C" NOT NULL,
+    conversation_id text COLLATE "C",
+    contact_id text COLLATE "C",
+    occurred_at timestamptz NOT NULL,
+    recorded_at timestamptz,
+    routing_key text COLLATE "C" NOT NULL,
+    body bytea NOT NULL                 -- the CloudEvents document as it came
+);
+CREATE INDEX archive_by_time ON archive (occurred_at, seq);
+CREATE INDEX archive_by_conversation ON archive (conversation_id, occurred_at, seq);
+CREATE INDEX archive_by_type ON archive (type, occurred_at, seq);
+CREATE INDEX archive_by_vendor ON archive (vendor, occurred_at, seq);
+CREATE INDEX archive_by_vendor_and_type ON archive (vendor, type, occurred_at, seq);
+CREATE TABLE archive_schema (version integer NOT NULL);
+INSERT INTO archive_schema VALUES ({SCHEMA_VERSION});
+"""  # noqa: S608  a constant
+_VERSION = "SELECT version FROM archive_schema"
+_NUMBERS = "SELECT nextval('archive_seq') FROM generate_series(1, %s)"
+_INSERT = (
+    f"INSERT INTO archive ({', '.join(Record._fields)}, seq)"  # noqa: S608  all constants
+    f" VALUES ({', '.join(['%b'] * len(Record._fields))}, %b) ON CONFLICT (id) DO NOTHING"
+)
+
+log = structlog.get_logger("consumers.archive")
+
+
+class PostgresArchive:
+    """An `Archive` in the database at url.
+
+    Raises:
+        ValueError: that is no URL of a database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address: dict[str, Any] = _DEFAULTS | address_of(url)
+        self._db: psycopg.AsyncConnection | None = None
+
+    async def open(self) -> None:
+        """Make the tables where they are missing; of a server that is down, later.
+
+        Raises:
+            ArchiveError: the tables can't be made, or are of another version.
+        """
+        try:
+            async with self._connected():
+                pass
+        except psycopg.OperationalError as error:
+            log.warning("archive unavailable", reason=_reason(error))
+        except psycopg.Error as error:
+            raise ArchiveError(f"The archive can't be opened: {_reason(error)}.") from error
+
+    async def append(self, events: Sequence[Event]) -> int:
+        """Keep events that are new, and return how many were, once they are on disk.
+
+        Raises:
+            Unavailable: the database can't take anything now; nothing was kept.
+        """
+        rows = records(events, now=datetime.now(UTC))
+        try:
+            async with self._connected() as db, db.transaction():
+                return await _insert(db, rows)
+        except _OF_AN_EVENT:
+            raise
+        except psycopg.Error as error:
+            raise Unavailable(f"The archive can't be written: {_reason(error)}.") from error
+        except ArchiveError as error:  # replaced while we were running
+            raise Unavailable(str(error)) from error
+
+    def find(self, query: Query) -> Iterator[Archived]:
+        """Yield events, the oldest first, over a connection of its own.
+
+        Raises:
+            ArchiveError: there is none in this database, or it can't be read.
+        """
+        try:
+            with psycopg.connect(**self._address) as db:
+                yield from _found(db, query)
+        except UndefinedTable as error:
+            raise ArchiveError("There is no archive in this database.") from error
+        except psycopg.Error as error:
+            raise ArchiveError(f"The archive can't be read: {_reason(error)}.") from error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        db, self._db = self._db, None
+        if db:
+            await db.close()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        try:
+            if self._db is None:
+                self._db = await psycopg.AsyncConnection.connect(**self._address, autocommit=True)
+                await _prepare(self._db)
+            yield self._db
+        except BaseException:  # after a cancellation, too, it may be in the middle of something
+            await self.close()
+            raise
+
+
+async def _prepare(db: psycopg.AsyncConnection) -> None:
+    """Make the tables where they are missing, one instance of the service at a time."""
+    async with db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK])
+        if await _one(db, "SELECT to_regclass('archive_schema')") is None:
+            await db.execute(_SCHEMA)
+        check_version(await _one(db, _VERSION), "in this database")
+
+
+async def _one(db: psycopg.AsyncConnection, sql: str) -> Any:
+    row = await (await db.execute(sql)).fetchone()
+    return row[0] if row else None
+
+
+async def _insert(db: psycopg.AsyncConnection, rows: Sequence[Record]) -> int:
+    """Insert rows in the order of their ids, numbered in the order they have.
+
+    Two instances that insert the same ids wait for each other; in two orders, they would for ever.
+    """
+    numbers = await (await db.execute(_NUMBERS, [len(rows)])).fetchall()
+    values = [(*row, number) for row, (number,) in zip(rows, numbers, strict=True)]
+    values.sort(key=itemgetter(0))
+    cursor = db.cursor()
+    await cursor.executemany(_INSERT, values)
+    return cursor.rowcount
+
+
+def _found(db: psycopg.Connection, query: Query) -> Iterator[Archived]:
+    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one moment for all that follows
+    db.read_only = True
+    (version,) = db.execute(_VERSION).fetchone() or (0,)
+    check_version(version, "in this database")
+    db.execute("SET TIME ZONE 'UTC'")  # in another one, the first day of year 1 has no datetime
+    wanted = search(query, mark="%s")
+    parameters = [*wanted.conditions, *wanted.start, query.limit - 1]
+    first = db.execute(wanted.first, parameters).fetchone() or wanted.start
+    cursor = db.cursor(row_factory=args_row(Archived))
+    yield from cursor.stream(wanted.events, [*wanted.conditions, *first, query.limit], binary=True)
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Return the first line of what is wrong; more follows, such as a guess at the cause."""
+    first, _, _ = str(error).partition("\n")
+    return first.rstrip(".") or type(error).__name__

@@ -1,0 +1,177 @@
+"""What the archive keeps of an event, and how it is asked for. Pure: the stores do the rest.
+
+`body` is the event, byte for byte; the other columns serve to find it, and to name its routing key.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from consumers.kit import Event
+from consumers.kit.database.index_key import key
+from relay.errors import RelayError
+from relay.events.timestamps import from_utc_text
+
+SCHEMA_VERSION = 1
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+class ArchiveError(RelayError):
+    """The archive can't be opened or read."""
+
+
+class Record(NamedTuple):
+    """A row of the table `archive`. It has another column, `seq`: the order of arrival."""
+
+    id: str
+    type: str
+    vendor: str | None
+    source: str
+    conversation_id: str | None
+    contact_id: str | None
+    occurred_at: datetime
+    recorded_at: datetime | None
+    routing_key: str
+    body: bytes
+
+
+class Archived(NamedTuple):
+    """An event as it was published: its routing key and its bytes."""
+
+    routing_key: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The newest events of those for which everything holds that is given.
+
+    Args:
+        conversation: the conversation's id.
+        vendor: such as `swiftsell`.
+        type: such as `message.created`.
+        since: when it occurred, or later.
+        until: before which it occurred.
+        limit: how many, at most.
+    """
+
+    conversation: str | None = None
+    vendor: str | None = None
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int
+
+
+class Archive(Protocol):
+    """Where events are kept, each once."""
+
+    async def open(self) -> None:
+        """Make the archive where it is missing, and get ready to append.
+
+        Raises:
+            ArchiveError: it can't be used, not even later.
+        """
+
+    async def append(self, events: Sequence[Event]) -> int:
+        """Keep events, all of them or none; one whose id is there already stays what it is.
+
+        Returns:
+            How many were new. They are on disk.
+
+        Raises:
+            Unavailable: the database can't take anything now; nothing was kept.
+        """
+
+    def find(self, query: Query) -> Iterator[Archived]:
+        """Yield events, the oldest first, whether the archive is open or not.
+
+        Raises:
+            ArchiveError: there is none, or it can't be read.
+        """
+
+    async def close(self) -> None:
+        """Let go of the database."""
+
+
+def check_version(version: int, where: str) -> None:
+    """Check the schema of an archive.
+
+    Raises:
+        ArchiveError: it is of another version than this program's.
+    """
+    if version != SCHEMA_VERSION:
+        raise ArchiveError(
+            f"The archive {where} has schema version {version}, and this program knows "
+            f"{SCHEMA_VERSION}; use the program that wrote it, or a newer one."
+        )
+
+
+def records(events: Iterable[Event], *, now: datetime) -> list[Record]:
+    """Return the rows of events; one without any time of its own has occurred now."""
+    return [_record(event, now) for event in events]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A query in SQL. Reading on from the first event in order, there is nothing to sort or hold.
+
+    Args:
+        first: finds `(occurred_at, seq)` of the first event, if as many as wanted are there;
+            takes conditions, start, and how many less one.
+        events: reads them; takes conditions, start, and how many.
+        conditions: the values to compare with.
+        start: `(occurred_at, seq)` where the events begin if fewer are there.
+    """
+
+    first: str
+    events: str
+    conditions: tuple[str | datetime, ...]
+    start: tuple[datetime, int]
+
+
+def search(query: Query, *, mark: str, table: str = "archive") -> Search:
+    """Return a query in SQL.
+
+    Args:
+        query: what to find.
+        mark: the database's placeholder.
+        table: `archive`, and how to read it.
+    """
+    conditions = {
+        "conversation_id =": _key(query.conversation),
+        "vendor =": _key(query.vendor),
+        "type =": _key(query.type),
+        "occurred_at <": query.until,
+    }
+    given = {what: value for what, value in conditions.items() if value is not None}
+    where = "".join([f"{what} {mark} AND " for what in given])
+    rows = f"FROM {table} WHERE {where}(occurred_at, seq) >= ({mark}, {mark}) ORDER BY"
+    return Search(
+        first=f"SELECT occurred_at, seq {rows} occurred_at DESC, seq DESC LIMIT 1 OFFSET {mark}",
+        events=f"SELECT routing_key, body {rows} occurred_at, seq LIMIT {mark}",
+        conditions=tuple(given.values()),
+        start=(query.since or _EARLIEST, 0),
+    )
+
+
+def _record(event: Event, now: datetime) -> Record:
+    recorded = from_utc_text(event.recordedtime)
+    return Record(
+        id=key(event.id),
+        type=key(event.type),
+        vendor=_key(event.vendor or None),
+        source=key(event.source),
+        conversation_id=_key(event.conversation_id or None),
+        contact_id=_key(event.contact_id or None),
+        occurred_at=event.occurred_at or now,
+        recorded_at=datetime.fromisoformat(recorded) if recorded else None,
+        routing_key=key(event.routing_key),
+        body=event.body,
+    )
+
+
+def _key(text: str | None) -> str | None:
+    return None if text is None else key(text)

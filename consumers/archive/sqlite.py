@@ -1,0 +1,188 @@
+"""The archive in a file: SQLite, one writer and any number of readers.
+
+WAL mode with `synchronous=FULL`: what was appended survives a power cut. One thread of its own has
+the connection that writes.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from consumers.archive.record import (
+    SCHEMA_VERSION,
+    Archived,
+    ArchiveError,
+    Query,
+    Record,
+    Search,
+    check_version,
+    records,
+    search,
+)
+from consumers.kit import Event, Unavailable
+from consumers.kit.database.thread import OwnThread
+
+_CACHE_KIB = 65_536
+"""Ids come in no order, so that each batch touches pages all over their index."""
+_PAGES_PER_CHECKPOINT = 8000
+"""32 MiB of log. Pages that many batches touch are written to their place once for all of them."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# The table has a rowid, so that an event is appended at its end: ordered by id, each would go
+# somewhere else. It is not partitioned, which SQLite can't; the indexes answer every query from
+# the rows it shows, however many lie beside them.
+_SCHEMA = (
+    """
+    CREATE TABLE archive (
+        seq INTEGER PRIMARY KEY,        -- order of arrival
+        id TEXT NOT NULL UNIQUE,        -- event id
+        type TEXT NOT NULL,
+        vendor TEXT,
+        source TEXT NOT NULL,
+        conversation_id TEXT,
+        contact_id TEXT,
+        occurred_at INTEGER NOT NULL,   -- microseconds since 1970
+        recorded_at INTEGER,            -- likewise
+        routing_key TEXT NOT NULL,
+        body BLOB NOT NULL              -- the CloudEvents document as it came
+    )
+    """,
+    "CREATE INDEX archive_by_time ON archive (occurred_at)",
+    "CREATE INDEX archive_by_conversation ON archive (conversation_id, occurred_at)",
+    "CREATE INDEX archive_by_type ON archive (type, occurred_at)",
+    "CREATE INDEX archive_by_vendor ON archive (vendor, occurred_at)",
+    "CREATE INDEX archive_by_vendor_and_type ON archive (vendor, type, occurred_at)",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+_INSERT = (
+    f"INSERT INTO archive ({', '.join(Record._fields)})"  # noqa: S608  all constants
+    f" VALUES ({', '.join('?' * len(Record._fields))}) ON CONFLICT (id) DO NOTHING"
+)
+
+
+class SqliteArchive:
+    """An `Archive` in a file.
+
+    Args:
+        path: of the file.
+        busy_timeout_s: how long to wait for another process that writes.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = 10) -> None:
+        self._path = path.absolute()
+        self._busy_timeout_s = busy_timeout_s
+        self._thread = OwnThread("archive")
+
+    async def open(self) -> None:
+        """Make the file where it is missing, and open it.
+
+        Raises:
+            ArchiveError: it can't be written, is of another version, or no archive.
+        """
+        self._db = await self._thread.do(self._connect)
+
+    async def append(self, events: Sequence[Event]) -> int:
+        """Keep events that are new, and return how many were, once they are on disk.
+
+        Raises:
+            Unavailable: the file can't be written now; nothing was kept.
+        """
+        rows = [_row(it) for it in records(events, now=datetime.now(UTC))]
+        return await self._thread.do(lambda: self._write(rows))
+
+    def find(self, query: Query) -> Iterator[Archived]:
+        """Yield events, the oldest first, over a connection of its own.
+
+        Raises:
+            ArchiveError: there is no such file, or it can't be read.
+        """
+        try:
+            if not self._path.exists():
+                raise ArchiveError(f"There is no archive at {self._path}.")
+            location = f"{self._path.as_uri()}?mode=ro"
+            with closing(sqlite3.connect(location, uri=True, isolation_level=None)) as db:
+                db.execute("BEGIN")  # one moment for all that follows, whatever is appended
+                self._check(db)
+                yield from _found(db, query)
+        except (OSError, sqlite3.Error) as error:
+            raise ArchiveError(f"The archive {self._path} can't be read: {error}.") from error
+
+    async def close(self) -> None:
+        """Finish what is being written, unless it hangs, and close the file."""
+        await self._thread.close(self._db.close)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            db = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
+            try:
+                self._prepare(db)
+            except BaseException:
+                db.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise ArchiveError(f"The archive {self._path} can't be opened: {error}.") from error
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
+        with db:
+            db.execute("BEGIN IMMEDIATE")  # of several that start at once, one makes it
+            if not _version(db):
+                for statement in _SCHEMA:
+                    db.execute(statement)
+        self._check(db)
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        check_version(_version(db), str(self._path))
+        db.execute("SELECT max(seq) FROM archive")  # another program's file has no such table
+
+    def _write(self, rows: Sequence[tuple[object, ...]]) -> int:
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                return self._db.executemany(_INSERT, rows).rowcount
+        except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # an event's, or a bug of ours: waiting would not help
+        except sqlite3.Error as error:
+            raise Unavailable(f"The archive {self._path} can't be written: {error}.") from error
+
+
+def _version(db: sqlite3.Connection) -> int:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    return tuple([_stored(value) for value in record])
+
+
+def _stored(value: object) -> object:
+    return (value - _EPOCH) // _MICROSECOND if isinstance(value, datetime) else value
+
+
+def _found(db: sqlite3.Connection, query: Query) -> Iterator[Archived]:
+    wanted = _search(query)
+    conditions = [_stored(value) for value in wanted.conditions]
+    start = [_stored(value) for value in wanted.start]
+    first = db.execute(wanted.first, [*conditions, *start, query.limit - 1]).fetchone() or start
+    yield from map(Archived._make, db.execute(wanted.events, [*conditions, *first, query.limit]))
+
+
+def _search(query: Query) -> Search:
+    """Write a query that names its index: SQLite has no statistics to choose one by."""
+    return search(query, mark="?", table=f"archive INDEXED BY {_index(query)}")
+
+
+def _index(query: Query) -> str:
+    if query.conversation is not None:
+        return "archive_by_conversation"
+    if query.vendor is not None:
+        return "archive_by_vendor" if query.type is None else "archive_by_vendor_and_type"
+    return "archive_by_time" if query.type is None else "archive_by_type"

@@ -1,0 +1,1 @@
+"""Events to HTTP endpoints, signed, retried and in order."""

@@ -1,0 +1,176 @@
+"""Forward events to HTTP endpoints, signed by the Standard Webhooks specification.
+
+Each endpoint is a consumer of its own, `forward-<endpoint>`, with its queue, its retries and its
+dead letters: one that is down or refuses an event takes nothing from the others.
+"""
+
+import math
+import random
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
+
+from prometheus_client import CollectorRegistry, Gauge
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from yarl import URL
+
+from consumers.forward.breaker import CircuitBreaker
+from consumers.forward.endpoint import Endpoint, open_http
+from consumers.forward.networks import EVERYWHERE, Network, is_allowed
+from consumers.forward.signature import key_of
+from consumers.kit import Consumer, ConsumerSettings
+from consumers.kit.consuming.decision import LONGEST_WAIT_S
+from consumers.kit.settings import Bindings, ConsumerAdminSettings
+from relay.settings import Networks, Port, Section, Strings, resolve_secrets
+
+NAME = "forward"
+
+_ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,55}")  # with `forward-` up to 64
+_FIRST_PAUSE_S = 5.0
+_NO_URL = "it must be https://host/path"
+_MARGIN_S = 5.0  # a handler's time beside the request's
+
+
+def _endpoint_name(name: str) -> str:
+    if not _ENDPOINT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: up to 56 of a-z, 0-9, _ and -")
+    return name
+
+
+def _private_networks(value: object) -> object:
+    """Read true as all networks and false as none."""
+    match str(value).lower():
+        case "true":
+            return list(EVERYWHERE)
+        case "false":
+            return []
+        case _:
+            return value
+
+
+_PrivateNetworks = Annotated[Networks, BeforeValidator(_private_networks)]
+
+
+def _is_refused(host: str, networks: Sequence[Network]) -> bool:
+    """Tell whether host is an address that may not be called; a name is asked for when it is."""
+    try:
+        return not is_allowed(host, networks)
+    except ValueError:
+        return False
+
+
+class EndpointSettings(Section):
+    """One endpoint. A field's check may look at the fields above it.
+
+    The URL is https. Plain http shows everybody on the way what customers wrote, so it needs
+    allow_private: it is for one's own network. There is no user name in it: the signature proves
+    who we are, and a URL ends up in other people's logs.
+
+    After failures_to_pause in a row that say it is down, or of as many different events, an
+    endpoint is left alone, at first for seconds, then for up to longest_pause_s; also when it asks
+    for more with `Retry-After`.
+    """
+
+    allow_private: _PrivateNetworks = Field(default=[])
+    url: str = Field(repr=False)
+    bindings: Bindings
+    secrets: Strings = Field(min_length=1, max_length=10, repr=False)
+    timeout_s: float = Field(default=15, gt=0, le=300)
+    failures_to_pause: int = Field(default=5, ge=1, le=1000)
+    longest_pause_s: float = Field(default=LONGEST_WAIT_S, gt=0, le=LONGEST_WAIT_S)
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, text: str, info: ValidationInfo) -> str:
+        try:
+            url = URL(text)
+        except ValueError as error:
+            raise ValueError(_NO_URL) from error  # the text of error shows it
+        if not url.host or url.scheme not in {"http", "https"}:
+            raise ValueError(_NO_URL)
+        if url.user is not None or url.password is not None:
+            raise ValueError("remove the user name and password; requests are signed with secrets")
+        networks = info.data.get("allow_private", EVERYWHERE)
+        if url.scheme == "http" and not networks:
+            raise ValueError("it must be https://, or allow_private be set for a network of yours")
+        if _is_refused(url.host, networks):
+            raise ValueError("its address is private, and allow_private does not have it")
+        return text
+
+    @field_validator("secrets")
+    @classmethod
+    def _check_secrets(cls, secrets: list[str]) -> list[str]:
+        _keys(secrets)
+        return secrets
+
+
+class ForwardAdminSettings(ConsumerAdminSettings):
+    """The listener for probes and metrics."""
+
+    port: Port = 9092
+
+
+class ForwardSettings(ConsumerSettings):
+    """The section `[consumers.forward]`; all but endpoints holds for each endpoint alone."""
+
+    admin: ForwardAdminSettings = ForwardAdminSettings()
+    endpoints: dict[Annotated[str, AfterValidator(_endpoint_name)], EndpointSettings] = Field(
+        min_length=1, max_length=100
+    )
+
+    @field_validator("endpoints")
+    @classmethod
+    def _check_timeouts(
+        cls, endpoints: dict[str, EndpointSettings], info: ValidationInfo
+    ) -> dict[str, EndpointSettings]:
+        limit_s = info.data.get("handler_timeout_s", math.inf) - _MARGIN_S
+        for name, endpoint in endpoints.items():
+            if endpoint.timeout_s > limit_s:
+                raise ValueError(
+                    f"the timeout_s of {name} must be at least {_MARGIN_S:g} s less than "
+                    "handler_timeout_s"
+                )
+        return endpoints
+
+
+@asynccontextmanager
+async def opened(
+    settings: ForwardSettings, registry: CollectorRegistry
+) -> AsyncIterator[Sequence[Consumer]]:
+    """Yield the consumers, one per endpoint.
+
+    Args:
+        settings: the section.
+        registry: what `/metrics` shows.
+    """
+    is_paused = Gauge(
+        "relay_forward_breaker_open", "1 while an endpoint is left alone because it is down.",
+        ["endpoint"], registry=registry,
+    )  # fmt: skip
+    async with AsyncExitStack() as stack:
+        consumers = []
+        for name, it in settings.endpoints.items():
+            http = open_http(connections=settings.concurrency, allowed=it.allow_private)
+            endpoint = Endpoint(
+                name=name,
+                url=it.url,
+                keys=_keys(it.secrets),
+                http=await stack.enter_async_context(http),
+                timeout_s=it.timeout_s,
+                breaker=CircuitBreaker(
+                    failures_to_open=it.failures_to_pause,
+                    first_pause_s=_FIRST_PAUSE_S,
+                    longest_pause_s=it.longest_pause_s,
+                    chance=random.random,
+                ),
+                is_paused=is_paused.labels(name),
+            )
+            consumers.append(
+                Consumer(f"{NAME}-{name}", bindings=it.bindings, handler=endpoint.deliver)
+            )
+        yield consumers
+
+
+def _keys(secrets: Sequence[str]) -> list[bytes]:
+    return [key_of(secret) for secret in resolve_secrets(secrets)]

@@ -1,0 +1,57 @@
+"""A message in hand: what was delivered, decoded, and where it belongs. Pure."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pamqp import commands
+
+from consumers.kit.errors import NotAnEvent
+from consumers.kit.event import Event, decode
+from consumers.kit.queues import headers as handover
+
+
+class Received(NamedTuple):
+    """A message as delivered."""
+
+    tag: int
+    routing_key: str
+    properties: commands.Basic.Properties
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message in hand.
+
+    Args:
+        message: as delivered.
+        event: what is in it, or why it is no event.
+        key: of its lane: what has the same key is handled in order.
+        routing_key: the relay's.
+        attempt: of handling it, from 1.
+    """
+
+    message: Received
+    event: Event | NotAnEvent
+    key: str
+    routing_key: str
+    attempt: int
+
+
+def read(message: Received) -> Delivery:
+    """Decode a message. One that is no event gets a lane of its own, and so do keyless ones."""
+    headers = message.properties.headers or {}
+    event: Event | NotAnEvent
+    try:
+        event = decode(message.body, routing_key=message.routing_key, headers=headers)
+    except NotAnEvent as error:
+        event, key = error, f"\0{message.tag}"
+    else:
+        key = event.partitionkey or event.id
+    return Delivery(
+        message=message,
+        event=event,
+        key=key,
+        routing_key=handover.routing_key_of(headers, message.routing_key),
+        attempt=handover.attempt_of(headers),
+    )

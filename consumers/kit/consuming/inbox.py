@@ -1,0 +1,142 @@
+"""The consuming side of a connection: deliveries in, acknowledgements out.
+
+`queue.consume` of aio-pika starts a task per message and writes a frame per acknowledgement, each
+with a future to wait for. Here a delivery is a plain call, and whatever was settled within one
+turn of the loop is acknowledged with one write.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import aiormq
+import aiormq.exceptions
+from aiormq.abc import AbstractConnection as WireConnection
+from aiormq.abc import ChannelFrame, DeliveredMessage
+from pamqp import commands
+from pamqp.header import ContentHeader
+
+from consumers.kit.consuming.acknowledgements import Acknowledgements
+from consumers.kit.consuming.delivery import Received
+from relay.broker import connection as broker
+from relay.broker import reconnect
+from relay.errors import BrokerError
+
+_CHANNEL_NUMBER = 1
+_STOP_LIMIT_S = 2.0
+
+
+class Inbox(aiormq.Channel):
+    """A channel that consumes one queue.
+
+    Args:
+        connection: an open one.
+        receive: called with each message.
+    """
+
+    def __init__(self, connection: WireConnection, receive: Callable[[Received], None]) -> None:
+        super().__init__(connection, _CHANNEL_NUMBER, publisher_confirms=False)
+        self._receive = receive
+        self._acknowledgements = Acknowledgements(_CHANNEL_NUMBER)
+        self._has_settled = asyncio.Event()
+        self._cancelled: asyncio.Future[None] = connection.loop.create_future()
+        self._consumer_tag = ""
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are delivered and not settled."""
+        return self._acknowledgements.in_hand
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether messages may come."""
+        return not (self.is_closed or self.connection.is_closed or self._cancelled.done())
+
+    async def consume(self, queue: str, *, prefetch: int) -> None:
+        """Open the channel and begin.
+
+        Raises:
+            BrokerError: there is no such queue, no right to read it, or the connection was lost.
+        """
+        self.connection.channels[_CHANNEL_NUMBER] = self
+        try:
+            await self.open(timeout=broker.CONNECT_TIMEOUT_S)
+            await self.basic_qos(prefetch_count=prefetch)
+            ok = await self.basic_consume(queue, self._unused)
+        except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
+            raise BrokerError(f"The queue {queue} can't be consumed: {error}.") from error
+        self._consumer_tag = ok.consumer_tag or ""
+
+    def settle(self, delivery_tag: int) -> None:
+        """Acknowledge a delivery soon. On a channel that is closed it will be redelivered."""
+        self._acknowledgements.settle(delivery_tag)
+        self._has_settled.set()
+
+    async def acknowledge(self) -> None:
+        """Write what is settled, for ever."""
+        while True:
+            await self._has_settled.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is settled."""
+        self._has_settled.clear()
+        if frames := self._acknowledgements.frames():
+            frame = ChannelFrame(payload=frames, should_close=False)
+            await self.connection.write_queue.put(frame)
+
+    async def stop(self) -> None:
+        """Ask for no more messages. Some may be on their way.
+
+        Raises:
+            BrokerError: the connection was lost; then none will come, either.
+        """
+        try:
+            await self.basic_cancel(self._consumer_tag, nowait=True, timeout=_STOP_LIMIT_S)
+        except asyncio.CancelledError as error:  # aiormq's own, when the connection ends meanwhile
+            reconnect.end_if_cancelled()
+            raise BrokerError("The connection was lost.") from error
+        except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
+            raise BrokerError(f"The consumer can't be cancelled: {error}.") from error
+
+    async def until_closed(self, parts: Iterable[asyncio.Task[None]]) -> BrokerError:
+        """Wait until the channel or its connection is closed, and return why.
+
+        Args:
+            parts: tasks that must not end meanwhile but by a call for it. What one of them dies
+                of is raised.
+        """
+        closing = {self.closing, self.connection.closing, self._cancelled}
+        running = {*parts}
+        while True:
+            done, _ = await asyncio.wait({*closing, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for part in done & running:
+                if part.cancelled():  # by aiormq, when the connection falls silent in its call
+                    return BrokerError("The connection was lost: it fell silent.")
+                part.result()
+            running -= done
+            if self._cancelled in done:
+                return BrokerError("The queue is gone.")
+            if reasons := done & closing:
+                return BrokerError(f"The connection was lost: {broker.reason_of(reasons)}.")
+
+    async def _on_deliver_frame(self, frame: commands.Basic.Deliver) -> None:
+        header = await self._get_frame()
+        if not isinstance(header, ContentHeader):  # pragma: no cover  no broker does
+            raise aiormq.exceptions.InvalidFrameError(header)
+        message = await self._read_content(frame, header)
+        tag = frame.delivery_tag or 0
+        self._acknowledgements.delivered(tag)
+        key, properties = frame.routing_key or "", header.properties
+        self._receive(Received(tag, key, properties, message.body))
+
+    async def _on_cancel_frame(
+        self, frame: commands.Basic.CancelOk | commands.Basic.Cancel
+    ) -> None:
+        """Take note when the broker ends the consumer: its queue was deleted, or moved."""
+        await super()._on_cancel_frame(frame)
+        if isinstance(frame, commands.Basic.Cancel) and not self._cancelled.done():
+            self._cancelled.set_result(None)
+
+    @staticmethod
+    async def _unused(message: DeliveredMessage) -> None:  # pragma: no cover
+        """Satisfy `basic_consume`: deliveries come by _on_deliver_frame."""

@@ -1,0 +1,74 @@
+"""Start a service as a program: settings in, logs set up, run until a signal."""
+
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import click
+import structlog
+from prometheus_client import CollectorRegistry
+
+from consumers.kit import service
+from consumers.kit.consumer import Consumer
+from consumers.kit.settings import ConsumerSettings, SectionT, load
+from relay.cli.main import FAILED, Told, config_option
+from relay.cli.main import run as run_to_end
+from relay.observability import logs
+
+_EXIT_TIMEOUT_S = 5.0
+
+log = structlog.get_logger("consumers")
+
+
+def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> None:
+    """Run a service as a program until SIGTERM or SIGINT, then exit.
+
+    Args:
+        name: of its section of the settings: `[consumers.<name>]`.
+        kind: the section's model.
+        opened: opens what the service needs, and yields its consumers.
+    """
+
+    @click.command(
+        name,
+        cls=Told,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=f"Run the service {name} until SIGTERM or Ctrl-C.",
+    )
+    @config_option
+    def command(config: Path | None) -> None:
+        shared, settings = load(name, kind, config)
+        logs.configure(style=shared.log.format, level=shared.log.level)
+        os.umask(0o077)  # a database of events holds what customers wrote
+        try:
+            run_to_end(service.run(name, shared, settings, opened))
+        finally:
+            _exit_soon()
+
+    command()
+
+
+def _exit_soon() -> None:
+    """Exit in 5 s even if a thread hangs in a writer: Python would wait for it, and for ever."""
+
+    def exit_now() -> None:
+        log.error("exit forced", threads=[it.name for it in threading.enumerate()])
+        os._exit(FAILED)
+
+    timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)
+    timer.daemon = True  # which nobody waits for
+    timer.start()
+
+
+def run(consumer: Consumer) -> None:
+    """Run a consumer that needs no settings of its own as a program; see serve."""
+
+    @contextlib.asynccontextmanager
+    async def opened(
+        _: ConsumerSettings, __: CollectorRegistry
+    ) -> AsyncIterator[Sequence[Consumer]]:
+        yield [consumer]
+
+    serve(consumer.name, ConsumerSettings, opened)

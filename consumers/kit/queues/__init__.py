@@ -1,0 +1,1 @@
+"""A service's queues on the broker, and the headers of what lies in them."""

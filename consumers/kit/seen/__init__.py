@@ -1,0 +1,1 @@
+"""Which events a service has handled, in a database, so that duplicates are skipped."""

@@ -1,0 +1,119 @@
+"""Which events a service has handled: the `seen` store, in SQLite or PostgreSQL.
+
+One thread owns the connection. Many events share one question, and one commit: the store is asked
+when they arrive, and told when they are handled. What lies in between is remembered in memory.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from consumers.kit.consumer import Writer
+from consumers.kit.database.index_key import key
+from consumers.kit.database.thread import OwnThread
+from consumers.kit.errors import Unavailable
+from consumers.kit.event import Event
+from consumers.kit.seen.database import SeenDatabase
+
+_PRUNE_EVERY_S = 60.0
+_MOST_RECENT = 100_000  # keys; far more than are in hand, and some 10 MB
+
+log = structlog.get_logger("consumers")
+
+
+class Seen:
+    """The store of one service.
+
+    Args:
+        database: where the marks are kept.
+        service: the service's name; several services may share a database.
+        keep_s: how long a mark is kept, at least.
+    """
+
+    def __init__(self, database: SeenDatabase, *, service: str, keep_s: float) -> None:
+        self._database = database
+        self._service = service
+        self._keep_s = keep_s
+        self._thread = OwnThread("seen")
+        self._prune_at = 0.0
+        self._recent: dict[str, None] = {}
+
+    async def open(self) -> None:
+        """Connect, to find out early. Raises Unavailable."""
+        await self._thread.do(self._database.open)
+
+    async def close(self) -> None:
+        """Close the database, once what was asked of it is done, unless that hangs."""
+        await self._thread.close(self._database.close)
+
+    async def write(self, events: Sequence[Event], writer: Writer) -> list[Exception | bool]:
+        """Let writer write the events that were not seen, each with its mark, in one transaction.
+
+        Returns:
+            For each event whether it was new, or what writer raised; then nothing of it was kept.
+
+        Raises:
+            Unavailable: the database is, or writer says so; nothing was written.
+            Exception: the database refused the whole; see SeenDatabase.write.
+        """
+        now = time.time()
+        keyed = [(key_of(event), event) for event in events]
+        results = await self._thread.do(
+            lambda: self._database.write(self._service, keyed, writer, now=now)
+        )
+        self._prune(now)
+        return results
+
+    async def are_new(self, keys: Sequence[str]) -> list[bool]:
+        """Tell of each key whether it is not marked.
+
+        Raises:
+            Unavailable: the database is.
+        """
+        return await self._thread.do(lambda: self._database.are_new(self._service, keys))
+
+    def is_recent(self, key: str) -> bool:
+        """Tell whether the event of a key was handled lately, marked already or not."""
+        return key in self._recent
+
+    def note(self, key: str) -> None:
+        """Remember in memory that an event was handled, until it is marked and long after."""
+        if len(self._recent) >= _MOST_RECENT:
+            del self._recent[next(iter(self._recent))]  # the oldest
+        self._recent[key] = None
+
+    async def mark(self, keys: Sequence[str]) -> None:
+        """Mark keys, those that are marked already as well.
+
+        Raises:
+            Unavailable: the database is; none was marked.
+        """
+        now = time.time()
+        await self._thread.do(lambda: self._database.mark(self._service, keys, now=now))
+        self._prune(now)
+
+    def _prune(self, now: float) -> None:
+        """Forget old marks now and then, behind the work that waits."""
+        if now >= self._prune_at:
+            self._prune_at = now + _PRUNE_EVERY_S
+            self._thread.do_later(partial(self._forget, now - self._keep_s))
+
+    def _forget(self, before: float) -> None:
+        """Forget some marks, and the rest behind the work that came meanwhile."""
+        try:
+            there_is_more = self._database.prune(self._service, before)
+        except Unavailable as error:
+            log.warning("marks not forgotten", service=self._service, reason=str(error))
+            return
+        if there_is_more:
+            self._thread.do_later(partial(self._forget, before))
+
+
+def key_of(event: Event) -> str:
+    """Return what an event is remembered by. A replay handles it again, though only once.
+
+    Other publishers may send any id; what the databases can't index is remembered by its digest.
+    """
+    return key(f"{event.id}/{event.replay}" if event.replay else event.id)

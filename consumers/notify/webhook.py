@@ -1,0 +1,154 @@
+"""One incoming webhook: what there is to tell, in no more messages than its rate allows.
+
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+
+from consumers.kit.consuming.decision import LONGEST_WAIT_S
+from consumers.kit.errors import Unavailable
+from consumers.kit.retry_after import wait_s
+from consumers.notify.rate_limit import TokenBucket
+from consumers.notify.text import digest
+from relay.errors import RelayError
+
+_TRANSIENT = {408, 429}  # and all from 500 up
+_ERROR = re.compile(rb"[a-z_]{1,64}")  # such as `no_service`; any other body is not ours to log
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """What there is to tell of one event, and what came of it: was it shown, or why not."""
+
+    text: str
+    outcome: bool | RelayError | None = None
+
+
+class Webhook:
+    """Post texts, one message at a time. What has to wait for a token is told in one message.
+
+    Args:
+        name: for the log and for `/readyz`; the address holds a secret.
+        url: where to post.
+        http: the session to do it with; its timeout counts.
+        bucket: one token is one message.
+    """
+
+    def __init__(
+        self, *, name: str, url: str, http: aiohttp.ClientSession, bucket: TokenBucket
+    ) -> None:
+        self._name = name
+        self._url = url
+        self._http = http
+        self._bucket = bucket
+        self._clock = asyncio.get_running_loop().time
+        self._turn = asyncio.Lock()
+        self._waiting: list[_Line] = []
+        self._closed_until = 0.0
+        self._log = structlog.get_logger("consumers").bind(webhook=name)
+
+    async def tell(self, text: str) -> bool:
+        """Return once a message with text was accepted, or one that counts it among others.
+
+        Returns:
+            Whether the message shows the text.
+
+        Raises:
+            Unavailable: the webhook can't be reached, fails, or wants to be left alone.
+            RelayError: it refuses; a person has to look.
+        """
+        line = _Line(text)
+        self._waiting.append(line)
+        try:
+            async with self._turn:
+                if line in self._waiting:  # else somebody took it along
+                    await self._take_token()
+                    await self._post_waiting()
+        finally:
+            if line in self._waiting:
+                self._waiting.remove(line)
+        match line.outcome:
+            case None:
+                raise Unavailable(f"posting to the webhook {self._name} was broken off")
+            case RelayError() as error:
+                raise error.with_traceback(None)  # it is raised once per line
+            case is_shown:
+                return is_shown
+
+    async def _take_token(self) -> None:
+        closed_for_s = self._closed_until - self._clock()
+        if closed_for_s > 0:
+            reason = f"the webhook {self._name} wants to be left alone"
+            raise Unavailable(reason, retry_after_s=closed_for_s)
+        await asyncio.sleep(self._bucket.take(self._clock()))
+
+    async def _post_waiting(self) -> None:
+        lines, self._waiting = self._waiting, []
+        text, shown = digest([it.text for it in lines])
+        try:
+            await self._post(text)
+        except RelayError as error:
+            for line in lines:
+                line.outcome = error
+            return
+        for number, line in enumerate(lines):
+            line.outcome = number < shown
+        self._log.info("told", events=len(lines), shown=shown)
+
+    async def _post(self, text: str) -> None:
+        try:
+            async with self._http.post(
+                self._url, json={"text": text}, allow_redirects=False
+            ) as response:
+                if 200 <= response.status < 300:  # noqa: PLR2004  what HTTP calls success
+                    return
+                failure = self._failure(response.status, await response.content.read(64))
+                asked_s = wait_s(response.headers.get("Retry-After"), now=time.time())
+        except TimeoutError:
+            raise Unavailable(f"the webhook {self._name} did not answer in time") from None
+        except aiohttp.ClientError as error:  # its text, and so a traceback, may show the address
+            reason = f"the webhook {self._name} can't be reached: {type(error).__name__}"
+            raise Unavailable(reason) from None
+        if isinstance(failure, Unavailable) and asked_s is not None:
+            failure.retry_after_s = min(asked_s, LONGEST_WAIT_S)
+            self._closed_until = self._clock() + failure.retry_after_s
+        raise failure
+
+    def _failure(self, status: int, body: bytes) -> RelayError:
+        word = f" {body.decode()}" if _ERROR.fullmatch(body) else ""
+        answer = f"the webhook {self._name} answers {status}{word}"
+        is_passing = status in _TRANSIENT or status >= 500  # noqa: PLR2004  a server's own errors
+        return Unavailable(answer) if is_passing else RelayError(answer)
+
+
+@contextlib.asynccontextmanager
+async def open_webhooks(
+    names: Mapping[str, str], *, max_per_minute: int, timeout_s: float
+) -> AsyncIterator[dict[str, Webhook]]:
+    """Yield a webhook for each URL.
+
+    Args:
+        names: what to call it, by URL.
+        max_per_minute: messages to each; a quarter of them may go at once.
+        timeout_s: for an answer.
+    """
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=timeout_s), cookie_jar=aiohttp.DummyCookieJar()
+    ) as http:
+        yield {
+            url: Webhook(
+                name=name,
+                url=url,
+                http=http,
+                bucket=TokenBucket(capacity=max(1, max_per_minute // 4), per_s=max_per_minute / 60),
+            )
+            for url, name in names.items()
+        }

@@ -1,0 +1,36 @@
+"""The programs around the relay that tests run: HAProxy, nginx, Prometheus. Standard library only.
+
+Their tests are skipped where they are missing, so nothing fails when they can't be installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+
+from deploy.local import package
+
+PACKAGES = ("haproxy", "nginx", "prometheus")
+
+
+def ensure() -> None:
+    """Install the Debian packages that are missing, or say what to install."""
+    missing = [it for it in PACKAGES if shutil.which(it) is None]
+    try:
+        for it in missing:
+            package.install(it, units=[f"{it}.service"])
+    except package.PackageError as error:
+        advice = f"Some tests will be skipped: run `sudo apt-get install {' '.join(missing)}`."
+        sys.stderr.write(f"{advice} {error}".rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.test_programs", description=__doc__
+    )
+    parser.add_argument(
+        "--ensure", action="store_true", required=True, help="install them if they are missing"
+    )
+    parser.parse_args()
+    ensure()

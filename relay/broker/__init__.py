@@ -1,0 +1,1 @@
+"""RabbitMQ: connections, sessions, publishing with confirms."""

@@ -1,0 +1,144 @@
+"""A session with RabbitMQ that always comes back: connect, declare, publish, begin anew."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from relay.broker import connection as broker
+from relay.broker import reconnect
+from relay.broker.session import Session, T
+from relay.errors import BrokerError
+from relay.events.envelope import Message
+from relay.events.topology import Topology
+from relay.observability.metrics import BrokerMetrics
+
+if TYPE_CHECKING:
+    from relay.observability.tracing import Tracing
+
+log = structlog.get_logger("relay.publisher")
+
+
+class State(StrEnum):
+    """The broker connection as readiness and metrics show it."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTED = "connected"
+    BLOCKED = "blocked"  # a memory or disk alarm: the broker takes nothing for now
+
+
+class Publisher:
+    """Keep a session with one of the brokers open, for ever.
+
+    Args:
+        urls: brokers, tried in turn.
+        exchange_of: see Session.
+        wanted: what must be there before anything is published.
+        declare_topology: whether to declare it; if not, it is only checked.
+        heartbeat_s: AMQP heartbeat.
+        confirm_timeout_s: see Session.
+        metrics: where outcomes and connects are counted.
+        tracing: see Session.
+    """
+
+    def __init__(  # noqa: PLR0913  one per setting of [broker]
+        self,
+        *,
+        urls: Sequence[str],
+        exchange_of: Callable[[Message], str],
+        wanted: Topology,
+        declare_topology: bool,
+        heartbeat_s: int,
+        confirm_timeout_s: float,
+        metrics: BrokerMetrics,
+        tracing: "Tracing | None" = None,
+    ) -> None:
+        self._urls = urls
+        self._exchange_of = exchange_of
+        self._wanted = wanted
+        self._declare_topology = declare_topology
+        self._heartbeat_s = heartbeat_s
+        self._confirm_timeout_s = confirm_timeout_s
+        self._metrics = metrics
+        self._tracing = tracing
+        self._session: Session[Any] | None = None
+        self.reason: str | None = "not connected yet"
+
+    @property
+    def state(self) -> State:
+        """The connection now. `reason` says why when it is DISCONNECTED."""
+        if self._session is None:
+            return State.DISCONNECTED
+        return State.BLOCKED if self._session.is_blocked else State.CONNECTED
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether a session is open, blocked or not."""
+        return self._session is not None
+
+    async def run(self, use: Callable[[Session[T]], Awaitable[None]]) -> None:
+        """Open a session, give it to use, and begin anew whenever it ends.
+
+        An error of use other than BrokerError is a bug of ours and ends this, too.
+        """
+        await reconnect.for_ever(self._urls, partial(self._run, use), on_lost=self._note_lost)
+
+    async def _run(self, use: Callable[[Session[T]], Awaitable[None]], url: str) -> None:
+        """Open a session with one broker and let use publish until it ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            session: Session[T] = await self._open(url, stack)
+            reconnect.end_if_cancelled()
+            self._note_connected(url, session)
+            await self._serve(session, use)
+
+    async def _open(self, url: str, stack: contextlib.AsyncExitStack) -> Session[T]:
+        connection = await broker.connect(url, heartbeat_s=self._heartbeat_s)
+        stack.push_async_callback(broker.close, connection)
+        await broker.declare(connection, self._wanted, passive=not self._declare_topology)
+        session: Session[T] = Session(
+            connection,
+            exchange_of=self._exchange_of,
+            confirm_timeout_s=self._confirm_timeout_s,
+            metrics=self._metrics,
+            tracing=self._tracing,
+        )
+        await session.open()
+        return session
+
+    async def _serve(
+        self, session: Session[T], use: Callable[[Session[T]], Awaitable[None]]
+    ) -> None:
+        """Let use publish until it or the session ends."""
+        user = asyncio.ensure_future(use(session))
+        watcher = asyncio.ensure_future(session.watch())
+        try:
+            await asyncio.wait((user, watcher), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._session = None
+            user.cancel()
+            watcher.cancel()
+            results = await asyncio.gather(user, watcher, return_exceptions=True)
+        _raise_first(results)
+
+    def _note_connected(self, url: str, session: Session[T]) -> None:
+        self._session = session
+        self.reason = None
+        self._metrics.connects.inc()
+        log.info("broker connected", address=broker.public_address(url))
+
+    def _note_lost(self, error: BrokerError) -> None:
+        reason = str(error)
+        if reason != self.reason:  # once, however often it is tried
+            log.error("broker unavailable", reason=reason)
+        self.reason = reason
+        self._metrics.failures.inc()
+
+
+def _raise_first(results: Iterable[object]) -> None:
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

@@ -1,0 +1,273 @@
+"""One connection in confirm mode: whole batches out, confirms and returns back in.
+
+`exchange.publish` of aio-pika waits for one message at a time and marshals frame by frame. Here
+a batch is one write, and confirms are counted by delivery tag. What an outcome means for an event
+is not decided here: the session reports it, the forwarder decides.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+import aiormq.exceptions
+import structlog
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractConnection as WireConnection
+from aiormq.abc import ChannelFrame, ConfirmationFrameType
+from pamqp import commands
+from pamqp.header import ContentHeader
+
+from relay.broker import connection as broker
+from relay.errors import BrokerError
+from relay.events import amqp
+from relay.events.envelope import Message
+from relay.observability.metrics import BrokerMetrics
+
+if TYPE_CHECKING:
+    from relay.observability.tracing import Tracing
+
+_WATCH_S = 0.5
+_CHANNEL_NUMBER = 1
+_FRAME_BUFFER = 1000  # confirms that may wait to be read
+_REFUSED_TIMES = 4
+"""So many confirm timeouts a routing key may be refused without a confirm before the connection is
+made anew. RabbitMQ 3.10 may refuse for as long as a channel lives: when its first message to a
+quorum queue came while that queue elected a leader. A full queue costs such a reconnect, too."""
+_MOST_REFUSED = 1000  # routing keys that are watched
+
+log = structlog.get_logger("relay.session")
+
+
+class HasMessage(Protocol):
+    """Whatever a caller tracks: it holds the message to publish."""
+
+    @property
+    def message(self) -> Message:
+        """The message."""
+
+
+T = TypeVar("T", bound=HasMessage)
+
+
+class Outcome(NamedTuple, Generic[T]):
+    """What became of some messages. `failed` ones were nacked or returned, and are not routed."""
+
+    confirmed: list[T]
+    failed: list[T]
+
+
+class _ConfirmChannel(aiormq.Channel):
+    """A channel that hands confirms and returns on as they come.
+
+    aiormq keeps a future per message and walks all of them for each `multiple` ack; with
+    thousands in flight that is the largest cost there is. It also matches returns by message id
+    alone, which hides one of two equal messages in flight.
+    """
+
+    def __init__(
+        self,
+        connection: WireConnection,
+        on_confirm: Callable[[ConfirmationFrameType], None],
+        on_return: Callable[[str], None],
+    ) -> None:
+        super().__init__(connection, _CHANNEL_NUMBER, frame_buffer=_FRAME_BUFFER)
+        self._on_confirm = on_confirm
+        self._on_return = on_return
+
+    async def _on_confirm_frame(self, frame: ConfirmationFrameType) -> None:
+        self._on_confirm(frame)
+
+    async def _on_return_frame(self, frame: commands.Basic.Return) -> None:
+        header = await self._get_frame()
+        if not isinstance(header, ContentHeader):  # pragma: no cover  no broker does this
+            raise aiormq.exceptions.InvalidFrameError(header)
+        message = await self._read_content(frame, header)
+        self._on_return(message.header.properties.message_id or "")
+
+
+class Session(Generic[T]):
+    """One connection in confirm mode: publish, and hear what became of each message.
+
+    Only one task may publish. Delivery tags count from 1 in the order of publishing
+    (https://www.rabbitmq.com/docs/confirms#publisher-confirms).
+
+    Args:
+        connection: an open one, for this session alone.
+        exchange_of: tells to which exchange a message goes.
+        confirm_timeout_s: how long a message may be unconfirmed while the broker is not blocked.
+        metrics: where outcomes are counted.
+        tracing: where confirms become spans, if anywhere.
+    """
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        *,
+        exchange_of: Callable[[Message], str],
+        confirm_timeout_s: float,
+        metrics: BrokerMetrics,
+        tracing: "Tracing | None" = None,
+    ) -> None:
+        if connection.transport is None:
+            raise BrokerError("The connection was lost before it was used.")
+        self._connection = connection.transport.connection
+        self._exchange_of = exchange_of
+        self._confirm_timeout_s = confirm_timeout_s
+        self._metrics = metrics
+        self._tracing = tracing
+        self._channel = _ConfirmChannel(self._connection, self._confirm, self._note_return)
+        self._frame_max = self._connection.connection_tune.frame_max
+        self._next_tag = 1
+        self._in_flight: dict[int, T] = {}
+        self._returned: set[int] = set()
+        self._refused: dict[str, float] = {}  # by routing key, since when
+        self._sent: deque[tuple[int, float]] = deque()  # (last tag of a batch, when)
+        self._clock_starts_at = 0.0
+        self.in_flight_bytes = 0
+        self.is_blocked = False
+        self.on_outcome: Callable[[Outcome[T]], None] = lambda _: None
+
+    async def open(self) -> None:
+        """Open the channel and put it into confirm mode.
+
+        Raises:
+            BrokerError: the connection was lost meanwhile.
+        """
+        self._connection.channels[_CHANNEL_NUMBER] = self._channel
+        try:
+            await self._channel.open(timeout=broker.CONNECT_TIMEOUT_S)
+        except broker.ERRORS as error:
+            raise BrokerError(f"The channel can't be opened: {error}.") from error
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages wait for their confirm."""
+        return len(self._in_flight)
+
+    def unsettled(self) -> list[T]:
+        """Return what was published without an outcome, in order; used once the session ended."""
+        left = list(self._in_flight.values())
+        self._in_flight.clear()
+        return left
+
+    async def publish(self, batch: Sequence[T]) -> None:
+        """Write a batch in one go. Waits only while the broker is blocked.
+
+        Raises:
+            BrokerError: the session has ended; the batch is among what is `unsettled`.
+        """
+        self._in_flight.update(enumerate(batch, self._next_tag))
+        self._next_tag += len(batch)
+        self.in_flight_bytes += sum([len(it.message.body) for it in batch])
+        await self._connection.ready()
+        if self._channel.is_closed:
+            raise BrokerError("The channel is closed.")
+        exchange_of = self._exchange_of
+        named = [(exchange_of(it.message), it.message) for it in batch]
+        payload = amqp.publish_frames(named, channel=_CHANNEL_NUMBER, frame_max=self._frame_max)
+        self._sent.append((self._next_tag - 1, asyncio.get_running_loop().time()))
+        await self._connection.write_queue.put(ChannelFrame(payload=payload, should_close=False))
+
+    async def watch(self) -> None:
+        """Return never; raise BrokerError when the session has ended or does not answer."""
+        closing = {self._channel.closing, self._connection.closing}
+        while True:
+            done, _ = await asyncio.wait(
+                closing, timeout=_WATCH_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                raise BrokerError(f"The connection was lost: {broker.reason_of(done)}.")
+            await self._note_blocked()
+            self._check_confirms()
+            self._check_refused()
+
+    # Confirms.
+
+    def _confirm(self, frame: ConfirmationFrameType) -> None:
+        tags = self._settled_by(frame)
+        settled = [self._in_flight.pop(tag) for tag in tags]
+        self.in_flight_bytes -= sum([len(it.message.body) for it in settled])
+        if not isinstance(frame, commands.Basic.Ack):
+            outcome = Outcome([], settled)
+            self._metrics.nacked.inc(len(settled))
+            self._note_refused(settled)
+        elif self._returned:
+            of_tag = dict(zip(tags, settled, strict=True))
+            confirmed = [it for tag, it in of_tag.items() if tag not in self._returned]
+            returned = [it for tag, it in of_tag.items() if tag in self._returned]
+            self._returned.difference_update(tags)
+            outcome = Outcome(confirmed, returned)
+            self._metrics.returned.inc(len(returned))
+        else:
+            outcome = Outcome(settled, [])
+        self._metrics.confirmed.inc(len(outcome.confirmed))
+        if self._refused:
+            for it in outcome.confirmed:
+                self._refused.pop(it.message.routing_key, None)
+        now = time.time()
+        for it in outcome.confirmed:
+            self._metrics.confirm_seconds.observe(now - it.message.received_at)
+            if self._tracing:
+                self._tracing.note_confirmed(it.message, self._exchange_of(it.message))
+        self.on_outcome(outcome)
+
+    def _settled_by(self, frame: ConfirmationFrameType) -> list[int]:
+        tag = frame.delivery_tag or 0
+        if getattr(frame, "multiple", False):  # all up to and including tag; they lie in order
+            oldest = next(iter(self._in_flight), tag + 1)
+            return [it for it in range(oldest, tag + 1) if it in self._in_flight]
+        return [tag] if tag in self._in_flight else []
+
+    def _note_refused(self, refused: Sequence[T]) -> None:
+        now = asyncio.get_running_loop().time()
+        for it in refused:
+            if len(self._refused) < _MOST_REFUSED:
+                self._refused.setdefault(it.message.routing_key, now)
+
+    def _note_return(self, message_id: str) -> None:
+        """Remember that a message had no route. Its ack follows, and must not count.
+
+        Two copies of one event may be in flight; then both are sent again, since a duplicate is
+        harmless and a loss is not.
+        """
+        self._returned.update(
+            tag for tag, it in self._in_flight.items() if it.message.id == message_id
+        )
+
+    # Watching.
+
+    async def _note_blocked(self) -> None:
+        was_blocked, self.is_blocked = self.is_blocked, await self._is_blocked()
+        if self.is_blocked != was_blocked:
+            log.warning("broker blocked" if self.is_blocked else "broker unblocked")
+        if self.is_blocked:
+            self._clock_starts_at = asyncio.get_running_loop().time()
+
+    async def _is_blocked(self) -> bool:
+        """Ask aiormq, which offers no flag: `ready` returns at once unless blocked."""
+        try:
+            async with asyncio.timeout(0):
+                await self._connection.ready()
+        except TimeoutError:
+            return True
+        return False
+
+    def _check_confirms(self) -> None:
+        oldest = next(iter(self._in_flight), self._next_tag)
+        while self._sent and self._sent[0][0] < oldest:
+            self._sent.popleft()
+        if not self._sent or self.is_blocked:
+            return
+        waited_since = max(self._sent[0][1], self._clock_starts_at)
+        if asyncio.get_running_loop().time() - waited_since > self._confirm_timeout_s:
+            raise BrokerError(
+                f"{self.in_flight} messages were not confirmed within {self._confirm_timeout_s} s."
+            )
+
+    def _check_refused(self) -> None:
+        limit_s = _REFUSED_TIMES * self._confirm_timeout_s
+        for routing_key, since in self._refused.items():
+            if asyncio.get_running_loop().time() - since > limit_s:
+                raise BrokerError(f"{routing_key} was refused for {limit_s:g} s.")

@@ -1,0 +1,142 @@
+"""`relay inspect`: what would become of a delivery. Nothing is stored or sent."""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from multidict import CIMultiDict
+
+from relay.app import sources_of
+from relay.cli.input_file import read_body
+from relay.cli.main import config_option, json_option
+from relay.cli.output import show_document, show_json, show_row
+from relay.errors import RelayError, Unauthenticated
+from relay.ingress.processing import Source, Understood, understand
+from relay.settings import load
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """What a delivery would turn out to be, and whether it really proved who sent it."""
+
+    understood: Understood
+    is_authenticated: bool
+
+    @property
+    def status(self) -> str:
+        """What would become of it, in a word."""
+        if self.understood.reason:
+            return "quarantined"
+        return "accepted" if self.understood.messages else "handshake"
+
+
+def _read_headers(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> CIMultiDict[str]:
+    headers: CIMultiDict[str] = CIMultiDict()
+    for value in values:
+        name, colon, content = value.partition(":")
+        if not (name and colon):
+            raise click.BadParameter(f"{value!r} is not 'Name: value'.")
+        headers.add(name.strip(), content.strip())
+    return headers
+
+
+@click.command("inspect")
+@config_option
+@click.argument("source_name", metavar="SOURCE")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--header",
+    "headers",
+    metavar="'NAME: VALUE'",
+    multiple=True,
+    callback=_read_headers,
+    help="A header it came with.",
+)
+@click.option("--query", default="", metavar="STRING", help="The query it came with: a=1&b=2.")
+@click.option("--authenticate", is_flag=True, help="Check headers, query and body for a secret.")
+@json_option
+def command(  # noqa: PLR0913  one per option
+    config: Path | None,
+    source_name: str,
+    file: Path,
+    headers: CIMultiDict[str],
+    query: str,
+    *,
+    authenticate: bool,
+    as_json: bool,
+) -> None:
+    """Show what would become of a delivery.
+
+    Its body is in FILE, or standard input for `-`. It is taken as authenticated unless
+    --authenticate is given. Nothing is stored or sent.
+    """
+    settings = load(config)
+    sources = sources_of(settings)
+    if source_name not in sources:
+        raise RelayError(f"There is no source {source_name!r}; there are {', '.join(sources)}.")
+    body = read_body(file)
+    if len(body) > settings.ingress.body_limit_bytes:
+        raise RelayError(
+            f"It would be refused with 413: {len(body)} bytes are more than "
+            f"ingress.body_limit_bytes = {settings.ingress.body_limit_bytes}."
+        )
+    delivery = Request(body=body, headers=headers, query_string=query)
+    verdict = _judge(delivery, sources[source_name], must_authenticate=authenticate)
+    if as_json:
+        show_json(_described(verdict))
+    else:
+        _show(verdict)
+
+
+def _judge(delivery: Request, source: Source, *, must_authenticate: bool) -> _Verdict:
+    now = time.time()
+    try:
+        return _Verdict(understood=understand(delivery, source, now), is_authenticated=True)
+    except Unauthenticated as error:
+        if must_authenticate:
+            raise RelayError(f"It would be refused with 401: {error}.") from error
+    trusting = replace(source, secrets=Secrets(()))
+    return _Verdict(understood=understand(delivery, trusting, now), is_authenticated=False)
+
+
+def _described(verdict: _Verdict) -> dict[str, object]:
+    described: dict[str, object] = {
+        "status": verdict.status,
+        "authenticated": verdict.is_authenticated,
+    }
+    messages = verdict.understood.messages
+    match verdict.status:
+        case "quarantined":
+            described |= {"reason": verdict.understood.reason, "id": messages[0].id}
+            described |= {"routing_key": messages[0].routing_key}
+        case "accepted":
+            described["events"] = [
+                {"id": it.id, "routing_key": it.routing_key, "event": json.loads(it.body)}
+                for it in messages
+            ]
+    return described
+
+
+def _show(verdict: _Verdict) -> None:
+    if not verdict.is_authenticated:
+        click.echo("Taken as authenticated, though no secret was found in it.", err=True)
+    understood = verdict.understood
+    match verdict.status:
+        case "quarantined":
+            it = understood.messages[0]
+            show_row("quarantined", str(understood.reason), it.id, it.routing_key, styles=("red",))
+        case "handshake":
+            what = "the token is read back" if understood.echo else "a test call without events"
+            show_row("handshake", what, styles=("green",))
+        case _:
+            for it in understood.messages:
+                show_row("accepted", it.id, it.routing_key, styles=("green", "", "cyan"))
+                event: Any = json.loads(it.body)
+                show_document(event)

@@ -1,0 +1,44 @@
+"""`relay outbox`: what waits on this machine's disk, whether a relay runs or not."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from relay.cli.main import config_option, json_option
+from relay.cli.output import show_json, show_table
+from relay.outbox import stats as outbox_stats
+from relay.outbox.stats import Stats
+from relay.settings import load
+
+
+@click.command("outbox")
+@config_option
+@json_option
+def command(config: Path | None, *, as_json: bool) -> None:
+    """Show what waits in the outbox."""
+    settings = load(config)
+    directory, max_bytes = settings.outbox.directory, settings.outbox.max_bytes
+    inspected = outbox_stats.inspect_all(directory, max_bytes, settings.ingress.workers)
+    summary = _summary(outbox_stats.total([it for it, _ in inspected.values()], max_bytes))
+    counts: Counter[str] = Counter()
+    for _, keys in inspected.values():
+        counts.update(dict(keys))
+    if as_json:
+        each = [{"worker": number} | _summary(it) for number, (it, _) in inspected.items()]
+        show_json(summary | {"routing_keys": dict(counts.most_common()), "workers": each})
+    else:
+        show_table(("Outbox", str(directory)), summary.items())
+        if len(inspected) > 1:
+            rows = [(f"worker {number}", it.depth) for number, (it, _) in inspected.items()]
+            show_table(("Worker", "Messages"), rows)
+        show_table(("Routing key", "Messages"), counts.most_common())
+
+
+def _summary(stats: Stats) -> dict[str, object]:
+    return {
+        "messages": stats.depth,
+        "bytes": stats.used_bytes,
+        "max_bytes": stats.max_bytes,
+        "oldest_age_s": round(outbox_stats.age_s(stats), 3),
+    }

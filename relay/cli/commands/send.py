@@ -1,0 +1,140 @@
+"""`relay send`: deliveries as the vendor would send them, authenticated, over real HTTP."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from relay import vendors
+from relay.app import sources_of
+from relay.cli.client import Answer, Call, post_all
+from relay.cli.input_file import read_body
+from relay.cli.main import config_option, json_option, run
+from relay.cli.output import show_json, show_row, show_table
+from relay.errors import RelayError
+from relay.ingress.processing import Source
+from relay.settings import load
+
+_EVERY_SOURCE = "all"
+
+
+@click.command("send")
+@config_option
+@click.argument("source_name", metavar="SOURCE")
+@click.argument("names", metavar="[SAMPLE]...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="Send every documented sample.")
+@click.option("--handshake", "is_handshake", is_flag=True, help="Send the handshake, first.")
+@click.option("--url", help="The relay; else the one of the settings, on this machine.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Send this file's bytes (or `-`).",
+)
+@json_option
+def command(  # noqa: PLR0913  one per option
+    config: Path | None,
+    source_name: str,
+    names: tuple[str, ...],
+    url: str | None,
+    file: Path | None,
+    *,
+    is_all: bool,
+    is_handshake: bool,
+    as_json: bool,
+) -> None:
+    """Send samples as the vendor would.
+
+    They are posted to SOURCE, signed with its first secret. SAMPLE is a file's name or how it
+    begins, such as 02. SOURCE `all` stands for every source. With nothing to send, the samples
+    are listed.
+    """
+    settings = load(config)
+    sources = _chosen(sources_of(settings), source_name)
+    if not (names or is_all or is_handshake or file):
+        show_table(("Source", "Sample"), _listed(sources))
+        click.echo("Name some to send, or --all of them.", err=True)
+        return
+    if len(sources) > 1 and (names or file):
+        raise RelayError("With SOURCE `all`, only --all and --handshake can be sent.")
+    calls: list[Call] = []
+    for source in sources.values():
+        if is_handshake:
+            calls += _handshake(source, is_required=len(sources) == 1)
+        calls += _samples(source, names, is_all=is_all)
+        if file:
+            calls.append(_call(source, str(file), read_body(file)))
+    base = url or f"http://127.0.0.1:{settings.ingress.port}"
+    show = _show_json if as_json else _show_line
+    failures = run(post_all(base, calls, show))
+    if failures:
+        raise RelayError(f"{failures} of {len(calls)} deliveries were not accepted.")
+
+
+def _chosen(sources: Mapping[str, Source], name: str) -> Mapping[str, Source]:
+    if name in sources:
+        return {name: sources[name]}
+    if name == _EVERY_SOURCE:
+        return sources
+    raise RelayError(f"There is no source {name!r}; there are {', '.join(sources)}.")
+
+
+def _listed(sources: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
+    for name, source in sources.items():
+        for sample in vendors.samples(source.origin.vendor):
+            yield name, sample.name
+
+
+def _handshake(source: Source, *, is_required: bool) -> Iterator[Call]:
+    vendor, secret = source.vendor, _secret(source)
+    delivery = vendors.handshake(vendor, secret)
+    if delivery:
+        token = secret if secret and vendors.echoes(vendor) else None
+        yield Call(source=source.origin.source, name="handshake", delivery=delivery, token=token)
+    elif is_required:
+        raise RelayError(f"{source.origin.vendor} makes no handshake.")
+
+
+def _samples(source: Source, names: Sequence[str], *, is_all: bool) -> Iterator[Call]:
+    known = {it.name: it for it in vendors.samples(source.origin.vendor)}
+    for name in known if is_all else [_find(name, list(known)) for name in names]:
+        yield _call(source, name, known[name].read_bytes())
+
+
+def _find(wanted: str, names: Sequence[str]) -> str:
+    """Return the one sample with this name, or this name but for its ending, or beginning so."""
+    exact = [name for name in names if wanted in (name, name.rpartition(".")[0])]
+    found = exact or [name for name in names if name.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise RelayError(f"Several samples begin with {wanted!r}: {', '.join(found)}.")
+    raise RelayError(f"There is no sample {wanted!r}; there are {', '.join(names) or 'none'}.")
+
+
+def _call(source: Source, name: str, body: bytes) -> Call:
+    delivery = source.vendor.sign(body, _secret(source))
+    return Call(source=source.origin.source, name=name, delivery=delivery)
+
+
+def _secret(source: Source) -> str:
+    return next(iter(source.secrets.values), "")
+
+
+def _show_json(call: Call, answer: Answer) -> None:
+    show_json(
+        {
+            "source": call.source,
+            "sample": call.name,
+            "status": answer.status,
+            "outcome": answer.outcome,
+            "reason": answer.reason,
+            "ids": answer.ids,
+        }
+    )
+
+
+def _show_line(call: Call, answer: Answer) -> None:
+    colour = "green" if answer.is_ok else "red"
+    outcome = f"{answer.outcome} ({answer.reason})" if answer.reason else answer.outcome
+    cells = (call.source, call.name, str(answer.status), outcome, " ".join(answer.ids))
+    show_row(*cells, styles=("dim", "", colour, colour))

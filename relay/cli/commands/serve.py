@@ -1,0 +1,79 @@
+"""`relay serve`: the relay itself, as one process or as a supervisor and its workers."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from relay.cli.main import FAILED, WRONG_SETTINGS, config_option, run
+from relay.errors import RelayError, SettingsError
+from relay.observability import logs
+from relay.settings import Settings, load
+from relay.workers import worker as worker_pipes
+from relay.workers.worker import Worker
+
+_OTHER_STEPS_S = 10.0
+"""What a worker may take to stop beside the two times that `ingress.shutdown_grace_s` bounds."""
+
+
+@click.command("serve")
+@config_option
+@click.option(
+    "--worker",
+    type=(int, int, int, click.Path(path_type=Path)),
+    hidden=True,
+    help="Which of how many workers, their port, and a socket to answer on; see relay/workers.",
+)
+def command(config: Path | None, worker: tuple[int, int, int, Path] | None) -> None:
+    """Run the relay until SIGTERM.
+
+    SIGHUP reads sources and secrets again.
+    """
+    if worker:
+        number, count, port, admin_socket = worker
+        _work(config, Worker(number=number, count=count, port=port, admin_socket=admin_socket))
+        return
+    settings = load(config)
+    logs.configure(style=settings.log.format, level=settings.log.level)
+    if settings.ingress.workers > 1:
+        _supervise(settings, config)
+    else:
+        _serve(settings, config, None)
+
+
+def _serve(settings: Settings, config: Path | None, worker: Worker | None) -> None:
+    from relay import app  # noqa: PLC0415  a supervisor does without, and so starts sooner
+
+    run(app.serve(settings, config, worker))
+
+
+def _work(config: Path | None, worker: Worker) -> None:
+    """Serve as a worker, whose errors the supervisor shows."""
+    try:
+        settings = load(config)
+        logs.configure(style=settings.log.format, level=settings.log.level, worker=worker.number)
+        _serve(settings, config, worker)
+    except SettingsError as error:
+        worker_pipes.tell_problems(error.problems)
+        sys.exit(WRONG_SETTINGS)
+    except RelayError as error:
+        worker_pipes.tell_problems([str(error)])
+        sys.exit(FAILED)
+
+
+def _supervise(settings: Settings, config: Path | None) -> None:
+    from relay.workers.supervisor import Supervisor  # noqa: PLC0415  one process does without
+
+    supervisor = Supervisor(
+        command=[
+            *(sys.executable, "-m", "relay", "serve"),
+            *(("--config", str(config)) if config else ()),
+        ],
+        count=settings.ingress.workers,
+        host=settings.ingress.host,
+        port=settings.ingress.port,
+        admin_host=settings.admin.host,
+        admin_port=settings.admin.port,
+        stop_limit_s=2 * settings.ingress.shutdown_grace_s + _OTHER_STEPS_S,
+    )
+    run(supervisor.run())

@@ -1,0 +1,106 @@
+"""`relay tail`: events as they pass, for a person or a pipe."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from aio_pika.abc import AbstractConnection, AbstractQueue
+
+from consumers.kit.errors import NotAnEvent
+from consumers.kit.event import parse
+from relay.broker import connection as broker
+from relay.cli.connection import connected
+from relay.cli.event_format import on_one_line, show_event
+from relay.cli.main import config_option, run
+from relay.errors import BrokerError, RelayError
+from relay.events.topology import MAX_ROUTING_KEY_BYTES, Exchange, Topology
+from relay.settings import BrokerSettings, load
+
+_PREFETCH = 100
+_LONGEST_QUEUE = 10_000
+"""A tail that can't keep up loses the oldest, rather than fill the broker."""
+
+
+@click.command("tail")
+@config_option
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print whole CloudEvents, one per line, with their `routingkey`.",
+)
+@click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+def command(
+    config: Path | None, patterns: tuple[str, ...], *, as_json: bool, count: int | None
+) -> None:
+    """Print events as they pass, until Ctrl-C.
+
+    Those whose routing key matches a PATTERN such as '*.message.#', or all without one. An event
+    that nobody else has a binding for comes here while this runs, not into the queue of
+    unrouted ones.
+    """
+    settings = load(config).broker
+    run(_until_interrupted(_tail(settings, patterns or ("#",), count, as_json=as_json)))
+
+
+async def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """Do work until it is done, or SIGINT or SIGTERM say that it is enough."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _tail(
+    settings: BrokerSettings, patterns: Sequence[str], count: int | None, *, as_json: bool
+) -> None:
+    async with connected(settings) as connection:
+        queue = await _bound_queue(connection, settings.exchange, patterns)
+        click.echo(f"Waiting for {' '.join(patterns)} on {settings.exchange}.", err=True)
+        shown = 0
+        async with queue.iterator() as messages:
+            async for message in messages:
+                _show(message.routing_key or "", message.body, as_json=as_json)
+                await message.ack()
+                shown += 1
+                if shown == count:
+                    return
+    raise BrokerError("The connection to RabbitMQ was lost.")
+
+
+async def _bound_queue(
+    connection: AbstractConnection, exchange: str, patterns: Sequence[str]
+) -> AbstractQueue:
+    """Declare a queue that lives as long as the connection, bound to exchange with patterns."""
+    needed = Topology(exchanges=(Exchange(name=exchange, kind="topic"),))
+    await broker.declare(connection, needed, passive=True)
+    channel = await connection.channel()
+    await channel.set_qos(prefetch_count=_PREFETCH)
+    arguments: dict[str, Any] = {"x-max-length": _LONGEST_QUEUE}
+    queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments=arguments)
+    for pattern in patterns:
+        if len(pattern.encode()) > MAX_ROUTING_KEY_BYTES:
+            raise RelayError(f"A pattern has at most {MAX_ROUTING_KEY_BYTES} bytes.")
+        await queue.bind(exchange, pattern)
+    return queue
+
+
+def _show(routing_key: str, body: bytes, *, as_json: bool) -> None:
+    try:
+        document = parse(body)
+    except NotAnEvent:
+        click.echo(f"relay: a message under {routing_key!r} is no CloudEvent.", err=True)
+        return
+    if as_json:
+        # The event as it came, with its routing key added, as CloudEvents allows on the way.
+        head = b'{"routingkey":' + orjson.dumps(routing_key) + b","
+        click.echo(head + on_one_line(body.strip().removeprefix(b"{")))
+    else:
+        show_event(routing_key, document)

@@ -1,0 +1,75 @@
+"""`relay topology`: what the relay needs on the broker, shown or declared."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from relay.app import topology_of
+from relay.broker import connection as broker
+from relay.cli.connection import connected
+from relay.cli.main import config_option, json_option, run
+from relay.cli.output import show_json, show_table
+from relay.events.topology import Topology
+from relay.settings import BrokerSettings, load
+
+
+@click.command("topology")
+@config_option
+@click.option("--apply", "is_applied", is_flag=True, help="Declare it on the broker.")
+@json_option
+def command(config: Path | None, *, is_applied: bool, as_json: bool) -> None:
+    """Print what the relay needs on the broker, or declare it."""
+    settings = load(config)
+    wanted = topology_of(settings)
+    if is_applied:
+        run(_apply(settings.broker, wanted))
+    if as_json:
+        show_json(_described(wanted))
+    else:
+        show_table(("Object", "Name", "Properties"), _rows(wanted))
+    if is_applied:
+        click.echo("Declared.", err=True)
+
+
+async def _apply(settings: BrokerSettings, wanted: Topology) -> None:
+    async with connected(settings) as connection:
+        await broker.declare(connection, wanted, passive=False)
+
+
+def _described(wanted: Topology) -> dict[str, object]:
+    return {
+        "exchanges": [
+            {"name": it.name, "type": it.kind, "durable": True, "arguments": it.arguments}
+            for it in wanted.exchanges
+        ],
+        "queues": [
+            {"name": it.name, "durable": True, "arguments": it.arguments} for it in wanted.queues
+        ],
+        "bindings": [
+            {
+                "exchange": it.exchange,
+                "to_exchange" if it.is_to_exchange else "queue": it.to,
+                "pattern": it.pattern,
+            }
+            for it in wanted.bindings
+        ],
+    }
+
+
+def _rows(wanted: Topology) -> list[tuple[str, str, str]]:
+    return [
+        *[
+            ("exchange", it.name, _joined({"type": it.kind} | it.arguments))
+            for it in wanted.exchanges
+        ],
+        *[("queue", it.name, _joined(it.arguments)) for it in wanted.queues],
+        *[
+            ("binding", it.to, _joined({"exchange": it.exchange, "pattern": it.pattern}))
+            for it in wanted.bindings
+        ],
+    ]
+
+
+def _joined(properties: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in properties.items())

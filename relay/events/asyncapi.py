@@ -1,0 +1,181 @@
+"""What the relay publishes, as an AsyncAPI 3 document. Pure but for the schemas it reads.
+
+https://www.asyncapi.com/docs/reference/specification/v3.0.0, with its AMQP bindings:
+https://github.com/asyncapi/bindings/tree/master/amqp
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from relay.events import amqp, schemas, topology
+
+Document = dict[str, Any]
+
+_BINDING_VERSION = "0.3.0"
+_DETAILED = {
+    "message.created": "The kind of the message, such as `text`.",
+    "unrecognized": "The vendor's own word for the type.",
+}
+"""The types whose routing key has a third part, and what it says."""
+_PORTS = {"amqp": 5672, "amqps": 5671}
+
+
+def document(
+    *,
+    version: str,
+    exchange: str,
+    urls: Iterable[str],
+    sources: Mapping[str, Iterable[str]],
+    types: Mapping[str, Iterable[str]],
+) -> Document:
+    """Return the document.
+
+    Args:
+        version: of the relay.
+        exchange: of the events.
+        urls: of the brokers; user and password are left out.
+        sources: the names of the configured sources, by vendor.
+        types: the types of events a vendor sends, by vendor.
+    """
+    events = [
+        (vendor, it, f"From {', '.join(sorted(sources[vendor]))}.")
+        for vendor in sorted(sources)
+        for it in sorted(types[vendor])
+    ]
+    channels = {
+        topology.routing_key(vendor, it): _channel(vendor, it, exchange, about)
+        for vendor, it, about in events
+    }
+    channels["quarantine"] = _quarantine_channel(exchange, sources)
+    published = sorted({it for _, it, _ in events})
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "relay",
+            "version": version,
+            "description": "Webhooks of chat platforms as normalized events, at least once.",
+        },
+        "defaultContentType": amqp.CONTENT_TYPE,
+        "servers": {f"broker-{number}": _server(it) for number, it in enumerate(urls, 1)},
+        "channels": channels,
+        "operations": {f"publish.{name}": _operation(name) for name in channels},
+        "components": {
+            "messages": {it: _message(it) for it in published} | {"quarantined": _QUARANTINED},
+            "schemas": {it: _payload(it) for it in published} | _moved(schemas.shared()),
+        },
+    }
+
+
+def _server(url: str) -> Document:
+    parts = urlsplit(url)
+    return {
+        "host": f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}",
+        "protocol": parts.scheme,
+        "protocolVersion": "0.9.1",
+        "pathname": "/" + unquote(parts.path.removeprefix("/")),
+    }
+
+
+def _channel(vendor: str, event_type: str, exchange: str, about: str) -> Document:
+    key = topology.routing_key(vendor, event_type)
+    channel: Document = {
+        "address": key,
+        "description": about,
+        "messages": {event_type: {"$ref": f"#/components/messages/{event_type}"}},
+        "bindings": _exchange_binding(exchange),
+    }
+    if event_type in _DETAILED:
+        channel["address"] = f"{key}.{{detail}}"
+        channel["parameters"] = {"detail": {"description": _DETAILED[event_type]}}
+    return channel
+
+
+def _quarantine_channel(exchange: str, vendors: Iterable[str]) -> Document:
+    return {
+        "address": "{vendor}.{reason}",
+        "description": "Deliveries that were authenticated and not understood, for a person.",
+        "parameters": {
+            "vendor": {"enum": sorted(vendors)},
+            "reason": {"description": "Why, such as `not_json`."},
+        },
+        "messages": {"quarantined": {"$ref": "#/components/messages/quarantined"}},
+        "bindings": _exchange_binding(topology.quarantine_exchange(exchange)),
+    }
+
+
+def _exchange_binding(name: str) -> Document:
+    exchange = {"name": name, "type": "topic", "durable": True, "autoDelete": False}
+    return {"amqp": {"is": "routingKey", "exchange": exchange, "bindingVersion": _BINDING_VERSION}}
+
+
+def _operation(channel: str) -> Document:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "bindings": {
+            "amqp": {
+                "deliveryMode": 2,  # persistent
+                "mandatory": True,
+                "timestamp": True,
+                "bindingVersion": _BINDING_VERSION,
+            }
+        },
+    }
+
+
+def _message(event_type: str) -> Document:
+    return {
+        "name": event_type,
+        "title": schemas.schema(event_type)["title"],
+        "contentType": amqp.CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "required": ["vendor", "source"],
+            "properties": {
+                "vendor": {"type": "string"},
+                "source": {"type": "string", "description": "The configured source."},
+                "traceparent": {"type": "string", "description": "W3C trace context."},
+            },
+        },
+        "payload": {"$ref": f"#/components/schemas/{event_type}"},
+        "bindings": {
+            "amqp": {"messageType": event_type, "bindingVersion": _BINDING_VERSION},
+        },
+    }
+
+
+_QUARANTINED: Document = {
+    "name": "quarantined",
+    "title": "A delivery as it came, without live secrets",
+    "headers": {
+        "type": "object",
+        "required": ["vendor", "source", "reason", "content-type", "received_at", "headers"],
+        "properties": {
+            **{it: {"type": "string"} for it in ("vendor", "source", "reason", "content-type")},
+            "received_at": {"type": "string", "format": "date-time"},
+            "headers": {"type": "object", "description": "Those of the request."},
+        },
+    },
+    "payload": {"description": "The bytes received, of the type in `content-type`."},
+    "bindings": {"amqp": {"messageType": "quarantined", "bindingVersion": _BINDING_VERSION}},
+}
+
+
+def _payload(event_type: str) -> Document:
+    schema = schemas.schema(event_type)
+    moved: Document = _moved({name: it for name, it in schema.items() if name[0] != "$"})
+    return moved
+
+
+def _moved(schema: Any) -> Any:
+    """Return a schema that refers to the document's components."""
+    match schema:
+        case {"$ref": str(name)}:
+            return {"$ref": name.replace("#/$defs/", "#/components/schemas/")}
+        case dict():
+            return {name: _moved(it) for name, it in schema.items()}
+        case list():
+            return [_moved(it) for it in schema]
+        case _:
+            return schema

@@ -1,0 +1,1 @@
+"""HTTP in: from the socket to the sink, and back to the answer."""

@@ -1,0 +1,111 @@
+"""Answers of the public listener. They echo nothing of a request but a token that matched. Pure."""
+
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+
+from relay.errors import MethodNotAllowed, Refused, Unavailable
+from relay.ingress.processing import EchoStyle, Understood
+from relay.vendors.kit.request import Echo
+
+RETRY_AFTER_S = 5
+
+_JSON = "application/json"
+_SERVER = ("Server", "relay")  # aiohttp would tell its own and Python's version
+
+
+class Answer(NamedTuple):
+    """What a request is answered with.
+
+    Args:
+        body: at most some kilobytes.
+        content_type: of the body.
+        status: the HTTP status.
+        headers: further ones, as (name, value).
+        is_last: whether the connection is closed after it.
+    """
+
+    body: bytes
+    content_type: str = _JSON
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (_SERVER,)
+    is_last: bool = False
+
+
+def answer(understood: Understood, style: EchoStyle) -> Answer:
+    """Answer an authenticated delivery; style is how a handshake's token is read back."""
+    echo, messages = understood.echo, understood.messages
+    if echo and not messages:
+        return _answer_handshake(echo, style)
+    document: dict[str, object]
+    if understood.reason:
+        document = {"status": "quarantined", "reason": understood.reason, "id": messages[0].id}
+    else:
+        document = {"status": "accepted", "events": [message.id for message in messages]}
+    if echo:
+        document["token"] = echo.token
+    return Answer(orjson.dumps(document))
+
+
+def _answer_handshake(echo: Echo, style: EchoStyle) -> Answer:
+    """Read the token back. As JSON; but bare text if it came as bare text, or as settings say."""
+    shape = echo.shape if style == "mirror" or echo.shape == "text" else style
+    match shape:
+        case "text":
+            return Answer(echo.token.encode(), "text/plain; charset=utf-8")
+        case "string":
+            return Answer(orjson.dumps(echo.token))
+        case "form":
+            form = urlencode({"token": echo.token})
+            return Answer(form.encode(), "application/x-www-form-urlencoded")
+        case _:
+            return Answer(orjson.dumps({"token": echo.token}))
+
+
+def problem(error: Refused, request_id: str) -> Answer:
+    """Answer with a problem document (RFC 9457). Its texts are ours alone."""
+    document = {
+        "type": error.slug,
+        "title": error.title,
+        "status": error.status,
+        "request_id": request_id,
+    }
+    headers = [_SERVER]
+    if isinstance(error, MethodNotAllowed):
+        headers.append(("Allow", "POST"))
+    if isinstance(error, Unavailable):
+        headers.append(("Retry-After", str(RETRY_AFTER_S)))
+    return Answer(orjson.dumps(document), "application/problem+json", error.status, tuple(headers))
+
+
+def encode(answer: Answer, now_s: int, *, is_last: bool) -> bytes:
+    """Return an answer as HTTP/1.1 has it on the wire (RFC 9112).
+
+    Args:
+        answer: what to send.
+        now_s: seconds since 1970, for the Date header.
+        is_last: whether the connection is closed after it.
+    """
+    head = _head(answer.status, answer.content_type, answer.headers, is_last=is_last)
+    length = b"%d\r\n\r\n" % len(answer.body)
+    return b"".join((head, _date(now_s), length, answer.body))
+
+
+@lru_cache(maxsize=64)
+def _head(
+    status: int, content_type: str, headers: tuple[tuple[str, str], ...], *, is_last: bool
+) -> bytes:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {content_type}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if is_last:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, ""]).encode("ascii")
+
+
+@lru_cache(maxsize=2)
+def _date(now_s: int) -> bytes:
+    return f"Date: {formatdate(now_s, usegmt=True)}\r\nContent-Length: ".encode("ascii")

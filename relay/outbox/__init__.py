@@ -1,0 +1,1 @@
+"""Events on this machine's disk, until RabbitMQ has confirmed them."""

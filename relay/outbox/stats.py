@@ -1,0 +1,141 @@
+"""How much is in an outbox and for how long: for probes, metrics and `relay outbox`."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.errors import OutboxError
+from relay.outbox import layout
+from relay.outbox.database import FILE_NAME, PAGE_BYTES
+
+_EXACT_COUNT_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What is in an outbox now.
+
+    Args:
+        depth: events waiting; exact up to 20,000, beyond that at most `max_in_flight` too high.
+        used_bytes: of the database file, free pages not counted.
+        max_bytes: the bound.
+        oldest_received_at: seconds since 1970, or None when empty.
+    """
+
+    depth: int
+    used_bytes: int
+    max_bytes: int
+    oldest_received_at: float | None
+
+
+def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
+    """Return what is in the outbox."""
+    first, last = db.execute("SELECT min(seq), max(seq) FROM outbox").fetchone()
+    depth, oldest = 0, None
+    if first is not None:
+        depth = last - first + 1
+        if depth <= _EXACT_COUNT_LIMIT:
+            (depth,) = db.execute("SELECT count(*) FROM outbox").fetchone()
+        (oldest,) = db.execute("SELECT received_at FROM outbox WHERE seq = ?", (first,)).fetchone()
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    return Stats(
+        depth=depth,
+        used_bytes=(pages - free) * PAGE_BYTES,
+        max_bytes=max_bytes,
+        oldest_received_at=oldest,
+    )
+
+
+def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
+    """Return what is in several outboxes that have one bound together."""
+    ages = [it.oldest_received_at for it in parts if it.oldest_received_at is not None]
+    return Stats(
+        depth=sum(it.depth for it in parts),
+        used_bytes=sum(it.used_bytes for it in parts),
+        max_bytes=max_bytes,
+        oldest_received_at=min(ages, default=None),
+    )
+
+
+def look(directory: Path, max_bytes: int) -> Stats:
+    """Return what is in an outbox, from outside, while a relay may be using it.
+
+    Raises:
+        OutboxError: there is none, or it can't be read.
+    """
+    with _opened(directory) as db:
+        return stats_of(db, max_bytes)
+
+
+def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int]]]:
+    """Look into an outbox from outside, while a relay may be using it.
+
+    Returns:
+        Its stats, and the routing keys in it with their number of messages, most first.
+
+    Raises:
+        OutboxError: there is none, or it can't be read.
+    """
+    with _opened(directory) as db:
+        keys = db.execute(
+            "SELECT routing_key, count(*) FROM outbox GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
+        ).fetchall()
+        return stats_of(db, max_bytes), keys
+
+
+def inspect_all(
+    root: Path, max_bytes: int, workers: int
+) -> dict[int, tuple[Stats, list[tuple[str, int]]]]:
+    """Look into all outboxes of a receiver as `inspect` does, by the number of their worker.
+
+    Args:
+        root: its `outbox.directory`.
+        max_bytes: the bound on all of them.
+        workers: that share the bound; what others left over is looked into, too.
+
+    Raises:
+        OutboxError: there is none, or one can't be read.
+    """
+    share_bytes = layout.share_bytes(max_bytes, workers)
+    try:
+        numbers = layout.present(root)
+    except OSError as error:
+        raise OutboxError(f"The outbox directory {root} can't be read: {error}.") from error
+    found = {}
+    for it in numbers:
+        directory = layout.directory_of(root, it)
+        try:
+            found[it] = inspect(directory, share_bytes)
+        except OutboxError:
+            if (directory / FILE_NAME).exists():
+                raise  # else it was taken over meanwhile
+    if not found:
+        raise OutboxError(f"There is no outbox in {root}.")
+    return found
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
+    path = directory / FILE_NAME
+    try:
+        if not path.exists():
+            raise OutboxError(f"There is no outbox in {directory}.")
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            db.execute("BEGIN")  # one moment for all that follows, whatever a relay deletes
+            yield db
+        finally:
+            db.close()
+    except (OSError, sqlite3.Error) as error:
+        raise OutboxError(f"The outbox {path} can't be read: {error}.") from error
+
+
+def age_s(stats: Stats, now: float | None = None) -> float:
+    """Return how long the oldest message has waited, 0 when there is none."""
+    if stats.oldest_received_at is None:
+        return 0.0
+    return max(0.0, (time.time() if now is None else now) - stats.oldest_received_at)

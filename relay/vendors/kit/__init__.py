@@ -1,0 +1,1 @@
+"""What a vendor's file is made of: requests, proofs of identity, fields, raw JSON. Pure."""

@@ -1,0 +1,142 @@
+"""`relay inspect`: a dry run. Needs no broker, and proves it by having none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SAMPLES
+from tests.support.relay_command import RelayCommand
+from tests.support.relay_process import SECRET, RelayProcess
+
+TEXT = SAMPLES / "swiftsell" / "02-message-text.json"
+MALFORMED = SAMPLES / "acquire" / "malformed" / "06-chat_on_close.txt"
+TRUSTED = "Taken as authenticated, though no secret was found in it.\n"
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> RelayCommand:
+    RelayProcess(
+        tmp_path,
+        broker_url="amqp://guest:guest@127.0.0.1:1/",
+        vendors=("acquire", "pickyassist", "swiftsell"),
+    )
+    return RelayCommand(tmp_path / "relay.toml")
+
+
+async def test_events_are_shown_with_their_ids_and_keys(relay: RelayCommand) -> None:
+    result = await relay("inspect", "swiftsell", str(TEXT))
+
+    head, _, document = result.out.partition("\n")
+    event = json.loads(document)
+    assert (result.code, result.err) == (0, TRUSTED)
+    assert head.split("\t") == ["accepted", event["id"], "swiftsell.message.created.text"]
+    assert event["data"]["message"] == {"kind": "text", "text": "Hiiiii"}
+
+
+async def test_a_program_gets_one_line_of_json(relay: RelayCommand) -> None:
+    result = await relay("inspect", "swiftsell", str(TEXT), "--json")
+
+    shown = json.loads(result.out)
+    assert (shown["status"], shown["authenticated"]) == ("accepted", False)
+    assert shown["events"][0]["routing_key"] == "swiftsell.message.created.text"
+    assert shown["events"][0]["id"] == shown["events"][0]["event"]["id"]
+
+
+async def test_a_big_integer_is_shown_as_it_was_sent(relay: RelayCommand) -> None:
+    body = b'{"event":"x","data":{"n":123456789012345678901234567890}}'
+
+    for options in ([], ["--json"]):
+        result = await relay("inspect", "acquire", "-", *options, stdin=body)
+
+        assert "123456789012345678901234567890" in result.out
+
+
+async def test_what_would_be_quarantined_is_shown_with_its_reason(relay: RelayCommand) -> None:
+    row = (await relay("inspect", "acquire", str(MALFORMED))).rows[0]
+    shown = json.loads((await relay("inspect", "acquire", str(MALFORMED), "--json")).out)
+
+    assert row == ["quarantined", "not_json", shown["id"], "acquire.not_json"]
+    assert (shown["status"], shown["reason"]) == ("quarantined", "not_json")
+
+
+async def test_a_handshake_is_told_from_an_event(relay: RelayCommand) -> None:
+    token = json.dumps({"token": SECRET}).encode()
+
+    result = await relay("inspect", "swiftsell", "-", stdin=SECRET.encode())
+    test_call = await relay("inspect", "swiftsell", "-", "--json", stdin=token)
+
+    assert (result.code, result.err) == (0, "")
+    assert result.rows == [["handshake", "the token is read back"]]
+    assert json.loads(test_call.out) == {"status": "handshake", "authenticated": True}
+    assert SECRET not in result.out + test_call.out
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [["--header", f"Authorization: {SECRET}"], ["--query", f"token={SECRET}"]],
+    ids=["header", "query"],
+)
+async def test_a_proof_is_checked_on_demand(relay: RelayCommand, proof: list[str]) -> None:
+    result = await relay("inspect", "swiftsell", str(TEXT), "--authenticate", *proof)
+
+    assert (result.code, result.err) == (0, "")
+
+
+async def test_without_a_proof_it_would_be_refused(relay: RelayCommand) -> None:
+    result = await relay(
+        "inspect", "swiftsell", str(TEXT), "--authenticate", "--header", "Authorization: wrong"
+    )
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("relay: It would be refused with 401: ")
+
+
+async def test_a_body_over_the_limit_would_be_refused(relay: RelayCommand) -> None:
+    result = await relay("inspect", "swiftsell", str(TEXT), RELAY_INGRESS__BODY_LIMIT_BYTES="100")
+
+    assert result.code == 1
+    assert "It would be refused with 413" in result.err
+
+
+async def test_an_unknown_source_is_answered_with_the_known_ones(relay: RelayCommand) -> None:
+    result = await relay("inspect", "nobody", str(TEXT))
+
+    assert (result.code, result.err) == (
+        1,
+        "relay: There is no source 'nobody'; there are acquire, pickyassist, swiftsell.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/nowhere", "No such file or directory"), ("/", "Is a directory")]
+)
+async def test_a_file_that_cannot_be_read_is_named(
+    relay: RelayCommand, path: str, reason: str
+) -> None:
+    result = await relay("inspect", "swiftsell", path)
+
+    assert (result.code, result.err) == (1, f"relay: The file {path} can't be read: {reason}.\n")
+
+
+async def test_a_header_without_a_colon_is_a_usage_error(relay: RelayCommand) -> None:
+    result = await relay("inspect", "swiftsell", str(TEXT), "--header", "Authorization")
+
+    assert result.code == 2
+    assert "'Authorization' is not 'Name: value'" in result.err
+
+
+async def test_a_person_sees_colours(relay: RelayCommand) -> None:
+    result = await relay.on_terminal("inspect", "swiftsell", str(TEXT))
+
+    assert (result.code, result.err) == (0, TRUSTED)
+    assert '\x1b[32m"Hiiiii"\x1b[0m' in result.out
+
+
+async def test_a_stranger_cannot_drive_the_terminal(relay: RelayCommand) -> None:
+    hostile = '{"event":"x","data":{"caseId":"\x9b2J\u202e"}}'
+
+    result = await relay("inspect", "acquire", "-", stdin=hostile.encode())
+
+    assert "\\u009b2J\\u202e" in result.out
+    assert "\x9b" not in result.out

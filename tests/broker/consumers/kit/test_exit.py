@@ -1,0 +1,19 @@
+"""A service ends when it is told to, whatever its writer does."""
+
+import signal
+from pathlib import Path
+
+from tests.broker.consumers.kit.test_process import publish, service
+from tests.support.eventually import eventually
+
+
+async def test_a_writer_that_blocks_does_not_keep_the_process(
+    tmp_path: Path, broker_url: str
+) -> None:
+    async with service(tmp_path, "blocking.py", broker_url, shutdown_grace_s=0) as (it, exchange):
+        await publish(exchange, 0, 1)
+        await eventually(lambda: it.texts() == [0])
+
+        assert await it.end(signal.SIGTERM) == 1
+
+    assert [it.logged(event) for event in ("stopped", "thread blocked", "exit forced")] == [1] * 3

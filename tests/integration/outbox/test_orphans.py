@@ -1,0 +1,185 @@
+"""Left-over outboxes on a real disk: moved, removed, and left alone when they can't be."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from relay.events.envelope import Message
+from relay.outbox import database, orphans
+from relay.outbox.layout import directory_of
+from relay.outbox.orphans import Takeover
+from relay.outbox.outbox import Outbox
+from relay.process import tasks
+from tests.support.eventually import eventually
+
+
+def messages(*names: str, size: int = 100) -> list[Message]:
+    return [
+        Message(id=it, routing_key="a.b", properties=b"\0\0", body=b"b" * size, received_at=1.5)
+        for it in names
+    ]
+
+
+@contextlib.asynccontextmanager
+async def opened(directory: Path, max_bytes: int = 1 << 30) -> AsyncIterator[Outbox]:
+    outbox = Outbox(directory=directory, max_bytes=max_bytes, grown=asyncio.Event())
+    await outbox.open()
+    try:
+        yield outbox
+    finally:
+        await outbox.close()
+
+
+async def leave(root: Path, worker: int, left: list[Message]) -> Path:
+    """Make an outbox that a worker left, with so much in it."""
+    directory = directory_of(root, worker)
+    async with opened(directory) as outbox:
+        for start in range(0, len(left), 50):
+            await outbox.append(left[start : start + 50])
+    return directory
+
+
+async def ids(outbox: Outbox) -> list[str]:
+    return [it.message.id for it in await outbox.pending(after=0, limit=100_000)]
+
+
+@contextlib.asynccontextmanager
+async def taking_over(root: Path, outbox: Outbox) -> AsyncIterator[Takeover]:
+    takeover = Takeover(root=root, worker=0, count=1, outbox=outbox)
+    async with tasks.task("takeover", takeover.run()):
+        yield takeover
+
+
+async def test_all_is_moved_in_order_and_the_files_are_removed(tmp_path: Path) -> None:
+    names = [f"{n}" for n in range(1200)]
+    one = await leave(tmp_path, 1, messages(*names))
+    two = await leave(tmp_path, 2, messages("x", "y"))
+
+    async with opened(tmp_path) as outbox:
+        await outbox.append(messages("own"))
+        before = await Takeover(root=tmp_path, worker=0, count=1, outbox=outbox).stats()
+        async with taking_over(tmp_path, outbox) as takeover:
+            await eventually(lambda: not (one.exists() or two.exists()))
+            after = await takeover.stats()
+
+        assert await ids(outbox) == ["own", *names, "x", "y"]
+        assert before.depth == after.depth == 1203
+        assert before.oldest_received_at == 1.5
+
+
+async def test_an_outbox_that_is_empty_or_was_never_used_is_removed(tmp_path: Path) -> None:
+    used = await leave(tmp_path, 1, [])
+    fresh = directory_of(tmp_path, 2)
+    fresh.mkdir()
+    (fresh / database.FILE_NAME).touch()
+
+    async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox):
+        await eventually(lambda: not (used.exists() or fresh.exists()))
+
+
+async def test_what_is_moved_leaves_half_of_the_room_to_deliveries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "_ROOM_AGAIN_S", 0.01)
+    names = [f"{n}" for n in range(300)]
+    directory = await leave(tmp_path, 1, messages(*names, size=10_000))
+
+    async with opened(tmp_path, 2_000_000) as outbox, taking_over(tmp_path, outbox) as takeover:
+        moved: list[str] = []
+
+        async def is_waiting() -> bool:
+            stats = await outbox.stats()
+            return stats.max_bytes // 2 < stats.used_bytes < stats.max_bytes
+
+        while directory.exists():
+            await eventually(lambda: not directory.exists() or is_waiting())
+            await outbox.append(messages("delivery"))
+            rows = await outbox.pending(after=0, limit=1000)
+            moved += [it.message.id for it in rows if it.message.id != "delivery"]
+            outbox.confirm([it.seq for it in rows])
+            await eventually(lambda: _is_empty(outbox))
+
+        assert moved == names
+        assert (await takeover.stats()).depth == 0
+
+
+async def _is_empty(outbox: Outbox) -> bool:
+    return not (await outbox.stats()).depth
+
+
+async def test_one_that_is_no_database_is_left_alone_and_the_next_one_is_not(
+    tmp_path: Path,
+) -> None:
+    broken = await leave(tmp_path, 1, [])
+    (broken / database.FILE_NAME).write_bytes(b"This is no database, but long enough." * 1000)
+    whole = await leave(tmp_path, 2, messages("a"))
+
+    with capture_logs() as logs:
+        async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox) as takeover:
+            await eventually(lambda: not whole.exists())
+            assert await ids(outbox) == ["a"]
+            assert (await takeover.stats()).depth == 1
+
+    (told,) = [it for it in logs if it["event"] == "outbox not taken over"]
+    assert told["directory"] == str(broken)
+    assert "not a database" in told["reason"]
+    assert (broken / database.FILE_NAME).exists()
+
+
+async def test_one_with_a_broken_page_keeps_what_can_not_be_read(tmp_path: Path) -> None:
+    directory = await leave(tmp_path, 1, messages(*map(str, range(2000)), size=1000))
+    path = directory / database.FILE_NAME
+    with path.open("r+b") as file:
+        file.seek(database.PAGE_BYTES * 300)
+        file.write(b"\xff" * database.PAGE_BYTES * 3)
+
+    with capture_logs() as logs:
+        async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox):
+            await eventually(lambda: any(it["event"] == "outbox not taken over" for it in logs))
+            moved = await ids(outbox)
+
+    assert moved == [str(n) for n in range(len(moved))]
+    assert path.exists()
+
+
+async def test_one_in_use_is_left_alone_until_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "_LOOK_AGAIN_S", 0.02)
+    directory = await leave(tmp_path, 1, messages("a"))
+
+    with capture_logs() as logs:
+        async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox):
+            async with opened(directory) as in_use:
+                await eventually(lambda: len(logs) > 2)
+                assert await ids(outbox) == []
+                assert await ids(in_use) == ["a"]
+            await eventually(lambda: not directory.exists())
+            assert await ids(outbox) == ["a"]
+
+    assert "in use by another relay" in logs[0]["reason"]
+
+
+async def test_a_move_that_is_interrupted_is_finished_first(tmp_path: Path) -> None:
+    names = [f"{n}" for n in range(3000)]
+    directory = await leave(tmp_path, 1, messages(*names))
+
+    async with opened(tmp_path) as outbox:
+        async with taking_over(tmp_path, outbox):
+            await eventually(lambda: _is_not_empty(outbox))
+        moved = await ids(outbox)
+    db = sqlite3.connect(directory / database.FILE_NAME)
+    left = [name for (name,) in db.execute("SELECT id FROM outbox ORDER BY seq")]
+    db.close()
+
+    assert 0 < len(moved) < 3000
+    assert moved + left == names
+
+
+async def _is_not_empty(outbox: Outbox) -> bool:
+    return bool((await outbox.stats()).depth)

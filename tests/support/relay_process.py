@@ -1,0 +1,160 @@
+"""A relay as its users run it: a process, a settings file, two ports, signals."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from relay import vendors
+from tests.support.eventually import LIMIT_S, eventually
+
+SECRET = "s3cret"
+
+
+class RelayProcess:
+    """`relay serve` with one source per vendor, named after it, all with the secret SECRET."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        broker_url: str,
+        exchange: str = "webhooks",
+        vendors: tuple[str, ...] = ("swiftsell",),
+        **settings: dict[str, Any],
+    ) -> None:
+        self.directory = directory
+        self._config = directory / "relay.toml"
+        self._log = directory / "relay.log"
+        sections: dict[str, dict[str, Any]] = {
+            "ingress": {"host": "127.0.0.1", "port": 0},
+            "admin": {"port": 0},
+            "broker": {"urls": [broker_url], "exchange": exchange},
+            "outbox": {"directory": str(directory / "outbox")},
+            **{f"sources.{name}": {"vendor": name, "secrets": [SECRET]} for name in vendors},
+        }
+        for name, values in settings.items():
+            sections.setdefault(name.replace("__", "."), {}).update(values)
+        self.write_config(sections)
+
+    def write_config(self, sections: dict[str, dict[str, Any]]) -> None:
+        self.sections = sections
+        lines = []
+        for section, values in sections.items():
+            lines += [f"[{section}]", *[f"{k} = {json.dumps(v)}" for k, v in values.items()]]
+        self._config.write_text("\n".join(lines))
+
+    async def start(self) -> Self:
+        """Start and wait until it listens."""
+        lines_before = len(self.lines())
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
+                stderr=log,
+            )
+        await eventually(lambda: self._has_started(lines_before))
+        addresses = {
+            line["listener"]: line["address"]
+            for line in self.lines()[lines_before:]
+            if line["event"] == "listening"
+        }
+        self.url, self.admin_url = (f"http://{addresses[it]}" for it in ("ingress", "admin"))
+        self.port, self.admin_port = (
+            int(addresses[it].rpartition(":")[2]) for it in ("ingress", "admin")
+        )
+        return self
+
+    def _has_started(self, lines_before: int) -> bool:
+        assert self.process.returncode is None, self._log.read_text()
+        started = self.lines()[lines_before:]
+        return any(it["event"] == "ready" and "worker" not in it for it in started)
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """What it has logged so far."""
+        if not self._log.exists():
+            return []
+        complete = self._log.read_text().rpartition("\n")[0].splitlines()
+        found = [json.loads(line) for line in complete]
+        return [line for line in found if event in (None, line["event"])]
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """End it without a word, as a power cut does."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM, and wait for the end."""
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), LIMIT_S)
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{self.admin_url}/readyz") as response,
+        ):
+            return response.status, await response.json()
+
+    async def metrics(self) -> str:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{self.admin_url}/metrics") as response,
+        ):
+            return await response.text()
+
+    async def is_drained(self) -> bool:
+        return (await self.readiness())[1]["outbox"]["messages"] == 0
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.returncode is None:
+            await self.stop()
+        if error:
+            print(self._log.read_text()[-5000:])  # noqa: T201  pytest shows it
+
+
+async def post_all(url: str, bodies: Iterable[bytes], concurrency: int = 16) -> list[str]:
+    """Deliver Swiftsell bodies; return the ids of what was answered 200, in order of answers.
+
+    A sender that gets no answer stops: it can't know what became of its delivery.
+    """
+    accepted: list[str] = []
+    waiting = iter(bodies)
+
+    async def send(http: aiohttp.ClientSession) -> None:
+        for body in waiting:
+            async with http.post(
+                f"{url}/in/swiftsell", data=body, headers={"Authorization": SECRET}
+            ) as response:
+                if response.status == 200:
+                    accepted.extend((await response.json())["events"])
+
+    async with aiohttp.ClientSession() as http:
+        results = await asyncio.gather(
+            *[send(http) for _ in range(concurrency)], return_exceptions=True
+        )
+    for result in results:
+        if result and not isinstance(result, aiohttp.ClientError):
+            raise result
+    return accepted
+
+
+def numbered(count: int, start: int = 0) -> list[bytes]:
+    """Return Swiftsell deliveries that differ in their text: its number."""
+    body = vendors.samples("swiftsell")[1].read_bytes()
+    return [body.replace(b"Hiiiii", b"%d" % n) for n in range(start, start + count)]

@@ -1,0 +1,407 @@
+"""How a consumer's function is called, and what comes of all that it can do."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.kit.consumer import Consumer
+from consumers.kit.consuming.calling import (
+    Handling,
+    InBatches,
+    InTransactions,
+    OneByOne,
+    handling_of,
+)
+from consumers.kit.errors import Reject, Unavailable
+from consumers.kit.event import Event
+from consumers.kit.seen import database
+from consumers.kit.seen.store import Seen
+from consumers.kit.testing import events
+from tests.support.eventually import eventually
+
+(EVENT,) = events("pickyassist", "05")
+
+
+def numbered(count: int) -> list[Event]:
+    return [replace(EVENT, id=str(number)) for number in range(count)]
+
+
+def one_by_one(handler: Any, timeout_s: float = 60) -> Handling:
+    consumer = Consumer("crm-sync", bindings=["#"], handler=handler)
+    return handling_of(consumer, seen=None, timeout_s=timeout_s)
+
+
+def in_batches(handler: Any, timeout_s: float = 60, limit: int = 1000) -> Handling:
+    consumer = Consumer("crm-sync", bindings=["#"])
+    consumer.batch_handler(limit=limit)(handler)
+    return handling_of(consumer, seen=None, timeout_s=timeout_s)
+
+
+# Which of them.
+
+
+def unopened() -> Seen:
+    return Seen(database.at("sqlite::memory:"), service="crm-sync", keep_s=60)
+
+
+async def test_a_consumer_has_the_handling_of_the_function_it_was_given() -> None:
+    async def handle(_: Any) -> None: ...
+
+    writing = Consumer("crm-sync", bindings=["#"])
+    writing.writer(limit=7)(lambda _event, _db: None)
+
+    found = handling_of(writing, seen=unopened(), timeout_s=1)
+
+    assert isinstance(found, InTransactions)
+    assert isinstance(one_by_one(handle), OneByOne)
+    assert isinstance(in_batches(handle), InBatches)
+    assert (found.limit, one_by_one(handle).limit, in_batches(handle, limit=9).limit) == (7, 1, 9)
+
+
+def test_a_consumer_without_a_function_is_refused() -> None:
+    consumer = Consumer("crm-sync", bindings=["#"])
+
+    with pytest.raises(ValueError, match="crm-sync has 0 handlers; it needs exactly one"):
+        handling_of(consumer, seen=None, timeout_s=1)
+
+
+def test_a_writer_without_a_database_is_refused() -> None:
+    consumer = Consumer("crm-sync", bindings=["#"])
+    consumer.writer()(lambda _event, _db: None)
+
+    with pytest.raises(ValueError, match="crm-sync has a writer, so it needs a `seen` database"):
+        handling_of(consumer, seen=None, timeout_s=1)
+
+
+# One by one.
+
+
+async def test_an_event_is_handled() -> None:
+    handled = []
+
+    async def handler(event: Event) -> None:
+        handled.append(event)
+
+    assert await one_by_one(handler)([EVENT]) == [True]
+    assert handled == [EVENT]
+
+
+class Odd(Exception):
+    """An error nobody else has."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Odd("no"),
+        Reject("never"),
+        Unavailable("later"),
+        TimeoutError("of its own"),
+        ExceptionGroup("several", [Odd("no")]),
+        AssertionError(),
+        MemoryError(),
+        RecursionError(),
+    ],
+    ids=repr,
+)
+async def test_what_a_handler_raises_is_the_result(error: Exception) -> None:
+    async def handler(_: Event) -> None:
+        raise error
+
+    assert await one_by_one(handler)([EVENT]) == [error]
+
+
+async def test_even_what_no_coroutine_may_raise_is_a_result() -> None:
+    async def handler(_: Event) -> None:
+        next(iter(()))
+
+    [result] = await one_by_one(handler)([EVENT])
+
+    assert isinstance(result, RuntimeError)
+
+
+async def test_a_handler_that_cancels_itself_has_failed_and_the_service_goes_on() -> None:
+    async def handler(_: Event) -> None:
+        raise asyncio.CancelledError
+
+    [result] = await one_by_one(handler)([EVENT])
+
+    assert isinstance(result, RuntimeError)
+    assert "cancelled" in str(result)
+
+
+async def test_a_handler_that_awaits_something_cancelled_has_failed() -> None:
+    async def handler(_: Event) -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await task
+
+    [result] = await one_by_one(handler)([EVENT])
+
+    assert isinstance(result, RuntimeError)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_what_ends_a_program_ends_it(error: type[BaseException]) -> None:
+    async def handler(_: Event) -> None:
+        raise error
+
+    with pytest.raises(error):
+        await one_by_one(handler)([EVENT])
+
+
+async def test_a_panic_of_a_library_ends_the_service() -> None:
+    """Nobody can tell what state it is in; the supervisor begins anew."""
+
+    class Panic(BaseException):
+        pass
+
+    async def handler(_: Event) -> None:
+        raise Panic
+
+    with pytest.raises(Panic):
+        await one_by_one(handler)([EVENT])
+
+
+async def takes_nothing() -> None: ...
+
+
+@pytest.mark.parametrize("handler", [takes_nothing, partial(takes_nothing, wrong=True)], ids=repr)
+@pytest.mark.parametrize("handling", [one_by_one, in_batches])
+async def test_a_function_that_takes_no_event_fails_and_the_service_goes_on(
+    handling: Callable[..., Handling], handler: Any
+) -> None:
+    [result] = await handling(handler)([EVENT])
+
+    assert isinstance(result, TypeError)
+
+
+async def test_an_object_may_be_a_handler() -> None:
+    class Handler:
+        async def __call__(self, event: Event) -> None:
+            raise Odd(event.id)
+
+    [result] = await one_by_one(Handler())([EVENT])
+
+    assert isinstance(result, Odd)
+
+
+# How long.
+
+
+async def hang(_: Any) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("handling", [one_by_one, in_batches])
+async def test_a_handler_that_hangs_is_ended(handling: Callable[..., Handling]) -> None:
+    [result] = await handling(hang, timeout_s=0.01)([EVENT])
+
+    assert isinstance(result, TimeoutError)
+    assert str(result) == "it took longer than 0.01 s"
+
+
+async def test_a_handlers_own_timeout_keeps_its_text() -> None:
+    async def handler(_: Event) -> None:
+        async with asyncio.timeout(0.001):
+            await asyncio.Event().wait()
+
+    [result] = await one_by_one(handler)([EVENT])
+
+    assert isinstance(result, TimeoutError)
+    assert "longer" not in str(result)
+
+
+async def test_an_error_while_a_handler_is_ended_is_its_result() -> None:
+    async def handler(_: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise Odd
+
+    [result] = await one_by_one(handler, timeout_s=0.01)([EVENT])
+
+    assert isinstance(result, Odd)
+
+
+async def test_a_handler_that_finishes_though_it_is_late_has_handled_the_event() -> None:
+    async def handler(_: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    assert await one_by_one(handler, timeout_s=0.01)([EVENT]) == [True]
+
+
+async def test_a_call_after_one_that_timed_out_is_as_any() -> None:
+    async def handler(event: Event) -> None:
+        if event.id == "0":
+            await hang(event)
+
+    handling = one_by_one(handler, timeout_s=0.01)
+    results = [await handling([it]) for it in numbered(2)]
+
+    assert isinstance(results[0][0], TimeoutError)
+    assert results[1] == [True]
+
+
+@pytest.mark.parametrize("handling", [one_by_one, in_batches])
+async def test_the_end_of_the_service_goes_through(handling: Callable[..., Handling]) -> None:
+    began = asyncio.Event()
+
+    async def handler(_: Any) -> None:
+        began.set()
+        await hang(_)
+
+    working = asyncio.create_task(handling(handler)([EVENT]))
+    await began.wait()
+    working.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+
+async def test_the_end_of_the_service_is_not_taken_for_the_handlers_timeout() -> None:
+    """Both at once: the handler is on its way out when the service ends."""
+    leaving = asyncio.Event()
+
+    async def handler(_: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leaving.set()
+            await asyncio.Event().wait()
+
+    working = asyncio.create_task(one_by_one(handler, timeout_s=0.01)([EVENT]))
+    await leaving.wait()
+    working.cancel()
+
+    await eventually(working.done)
+    assert working.cancelled()
+
+
+# In batches.
+
+
+class Batches:
+    """A handler that fails whenever a culprit is among the events."""
+
+    def __init__(self, **culprits: Exception) -> None:
+        self.culprits = {number.removeprefix("n"): error for number, error in culprits.items()}
+        self.calls: list[list[str]] = []
+        self.handled: list[str] = []
+
+    async def __call__(self, batch: Sequence[Event]) -> None:
+        ids = [it.id for it in batch]
+        self.calls.append(ids)
+        for event_id in ids:
+            if error := self.culprits.get(event_id):
+                raise error
+        self.handled += ids
+
+
+async def test_a_batch_is_handled_at_once() -> None:
+    handler = Batches()
+
+    results = await in_batches(handler)(numbered(5))
+
+    assert results == [True] * 5
+    assert handler.calls == [["0", "1", "2", "3", "4"]]
+
+
+async def test_the_culprit_of_a_batch_is_found_by_halves() -> None:
+    error = Odd("no")
+    handler = Batches(n2=error)
+
+    results = await in_batches(handler)(numbered(8))
+
+    assert results == [True, True, error, True, True, True, True, True]
+    assert handler.calls == [
+        ["0", "1", "2", "3", "4", "5", "6", "7"],
+        ["0", "1", "2", "3"],
+        ["0", "1"],
+        ["2", "3"],
+        ["2"],
+        ["3"],
+        ["4", "5", "6", "7"],
+    ]
+
+
+async def test_a_batch_of_one_is_not_tried_twice() -> None:
+    error = Odd("no")
+    handler = Batches(n0=error)
+
+    assert await in_batches(handler)(numbered(1)) == [error]
+    assert handler.calls == [["0"]]
+
+
+@given(count=st.integers(1, 70), culprits=st.sets(st.integers(0, 69), max_size=6))
+def test_each_event_has_its_own_result_for_the_least_calls(count: int, culprits: set[int]) -> None:
+    errors = {f"n{number}": Odd(number) for number in culprits if number < count}
+    handler = Batches(**errors)
+
+    results = asyncio.run(in_batches(handler)(numbered(count)))
+
+    assert results == [errors.get(f"n{number}", True) for number in range(count)]
+    assert sorted(handler.handled + list(handler.culprits), key=int) == [
+        str(number) for number in range(count)
+    ]
+    assert handler.handled == sorted(handler.handled, key=int)
+    # A way down the tree for each of them; a batch that can't fail any more is not cut.
+    assert len(handler.calls) <= 1 + 2 * len(errors) * math.ceil(math.log2(count))
+
+
+async def test_when_a_batch_finds_its_destination_down_it_waits_as_a_whole() -> None:
+    error = Unavailable("the CRM is down")
+    handler = Batches(n3=error)
+
+    assert await in_batches(handler)(numbered(8)) == [error] * 8
+    assert len(handler.calls) == 1
+
+
+async def test_events_behind_those_that_wait_do_not_overtake_them() -> None:
+    wrong, down = Odd("no"), Unavailable("the CRM is down")
+    handler = Batches(n0=wrong, n2=down)
+
+    results = await in_batches(handler)(numbered(8))
+
+    assert results == [wrong, True, *[down] * 6]
+    assert handler.handled == ["1"]
+
+
+async def test_a_batch_that_hangs_is_ended_and_its_culprit_found() -> None:
+    handled: list[str] = []
+
+    async def handler(batch: Sequence[Event]) -> None:
+        ids = [it.id for it in batch]
+        if "1" in ids:
+            await hang(batch)
+        handled.extend(ids)
+
+    results = await in_batches(handler, timeout_s=0.01)(numbered(4))
+
+    assert [type(it) for it in results] == [bool, TimeoutError, bool, bool]
+    assert handled == ["0", "2", "3"]
+
+
+async def test_when_all_of_a_batch_hangs_it_is_taken_for_what_they_need() -> None:
+    calls = 0
+
+    async def handler(batch: Sequence[Event]) -> None:
+        nonlocal calls
+        calls += 1
+        await hang(batch)
+
+    results = await in_batches(handler, timeout_s=0.01)(numbered(500))
+
+    assert calls == 12
+    assert isinstance(results[-1], Unavailable)
+    assert sum(isinstance(it, TimeoutError) for it in results) <= 2

@@ -1,0 +1,250 @@
+"""The wire format: an event as a CloudEvents document."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_rabbitmq_event
+from pamqp import frame, header
+
+from relay.errors import Malformed
+from relay.events import amqp, envelope
+from relay.events.envelope import Message, Origin, encode_events
+from relay.events.event import MAX_EVENTS, Event
+
+ORIGIN = Origin(vendor="swiftsell", source="acme")
+RECEIVED_AT = 1_700_000_000.25
+
+
+def event(raw: bytes = b"{}", **fields: Any) -> Event:
+    return Event(**{"type": "note.created", "vendortype": "note", "data": {}, "raw": raw} | fields)
+
+
+def message(traceparent: str | None = None, **fields: Any) -> Message:
+    [found] = encode_events(
+        [event(**fields)], origin=ORIGIN, received_at=RECEIVED_AT, traceparent=traceparent
+    )
+    return found
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    return json.loads(message(**fields).body)
+
+
+def properties_of(found: Message) -> Any:
+    frames = amqp.publish_frames([("webhooks", found)], channel=1, frame_max=131_072)
+    while frames:
+        size, _, value = frame.unmarshal(frames)
+        if isinstance(value, header.ContentHeader):
+            return value.properties
+        frames = frames[size:]
+    raise AssertionError("no content header")
+
+
+FULL = {
+    "type": "message.created",
+    "detail": "form.response",
+    "vendortype": "message",
+    "time": "2023-09-01T14:13:45.503552Z",
+    "data": {
+        "conversation": {"id": "42bb"},
+        "contact": {"id": "a569"},
+        "message": {"kind": "text"},
+    },
+    "raw": b'{"a" : 12345678901234567890123, "a":1.10}',
+}
+
+
+def test_an_event_is_a_cloudevents_document() -> None:
+    found = message(**FULL)
+
+    assert json.loads(found.body, parse_int=str, parse_float=str) == {
+        "specversion": "1.0",
+        "id": found.id,
+        "source": "/swiftsell/acme",
+        "type": "message.created",
+        "subject": "conversation/42bb",
+        "time": "2023-09-01T14:13:45.503552Z",
+        "datacontenttype": "application/json",
+        "vendor": "swiftsell",
+        "vendortype": "message",
+        "recordedtime": "2023-11-14T22:13:20.250000Z",
+        "partitionkey": "42bb",
+        "data": FULL["data"] | {"raw": {"a": "1.10"}},
+    }
+    assert FULL["raw"] in found.body
+    assert found.routing_key == "swiftsell.message.created.form_response"
+    assert found.received_at == RECEIVED_AT
+    assert not found.is_quarantined
+
+
+def test_its_properties_are_those_of_the_contract() -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    found = message(traceparent, **FULL)
+
+    properties = properties_of(found)
+    assert properties.content_type == "application/cloudevents+json"
+    assert properties.delivery_mode == 2
+    assert properties.message_id == found.id
+    assert properties.message_type == "message.created"
+    assert properties.timestamp == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert properties.app_id == "relay"
+    common = {"vendor": "swiftsell", "source": "acme"}
+    assert properties.headers == common | {"traceparent": traceparent}
+    assert properties_of(message(**FULL)).headers == common
+
+
+def test_the_official_sdk_reads_a_message() -> None:
+    found = message(**FULL)
+    properties = properties_of(found)
+    received = RabbitMQMessage(
+        headers=properties.headers, content_type=properties.content_type, body=found.body
+    )
+
+    read = from_rabbitmq_event(received)
+
+    assert read.get_id() == found.id
+    assert read.get_source() == "/swiftsell/acme"
+    assert read.get_type() == "message.created"
+    assert read.get_subject() == "conversation/42bb"
+    assert read.get_time() == datetime(2023, 9, 1, 14, 13, 45, 503552, UTC)
+    assert read.get_extension("partitionkey") == "42bb"
+    assert read.get_extension("vendortype") == "message"
+    assert read.get_data()["message"] == {"kind": "text"}
+
+
+@pytest.mark.parametrize(
+    ("data", "subject", "partition_key"),
+    [
+        ({"conversation": {"id": "c"}, "contact": {"id": "k"}}, "conversation/c", "c"),
+        ({"conversation": {"title": "t"}, "contact": {"id": "k"}}, "contact/k", "k"),
+        ({"contact": {"id": "k"}}, "contact/k", "k"),
+        ({"contact": {"name": "n"}}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_the_conversation_is_the_subject_or_else_the_contact(
+    data: dict[str, Any], subject: str | None, partition_key: str | None
+) -> None:
+    found = document(data=data)
+
+    assert found.get("subject") == subject
+    assert found.get("partitionkey") == partition_key
+
+
+@pytest.mark.parametrize(
+    ("vendortype", "attribute"),
+    [
+        ("case:status", "case:status"),
+        ("é 😀", "é 😀"),
+        ("a\x00b\nc\x7fd\x85e", "a_b_c_d_e"),
+        ("\u2028\ufffe\ufdd0", "___"),
+        ("x" * 255, "x" * 255),
+        ("x" * 10_000, "x" * 255),
+        ("\n" * 10_000, "_" * 255),
+    ],
+)
+def test_an_attribute_is_bounded_and_has_no_control_characters(
+    vendortype: str, attribute: str
+) -> None:
+    conversation = {"conversation": {"id": vendortype}}
+
+    found = document(vendortype=vendortype, detail=vendortype, data=conversation)
+
+    assert found["vendortype"] == found["partitionkey"] == attribute
+    assert found["subject"] == f"conversation/{attribute}"
+    assert found["data"]["conversation"]["id"] == vendortype
+    received = RabbitMQMessage(
+        headers={}, content_type=amqp.CONTENT_TYPE, body=message(vendortype=vendortype).body
+    )
+    assert from_rabbitmq_event(received).get_extension("vendortype") == attribute
+
+
+def test_a_time_that_is_not_known_is_left_out() -> None:
+    assert "time" not in document(time=None)
+    assert "time" not in document(time="")
+
+
+def ids(*raws: bytes, origin: Origin = ORIGIN, received_at: float = RECEIVED_AT) -> list[str]:
+    events = [event(raw) for raw in raws]
+    return [it.id for it in encode_events(events, origin=origin, received_at=received_at)]
+
+
+def test_a_resend_has_the_same_ids_however_it_is_batched() -> None:
+    [one], [two] = ids(b"1"), ids(b"2")
+
+    assert ids(b"1", b"2", received_at=5.0) == [one, two]
+    assert ids(b"2", b"1") == [two, one]
+    assert one != two
+
+
+def test_an_element_that_comes_twice_in_one_request_is_two_events() -> None:
+    found = ids(b"1", b"2", b"1", b"1")
+
+    assert len(set(found)) == 4
+    assert found == ids(b"1", b"2", b"1", b"1")
+    assert found[0] == ids(b"1")[0]
+
+
+def test_an_id_outlives_a_new_version_of_the_relay() -> None:
+    # A vendor may resend after an upgrade, and consumers remember ids: these never change.
+    assert ids(b'{"a":1}', b'{"a":1}') == [
+        "0c777baafdf156a6a5e8909c9cc1cf97",
+        "74d3a188bce15c232448d1cfbe23f6f2",
+    ]
+
+
+def test_an_id_is_of_its_source_and_its_vendor() -> None:
+    origins = [
+        ORIGIN,
+        Origin(vendor="swiftsell", source="acme2"),
+        Origin(vendor="supporthunt", source="acme"),
+    ]
+
+    found = [ids(b"1", origin=origin)[0] for origin in origins]
+
+    assert len(set(found)) == 3
+    assert all(len(it) == 32 and int(it, 16) >= 0 for it in found)
+
+
+def test_an_event_that_rabbitmq_would_close_the_channel_over_is_not_made() -> None:
+    # https://www.rabbitmq.com/docs/limits: 16 MiB from 4.0 on
+    with pytest.raises(Malformed, match="too_large"):
+        message(data={"message": {"text": "x" * 16 * 1024 * 1024}})
+
+
+def test_a_delivery_has_no_more_events_than_the_relay_can_hold_at_once() -> None:
+    most = [event()] * MAX_EVENTS
+
+    messages = encode_events(most, origin=ORIGIN, received_at=RECEIVED_AT)
+    with pytest.raises(Malformed, match="too_many_events"):
+        encode_events([*most, event()], origin=ORIGIN, received_at=RECEIVED_AT)
+
+    assert len(messages) == MAX_EVENTS
+
+
+def test_nothing_comes_of_no_events() -> None:
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "is_taken"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-09", True),
+        ("00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", False),
+        ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", False),
+        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", False),
+        ("\udcff", False),
+        ("", False),
+    ],
+)
+def test_only_a_traceparent_that_w3c_calls_valid_is_taken(value: str, *, is_taken: bool) -> None:
+    # https://www.w3.org/TR/trace-context/#traceparent-header-field-values
+    assert envelope.traceparent_of({"traceparent": value}) == (value if is_taken else None)
+    assert envelope.traceparent_of({}) is None

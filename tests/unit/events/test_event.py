@@ -1,0 +1,90 @@
+"""Reading vendors' fields: what is an id, a text, an object, and what is nothing."""
+
+from typing import Any
+
+import pytest
+
+from relay.events import event
+from relay.events.event import Event
+
+# The table of the contract. Consumers bind to these words: one may be added, none taken away.
+VOCABULARY = """
+    agent.status_changed
+    contact.deleted contact.updated
+    conversation.accepted conversation.assigned conversation.closed conversation.created
+    conversation.joined conversation.left conversation.missed conversation.opened
+    conversation.rejected conversation.status_changed conversation.updated
+    labels.added labels.changed labels.removed
+    message.created message.status_changed message.updated
+    note.created
+    unrecognized
+    variables.updated
+"""
+
+
+def test_the_types_are_those_of_the_contract() -> None:
+    assert set(VOCABULARY.split()) == event.TYPES
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("a", "a"),
+        (" ", " "),
+        (0, "0"),
+        (-7, "-7"),
+        (2**64 - 1, "18446744073709551615"),
+        ("", None),
+        (None, None),
+        (True, None),
+        (7.0, None),
+        (1.8446744073709552e19, None),
+        ([1], None),
+        ({"id": 1}, None),
+    ],
+)
+def test_an_id_is_a_text_or_a_whole_number(value: Any, seen: str | None) -> None:
+    assert event.identifier(value) == seen
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"), [("a", "a"), ("", None), (None, None), (5, None), (["a"], None)]
+)
+def test_a_text_is_a_string_with_something_in_it(value: Any, seen: str | None) -> None:
+    assert event.text(value) == seen
+
+
+def test_only_fields_that_hold_something_are_known() -> None:
+    found = event.known(a=None, b="", c=[], d={}, e=0, f=False, g=0.0, h=" ", i=[None])
+
+    assert found == {"e": 0, "f": False, "g": 0.0, "h": " ", "i": [None]}
+
+
+def test_an_actor_has_a_type_and_what_else_is_known() -> None:
+    assert event.actor("agent") == {"type": "agent"}
+    assert event.actor("bot", 7, name="Robo", email="") == {
+        "type": "bot",
+        "id": "7",
+        "name": "Robo",
+    }
+
+
+@pytest.mark.parametrize("value", [None, [], [("a", 1)], "x", 5, True])
+def test_what_is_no_object_counts_as_an_empty_one(value: Any) -> None:
+    assert event.mapping(value) == {}
+    assert event.mapping({"a": value}) == {"a": value}
+
+
+@pytest.mark.parametrize("value", [None, {}, {"a": 1}, "x", 5, (1,)])
+def test_what_is_no_array_counts_as_an_empty_one(value: Any) -> None:
+    assert event.sequence(value) == []
+    assert event.sequence([value]) == [value]
+
+
+def test_an_event_is_frozen_and_has_no_place_for_more() -> None:
+    found = Event(type="note.created", vendortype="note", data={}, raw=b"{}")
+
+    with pytest.raises(AttributeError):
+        found.type = "other"  # type: ignore[misc]
+    assert not hasattr(found, "__dict__")
+    assert (found.detail, found.time) == ("", None)

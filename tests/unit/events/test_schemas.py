@@ -1,0 +1,141 @@
+"""The JSON Schemas against what the relay writes, and what it writes against them."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
+
+from relay import vendors
+from relay.errors import Malformed
+from relay.events import schemas
+from relay.events.envelope import Message, Origin, encode_events
+from relay.events.event import TYPES
+from relay.vendors.kit.request import Request
+from tests.unit.vendors.test_vendor_properties import bodies
+
+VENDORS = vendors.discover()
+VALIDATORS = {
+    it: Draft202012Validator(schemas.schema(it), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for it in TYPES
+}
+# Documented, in a table or in words, but without a payload to show.
+_WOTNOT = {
+    *("conversation.opened", "conversation.status_changed", "message.status_changed"),
+    *("labels.added", "labels.changed"),
+}
+UNSHOWN = {
+    "acquire": {
+        *("agent.status_changed", "conversation.joined"),
+        *("conversation.opened", "conversation.status_changed"),
+    },
+    "channeltalk": {
+        *("contact.deleted", "contact.updated"),
+        *("conversation.updated", "message.updated"),
+    },
+    "supporthunt": _WOTNOT,
+    "swiftsell": _WOTNOT,
+}
+
+
+def messages(name: str, body: bytes) -> list[Message]:
+    try:
+        events = VENDORS[name].normalize(Request(body=body))
+        return encode_events(events, origin=Origin(vendor=name, source="acme"), received_at=1.5)
+    except Malformed:
+        return []
+
+
+def documents(name: str, body: bytes) -> list[dict[str, Any]]:
+    return [orjson.loads(it.body) for it in messages(name, body)]
+
+
+SAMPLES = [
+    pytest.param(document, name, id=f"{name}-{sample.name}-{number}")
+    for name in VENDORS
+    for sample in vendors.samples(name)
+    for number, document in enumerate(documents(name, sample.read_bytes()))
+]
+
+
+def undocumented(document: dict[str, Any]) -> Iterator[str]:
+    """Yield the members of an event's data that its schema does not name."""
+    schema = schemas.schema(document["type"])
+    own = schema["properties"].get("data", {}).get("properties", {})
+    common = schema["$defs"]["data"]["properties"]
+    yield from document["data"].keys() - own.keys() - common.keys()
+
+
+def test_every_type_has_a_schema_that_is_one() -> None:
+    assert set(schemas.titles()) == TYPES
+    for it in TYPES:
+        Draft202012Validator.check_schema(schemas.schema(it))
+        Draft7Validator.check_schema(schemas.schema(it))
+
+
+@pytest.mark.parametrize(("document", "name"), SAMPLES)
+def test_every_samples_event_is_as_its_schema_says(document: dict[str, Any], name: str) -> None:
+    VALIDATORS[document["type"]].validate(document)
+
+    assert list(undocumented(document)) == []
+    assert document["type"] in vendors.types(VENDORS[name])
+
+
+@pytest.mark.parametrize("name", VENDORS)
+@given(data=st.data())
+def test_whatever_is_understood_is_as_its_schema_says(name: str, data: st.DataObject) -> None:
+    for document in documents(name, data.draw(bodies(name))):
+        VALIDATORS[document["type"]].validate(document)
+        assert list(undocumented(document)) == []
+        assert document["type"] in vendors.types(VENDORS[name])
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_a_vendor_shows_each_type_that_it_says_it_sends(name: str) -> None:
+    shown = {it.values[0]["type"] for it in SAMPLES if it.values[1] == name}
+
+    unshown = vendors.types(VENDORS[name]) - shown - {"unrecognized"}
+    assert unshown == UNSHOWN.get(name, set())
+
+
+def _changes() -> Iterator[tuple[str, Any]]:
+    yield from [("id", "E97232CC024462E619DEF845EF1F268D"), ("id", None), ("source", "swiftsell")]
+    yield from [("specversion", "0.3"), ("type", "note.created"), ("time", "2023-09-01 14:13")]
+    yield from [("time", "2023-09-01T14:13:45+02:00"), ("subject", ""), ("data", [])]
+    yield from [("data.raw", KeyError), ("data.message", KeyError), ("recordedtime", KeyError)]
+    yield from [("data.conversation.id", 5), ("data.conversation", {}), ("data.contact.id", "")]
+    yield from [("data.actor.type", "robot"), ("data.message.kind", None), ("data.message", None)]
+
+
+@pytest.mark.parametrize(("place", "value"), list(_changes()))
+def test_what_breaks_the_contract_is_no_event(place: str, value: Any) -> None:
+    (document,) = documents("swiftsell", vendors.samples("swiftsell")[1].read_bytes())
+    document = copy.deepcopy(document)
+    *path, name = place.split(".")
+    part = document
+    for step in path:
+        part = part[step]
+    if value is KeyError:
+        del part[name]
+    else:
+        part[name] = value
+
+    with pytest.raises(ValidationError):
+        VALIDATORS["message.created"].validate(document)
+
+
+def test_a_member_that_is_new_is_no_reason_to_refuse_an_event() -> None:
+    (document,) = documents("swiftsell", vendors.samples("swiftsell")[1].read_bytes())
+    document["sequence"] = "1"
+    document["data"]["mood"] = {}
+
+    VALIDATORS["message.created"].validate(document)
+
+
+def test_a_type_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="there is no event type message"):
+        schemas.schema("message")

@@ -1,0 +1,229 @@
+"""Whatever arrives, `normalize` refuses it or understands it as well-formed events."""
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay import vendors
+from relay.errors import Malformed
+from relay.events.envelope import Message, Origin, encode_events
+from relay.events.event import TYPES, Event
+from relay.vendors.kit.request import Request
+
+VENDORS = vendors.discover()
+SAMPLES = {name: [it.read_bytes() for it in vendors.samples(name)] for name in VENDORS}
+ORIGIN = Origin(vendor="some_vendor", source="acme")
+
+every_vendor = pytest.mark.parametrize("name", VENDORS)
+
+# JSON as no vendor sends it. What orjson refuses is kept apart, or little would be understood.
+
+names = st.sampled_from(
+    ["", "id", "token", "event", "events", "type", "name", "variables", "data", "value", "¿··?"]
+)
+texts = st.text(max_size=20) | st.sampled_from(["", " ", "\x00", "¿·a·?", "a.b", "x" * 10_000])
+numbers = st.integers(-(2**70), 2**70) | st.sampled_from([-0.0, 5e-324, 1e300, 10**300])
+refused = st.sampled_from([math.nan, math.inf, 10**400, "\ud83d", "\ude00\ud83d"])
+
+
+def nestings(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    def grow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        return st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4)
+
+    return st.recursive(scalars, grow, max_leaves=8)
+
+
+values = nestings(st.none() | st.booleans() | numbers | texts)
+odd_values = nestings(refused | texts)
+
+
+@st.composite
+def written(draw: st.DrawFn, document: Any) -> bytes:
+    """Write a document in one of the styles of the world's JSON libraries."""
+    text = json.dumps(
+        document,
+        ensure_ascii=draw(st.booleans()),
+        separators=draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\r\n", "\t:")])),
+    )
+    if draw(st.integers(0, 2)) == 0:
+        # A quote within a string is escaped, so this is where an object begins, never its text.
+        places = [match.end() for match in re.finditer(r"\{(?=\")", text)] or [0]
+        place = draw(st.sampled_from(places))
+        member = draw(st.sampled_from(['"events":[],', '"id":12345678901234567890123,"id":1.10,']))
+        text = text[:place] + member + text[place:]
+    prefix = draw(st.sampled_from([b"", b"", b" \n", codecs.BOM_UTF8]))
+    return prefix + text.encode(errors="surrogatepass")
+
+
+@st.composite
+def altered(draw: st.DrawFn, sample: bytes) -> Any:
+    """Put odd values, new members and repetitions somewhere into a sample."""
+    document = json.loads(sample)
+    for _ in range(draw(st.integers(1, 3))):
+        place = document
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = draw(st.sampled_from(keys))
+            is_deeper = isinstance(place[key], dict | list) and place[key]
+            if not is_deeper or draw(st.integers(0, 7)) == 0:
+                break
+            place = place[key]
+        if isinstance(place, list):
+            place.extend([place[key]] * draw(st.integers(0, 2)))
+        else:
+            place[draw(names)] = draw(values)
+        if not is_deeper:
+            place[key] = draw(values)
+    return document
+
+
+@st.composite
+def damaged(draw: st.DrawFn, sample: bytes) -> bytes:
+    """Overwrite, insert and cut a few bytes of a sample."""
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(sample)))
+        end = start + draw(st.integers(0, 3))
+        sample = sample[:start] + draw(st.binary(max_size=3)) + sample[end:]
+    return sample
+
+
+def nested(depth: int) -> bytes:
+    return b'{"events":[' + b'{"event":' * depth + b"{}" + b"}" * depth + b"]}"
+
+
+def is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def bodies(name: str) -> st.SearchStrategy[bytes]:
+    samples = SAMPLES[name]
+    plausible = st.sampled_from(list(filter(is_json, samples))).flatmap(altered).flatmap(written)
+    return st.one_of(
+        plausible,
+        plausible,
+        plausible,
+        st.sampled_from(samples).flatmap(damaged),
+        (values | odd_values).flatmap(written),
+        st.lists(values, max_size=3).flatmap(lambda events: written({"events": events})),
+        st.integers(0, 3_000).map(nested),
+        st.binary(max_size=200),
+    )
+
+
+def understood(name: str, body: bytes) -> list[Event]:
+    try:
+        return VENDORS[name].normalize(Request(body=body))
+    except Malformed as error:
+        assert re.fullmatch("[a-z_]+", error.reason)  # noqa: PT017  both outcomes are right
+        return []
+
+
+def messages_of(events: list[Event], origin: Origin = ORIGIN) -> list[Message]:
+    return encode_events(events, origin=origin, received_at=1_700_000_000.25)
+
+
+def elements(name: str, body: bytes, exactly: Callable[[bytes], Any]) -> list[Any]:
+    """Return the elements a delivery consists of, as `raw` has to say them."""
+    document = exactly(body.removeprefix(codecs.BOM_UTF8).strip())
+    if not vendors.echoes(VENDORS[name]):
+        return [document]
+    sent = dict(document)["events"]
+    return [tuple(it for it in event if it[0] != "token") for event in sent]
+
+
+@every_vendor
+@given(data=st.data())
+def test_raw_says_exactly_what_was_sent(
+    name: str, data: st.DataObject, exactly: Callable[[bytes], Any]
+) -> None:
+    body = data.draw(bodies(name))
+
+    events = understood(name, body)
+
+    if events:
+        assert [exactly(event.raw) for event in events] == elements(name, body, exactly)
+    for event, message in zip(events, messages_of(events), strict=True):
+        document = dict(exactly(message.body))
+        assert dict(document["data"])["raw"] == exactly(event.raw)
+
+
+def check_data(node: Any, name: str = "") -> None:
+    if name == "value":
+        return  # a variable's value is the vendor's own, whatever it is
+    assert node is not None
+    assert node not in ("", {}, [])
+    if name in {"id", "bot_id"}:
+        assert type(node) is str
+    if name in {"actor", "member", "from", "to"}:
+        assert node["type"] in {"agent", "bot", "contact", "system"}
+    if isinstance(node, dict):
+        for key, value in node.items():
+            check_data(value, key)
+    if isinstance(node, list):
+        for item in node:
+            check_data(item)
+
+
+@every_vendor
+@given(data=st.data())
+def test_data_has_no_empty_places_and_its_ids_are_strings(name: str, data: st.DataObject) -> None:
+    events = understood(name, data.draw(bodies(name)))
+
+    for event in events:
+        assert event.type in TYPES
+        assert "raw" not in event.data
+        for key, value in event.data.items():
+            check_data(value, key)
+
+
+@every_vendor
+@given(data=st.data())
+def test_every_message_is_a_cloudevent_under_a_valid_routing_key(
+    name: str, data: st.DataObject
+) -> None:
+    messages = messages_of(understood(name, data.draw(bodies(name))))
+
+    for message in messages:
+        assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)*", message.routing_key)
+        assert len(message.routing_key) <= 255
+        document = json.loads(message.body)
+        orjson.loads(message.body)  # refuses more than the standard library does
+        assert {"specversion", "id", "source", "type"} <= document.keys()
+        assert re.fullmatch("[0-9a-f]{32}", message.id)
+        assert document["id"] == message.id
+        if "time" in document:
+            assert document["time"].endswith("Z")
+            datetime.fromisoformat(document["time"])
+        del document["data"]
+        for attribute, value in document.items():
+            assert re.fullmatch("[a-z0-9]{1,20}", attribute)
+            assert value.isprintable()
+
+
+@every_vendor
+@given(data=st.data())
+def test_a_resend_has_the_same_ids_and_another_source_has_others(
+    name: str, data: st.DataObject
+) -> None:
+    body = data.draw(bodies(name))
+
+    first, again = (messages_of(understood(name, body)) for _ in range(2))
+    elsewhere = messages_of(understood(name, body), Origin(vendor="some_vendor", source="acme2"))
+
+    ids = [message.id for message in first]
+    assert len(set(ids)) == len(ids)
+    assert [message.id for message in again] == ids
+    assert not {message.id for message in elsewhere} & set(ids)
