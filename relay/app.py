@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from relay import vendors
 from relay.admin import Admin
 from relay.broker.publisher import Publisher
-from relay.confirm_sink import Direct
+from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.events import topology
 from relay.events.envelope import Message, Origin
@@ -27,13 +27,14 @@ from relay.forwarder import Forwarder
 from relay.ingress.handler import Ingress
 from relay.ingress.http_server import Server
 from relay.ingress.processing import Source
-from relay.ingress.processing_subprocess import Aside
+from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import BrokerMetrics, IngressMetrics, OutboxMetrics
 from relay.outbox import layout
-from relay.outbox.orphans import Takeover
+from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
 from relay.process import systemd, tasks
-from relay.settings import Settings, SourceSettings, load, resolve_secrets
+from relay.settings import Settings, SourceSettings, load
+from relay.settings_file import resolve_secrets
 from relay.vendors.kit.authentication import Secrets
 from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker
@@ -96,14 +97,14 @@ def topology_of(settings: Settings) -> topology.Topology:
     )
 
 
-def entry_of(settings: Settings) -> str:
+def publish_exchange(settings: Settings) -> str:
     """Return the exchange that events are published to; the history's lies in front."""
     name = settings.broker.exchange
     return topology.history_exchange(name) if settings.history.enabled else name
 
 
 def _exchange_of(settings: Settings) -> Callable[[Message], str]:
-    events = entry_of(settings)
+    events = publish_exchange(settings)
     quarantine = topology.quarantine_exchange(settings.broker.exchange)
     return lambda message: quarantine if message.is_quarantined else events
 
@@ -148,31 +149,31 @@ class _Relay:
             tracing=self._tracing,
         )
         self._outbox: Outbox | None = None
-        self._takeover: Takeover | None = None
-        self._forwarder: Forwarder | Direct
+        self._takeover: OrphanDrain | None = None
+        self._forwarder: Forwarder | ConfirmSink
         if settings.ingress.ack_after == "outbox":
-            grown = asyncio.Event()
+            committed = asyncio.Event()
             root, most = settings.outbox.directory, settings.outbox.max_bytes
             number, count = (worker.number, worker.count) if worker else (0, 1)
             self._outbox = Outbox(
                 directory=layout.directory_of(root, number),
                 max_bytes=layout.share_bytes(most, count),
-                grown=grown,
+                committed=committed,
                 sets_corrupt_aside=settings.outbox.on_corrupt == "set-aside",
             )
-            self._takeover = Takeover(root=root, worker=number, count=count, outbox=self._outbox)
-            self._sink: Outbox | Direct = self._outbox
+            self._takeover = OrphanDrain(root=root, worker=number, count=count, outbox=self._outbox)
+            self._sink: Outbox | ConfirmSink = self._outbox
             self._forwarder = Forwarder(
                 outbox=self._outbox,
-                grown=grown,
+                committed=committed,
                 max_in_flight=broker.max_in_flight,
             )
         else:
-            self._sink = self._forwarder = Direct(
+            self._sink = self._forwarder = ConfirmSink(
                 max_in_flight=broker.max_in_flight,
                 confirm_timeout_s=broker.confirm_timeout_s,
             )
-        self._aside = Aside()
+        self._aside = ProcessingSubprocess()
         self._ingress = Ingress(
             sink=self._sink,
             sources=sources_of(settings),
@@ -237,7 +238,7 @@ class _Relay:
             worker_pipes.tell_ready()
             yield
             return
-        async with systemd.told():
+        async with systemd.notifying():
             yield
 
     def _answering(self) -> AbstractAsyncContextManager[None]:

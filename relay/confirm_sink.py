@@ -12,7 +12,7 @@ from typing import NamedTuple
 from relay.broker.session import Outcome, Session
 from relay.errors import Unavailable
 from relay.events.envelope import Message
-from relay.sink import Delivery, Sink
+from relay.sink import PendingDelivery, Sink
 
 _BATCH = 500
 
@@ -22,8 +22,8 @@ class _Unconfirmed:
 
     __slots__ = ("_delivery", "left", "limit")
 
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery: Delivery | None = delivery
+    def __init__(self, delivery: PendingDelivery) -> None:
+        self._delivery: PendingDelivery | None = delivery
         self.left = len(delivery.messages)
         self.limit: asyncio.TimerHandle | None = None
 
@@ -42,7 +42,7 @@ class _Unconfirmed:
         if delivery:  # not settled before
             if self.limit:
                 self.limit.cancel()
-            delivery.settle(error)
+            delivery.complete(error)
 
 
 class Waiting(NamedTuple):
@@ -52,7 +52,7 @@ class Waiting(NamedTuple):
     delivery: _Unconfirmed
 
 
-class Direct(Sink):
+class ConfirmSink(Sink):
     """Publish each delivery and answer it with the broker's confirm.
 
     Args:
@@ -72,7 +72,7 @@ class Direct(Sink):
         """Tell whether nothing waits for a confirm."""
         return not self._queue and not (self._session and self._session.in_flight)
 
-    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+    def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         """Queue deliveries for the broker.
 
         Each is settled once all of its messages are confirmed. It is settled with Unavailable when
@@ -85,11 +85,11 @@ class Direct(Sink):
                 if session.in_flight + len(self._queue) >= self._max_in_flight:
                     raise Unavailable("Too many events are unconfirmed; try again later.")  # noqa: TRY301
             except Unavailable as error:
-                delivery.settle(error)
+                delivery.complete(error)
             else:
                 self._queue_up(delivery)
 
-    def _queue_up(self, delivery: Delivery) -> None:
+    def _queue_up(self, delivery: PendingDelivery) -> None:
         unconfirmed = _Unconfirmed(delivery)
         unconfirmed.limit = asyncio.get_running_loop().call_later(
             self._confirm_timeout_s, unconfirmed.give_up

@@ -14,6 +14,7 @@ import structlog
 from relay.broker.session import Outcome, Session
 from relay.errors import OutboxError
 from relay.events.envelope import Message
+from relay.observability.log_throttle import LogThrottle
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
 from relay.process import backoff
@@ -42,7 +43,7 @@ class Forwarder:
 
     Args:
         outbox: where events wait.
-        grown: set by the outbox whenever something was committed.
+        committed: set by the outbox whenever something was committed.
         max_in_flight: messages published and not yet confirmed.
     """
 
@@ -50,17 +51,17 @@ class Forwarder:
         self,
         *,
         outbox: Outbox,
-        grown: asyncio.Event,
+        committed: asyncio.Event,
         max_in_flight: int,
     ) -> None:
         self._outbox = outbox
-        self._wake = grown
+        self._wake = committed
         self._max_in_flight = max_in_flight
         self._taken = 0  # everything up to this number was read
         self._deferred: list[_Deferred] = []
         self._attempts: dict[int, int] = {}
         self._refused = 0  # since the log said so
-        self._tells = backoff.Seldom(_TELL_EVERY_S)
+        self._tells = LogThrottle(_TELL_EVERY_S)
         self._session: Session[Pending] | None = None
 
     @property
@@ -148,7 +149,7 @@ class Forwarder:
         self._wake.set()
 
     def _tell_of_refused(self, latest: Message) -> None:
-        if self._tells.is_due():
+        if self._tells.should_log():
             log.warning(
                 "publish refused",
                 count=self._refused,  # since the last line

@@ -1,58 +1,33 @@
-"""Settings: one TOML file, overridden by the environment, all problems told at once.
+"""The relay's settings: its sections, and what each value may be.
 
 Only app.py, the commands and the services read these; components take plain arguments.
 """
 
-import os
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import orjson
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from relay import vendors
-from relay.errors import SettingsError
+from relay.settings_file import File, Section, Strings, listed, load_as, resolve_secrets
 
-PREFIX = "RELAY_"
-DEFAULT_FILE = "relay.toml"
-_NOT_SETTINGS = {"RELAY_CONFIG"}
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # An event holds the vendor's element and the text cut out of it, so up to twice the body, and
 # RabbitMQ 4 closes the channel over a message of more than 16 MiB.
 _LARGEST_BODY = 7 * 1024 * 1024
 _LEAST_OUTBOX = 1024 * 1024  # of each worker
-
-
-def listed(value: object) -> object:
-    """Read a list from one environment variable: JSON, or parts separated by commas."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return orjson.loads(value)
-    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
@@ -77,21 +52,10 @@ def _source_name(name: str) -> str:
     return name
 
 
-Strings = Annotated[list[str], BeforeValidator(listed)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 Networks = Annotated[list[Network], BeforeValidator(listed)]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class Section(BaseModel):
-    """One section. Unknown keys are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,  # it may be a secret
-    )
 
 
 class IngressSettings(Section):
@@ -106,7 +70,7 @@ class IngressSettings(Section):
     max_connections: int = Field(default=5_000, ge=1, le=100_000)
     read_timeout_s: float = Field(default=10, gt=0)
     shutdown_grace_s: float = Field(default=20, ge=0)
-    trusted_proxies: Networks = []
+    trusted_proxies: Networks = Field(default=[])
 
 
 class AdminSettings(Section):
@@ -119,9 +83,7 @@ class AdminSettings(Section):
 class BrokerSettings(Section):
     """RabbitMQ."""
 
-    urls: Annotated[Strings, Field(min_length=1, repr=False)] = [
-        "amqp://guest:guest@127.0.0.1:5672/"
-    ]
+    urls: Strings = Field(default=["amqp://guest:guest@127.0.0.1:5672/"], min_length=1, repr=False)
     exchange: str = Field(default="webhooks", pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     declare_topology: bool = True
     heartbeat_s: int = Field(default=10, ge=1, le=600)
@@ -185,7 +147,7 @@ class SourceSettings(Section):
     vendor: str
     insecure: bool = False
     secrets: Strings = Field(default=[], repr=False, validate_default=True)
-    allow_from: Networks = []
+    allow_from: Networks = Field(default=[])
     echo: Literal["json", "text", "mirror"] | None = None
 
     @field_validator("vendor")
@@ -216,32 +178,6 @@ class SourceSettings(Section):
         return echo
 
 
-class File(BaseSettings):
-    """What one TOML file and the environment say; a subclass has the sections. Read with `load`."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        enable_decoding=False,  # lists are read by listed
-        hide_input_in_errors=True,  # it may be a secret
-    )
-    file: ClassVar[Path | None] = None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the file."""
-        return env_settings, TomlConfigSettingsSource(settings_cls, cls.file)
-
-
 class Settings(File):
     """All settings of the relay; those of a consumer are checked by the consumer."""
 
@@ -252,8 +188,8 @@ class Settings(File):
     outbox: OutboxSettings = OutboxSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
-    sources: dict[SourceName, SourceSettings] = {}
-    consumers: dict[str, dict[str, Any]] = {}
+    sources: dict[SourceName, SourceSettings] = Field(default={})
+    consumers: dict[str, dict[str, Any]] = Field(default={})
 
     @field_validator("outbox")
     @classmethod
@@ -265,9 +201,6 @@ class Settings(File):
         return outbox
 
 
-FileT = TypeVar("FileT", bound=File)
-
-
 def load(path: Path | None = None) -> Settings:
     """Read the relay's settings from path, or RELAY_CONFIG, or relay.toml if it is there.
 
@@ -275,101 +208,3 @@ def load(path: Path | None = None) -> Settings:
         SettingsError: with one sentence per problem.
     """
     return load_as(Settings, path)
-
-
-def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
-    """Read the sections of kind; see `load`.
-
-    Raises:
-        SettingsError: with one sentence per problem.
-    """
-    file = _find(path)
-    # A subclass per load, since pydantic-settings takes the file from the class.
-    bound = cast("type[FileT]", type(kind.__name__, (kind,), {"file": file}))
-    problems = list(_unknown_variables(os.environ))
-    try:
-        settings = bound()
-    except ValidationError as error:
-        raise SettingsError([*problems, *sentences(error)]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([*problems, f"{file} can't be read: {error}."]) from error
-    if problems:
-        raise SettingsError(problems)
-    return settings
-
-
-def resolve_secrets(secrets: Sequence[str]) -> list[str]:
-    """Return the values of secrets: literal, or from `env:NAME` or `file:PATH`.
-
-    Raises:
-        ValueError: some are not there, or empty; each is named.
-    """
-    values, problems = [], []
-    for secret in secrets:
-        try:
-            values.append(_resolve(secret))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("; ".join(problems))
-    return values
-
-
-def _resolve(secret: str) -> str:
-    kind, _, rest = secret.partition(":")
-    try:
-        match kind:
-            case "env":
-                value = os.environ[rest].strip()
-            case "file":
-                value = Path(rest).read_text().strip()
-            case _:
-                value = secret
-    except KeyError as error:
-        raise ValueError(f"the environment variable {rest} is not set") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the file {rest} can't be read: {error}") from error
-    if not value:
-        raise ValueError(f"{secret or 'one'} is empty")
-    return value
-
-
-def _find(path: Path | None) -> Path | None:
-    named = path or (Path(found) if (found := os.environ.get("RELAY_CONFIG")) else None)
-    if named is None:
-        default = Path(DEFAULT_FILE)
-        return default if default.exists() else None
-    if not named.exists():
-        raise SettingsError([f"The settings file {named} does not exist."])
-    if not named.is_file():  # pydantic-settings would pass over it without a word
-        raise SettingsError([f"The settings file {named} is no regular file."])
-    return named
-
-
-def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Name the variables pydantic-settings passes over: those of no section."""
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in _NOT_SETTINGS:
-            section = name.removeprefix(PREFIX).lower().partition("__")[0]
-            if section not in Settings.model_fields:
-                yield f"{name} is no setting: there is no section {section!r}."
-
-
-def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
-    """Say of each problem which setting it is about, below section, and what is wrong."""
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join([section, *[str(part) for part in _place(problem["loc"])]]).strip(".")
-        match problem["type"]:
-            case "extra_forbidden":
-                yield f"{name} is no setting."
-            case "missing":
-                yield f"{name} is missing."
-            case _:
-                yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
-
-
-def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return where a problem is; of a wrong name, where it was given."""
-    return location[:-2] if location[-1:] == ("[key]",) else location

@@ -8,7 +8,7 @@ from typing import Protocol
 from relay.events.envelope import Message
 
 
-class Delivery(Protocol):
+class PendingDelivery(Protocol):
     """The messages of one request, and whoever waits for them to be durable."""
 
     @property
@@ -16,7 +16,7 @@ class Delivery(Protocol):
         """At least one."""
         ...
 
-    def settle(self, error: Exception | None) -> None:
+    def complete(self, error: Exception | None) -> None:
         """Hear that all messages are durable, or why they are not. Called once; raises nothing."""
 
 
@@ -24,7 +24,7 @@ class Sink(ABC):
     """Makes messages durable."""
 
     @abstractmethod
-    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+    def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         """Take deliveries, in order, and settle each of them, now or later.
 
         A delivery that is settled with Unavailable may be sent again; whether some of its messages
@@ -54,7 +54,7 @@ class _Awaited:
         self.messages = messages
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, error: Exception | None) -> None:
+    def complete(self, error: Exception | None) -> None:
         if self.done.done():
             return  # the task has given up
         if error:

@@ -16,7 +16,8 @@ from consumers.archive.sqlite import SqliteArchive
 from consumers.kit import Consumer, ConsumerSettings, Event, Unavailable
 from consumers.kit.database import url
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
-from relay.settings import Port, resolve_secrets
+from relay.settings import Port
+from relay.settings_file import resolve_secrets
 
 NAME = "archive"
 

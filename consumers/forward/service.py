@@ -22,7 +22,8 @@ from consumers.forward.signature import key_of
 from consumers.kit import Consumer, ConsumerSettings
 from consumers.kit.consuming.decision import LONGEST_WAIT_S
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
-from relay.settings import Networks, Port, Section, Strings, resolve_secrets
+from relay.settings import Networks, Port
+from relay.settings_file import Section, Strings, resolve_secrets
 
 NAME = "forward"
 

@@ -12,8 +12,8 @@ import orjson
 
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.queues import headers as handover
-from relay.events.event import ActorType
 from relay.events.timestamps import from_utc_text
+from relay.vendors.kit.fields import ActorType
 
 
 class Actor(TypedDict, total=False):

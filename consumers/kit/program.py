@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from consumers.kit import service
 from consumers.kit.consumer import Consumer
 from consumers.kit.settings import ConsumerSettings, SectionT, load
-from relay.cli.main import FAILED, Told, config_option
-from relay.cli.main import run as run_to_end
 from relay.observability import logs
+from relay.process.command import FAILED, CommandWithErrors, config_option
+from relay.process.command import run as run_to_end
 
 _EXIT_TIMEOUT_S = 5.0
 
@@ -33,7 +33,7 @@ def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> 
 
     @click.command(
         name,
-        cls=Told,
+        cls=CommandWithErrors,
         context_settings={"help_option_names": ["-h", "--help"]},
         help=f"Run the service {name} until SIGTERM or Ctrl-C.",
     )

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from consumers.kit.consumer import Consumer
 from consumers.kit.consuming.calling import handling_of
-from consumers.kit.consuming.handler_pool import Workers
+from consumers.kit.consuming.handler_pool import HandlerPool
 from consumers.kit.consuming.subscription import Subscription
 from consumers.kit.consuming.traced import Traced
 from consumers.kit.errors import Unavailable
@@ -23,7 +23,7 @@ from consumers.kit.seen import database as seen_database
 from consumers.kit.seen.store import Seen
 from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
 from relay.broker.publisher import Publisher
-from relay.confirm_sink import Direct
+from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.events.topology import Topology
 from relay.observability import probes
@@ -75,7 +75,7 @@ class _Service:
         self._subscriptions: list[Subscription] = []
         broker = shared.broker
         self._tracing = _tracing(name) if shared.tracing.enabled else None
-        self._direct = Direct(
+        self._direct = ConfirmSink(
             max_in_flight=broker.max_in_flight, confirm_timeout_s=broker.confirm_timeout_s
         )
         # A connection of its own: an alarm stops the broker from reading one that publishes, and
@@ -105,7 +105,7 @@ class _Service:
         except (ValueError, Unavailable) as error:
             raise SettingsError([f"consumers.{self._name}: {error}"]) from error
         workers = partial(
-            Workers,
+            HandlerPool,
             service=consumer.name,
             handling=handling,
             seen=seen if consumer.handle_one else None,
@@ -146,7 +146,7 @@ class _Service:
             work += [(it.name, it.run()) for it in self._subscriptions]
             parts = [await begin(tasks.task(*it)) for it in work]
             log.info("started", service=self._name)
-            async with systemd.told():
+            async with systemd.notifying():
                 await tasks.first(stop.wait(), *parts)
             log.info("stopping")
             self._is_closing = True

@@ -8,17 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from consumers.kit.consumer import Consumer
 from relay.errors import SettingsError
-from relay.settings import (
-    AdminSettings,
-    BrokerSettings,
-    File,
-    LogSettings,
-    Section,
-    TracingSettings,
-    listed,
-    load_as,
-    sentences,
-)
+from relay.settings import AdminSettings, BrokerSettings, LogSettings, TracingSettings
+from relay.settings_file import File, Section, listed, load_as, sentences
 
 _PREFETCH = 100
 _MOST_PREFETCH = 2000  # a quorum queue gives no more

@@ -85,13 +85,13 @@ class Publisher:
 
         An error of use other than BrokerError is a bug of ours and ends this, too.
         """
-        await reconnect.for_ever(self._urls, partial(self._run, use), on_lost=self._note_lost)
+        await reconnect.run_forever(self._urls, partial(self._run, use), on_lost=self._note_lost)
 
     async def _run(self, use: Callable[[Session[T]], Awaitable[None]], url: str) -> None:
         """Open a session with one broker and let use publish until it ends."""
         async with contextlib.AsyncExitStack() as stack:
             session: Session[T] = await self._open(url, stack)
-            reconnect.end_if_cancelled()
+            reconnect.raise_if_cancelled()
             self._note_connected(url, session)
             await self._serve(session, use)
 

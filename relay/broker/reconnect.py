@@ -11,7 +11,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
 _LASTING_S = 5.0
 
 
-async def for_ever(
+async def run_forever(
     urls: Sequence[str],
     use: Callable[[str], Awaitable[None]],
     *,
@@ -32,7 +32,7 @@ async def for_ever(
         try:
             await _use(use, url)
         except BrokerError as error:
-            end_if_cancelled()
+            raise_if_cancelled()
             on_lost(error)
             # A session that ends at once, for want of a right, say, is no reason to hurry.
             if loop.time() - began_at > _LASTING_S:
@@ -50,7 +50,7 @@ async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
     try:
         await use(url)
     except asyncio.CancelledError as error:
-        end_if_cancelled()
+        raise_if_cancelled()
         raise BrokerError("The connection was lost: it fell silent.") from error
     except Exception as error:
         if type(error) is not Exception:
@@ -58,7 +58,7 @@ async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
         raise BrokerError("The connection was lost: it ended without a reason.") from error
 
 
-def end_if_cancelled() -> None:
+def raise_if_cancelled() -> None:
     """Go through with a cancellation that aiormq 7.2 turned into an error of its own, or lost.
 
     It does so when it is cancelled while connecting. Without this, the process may never stop.

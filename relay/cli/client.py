@@ -10,8 +10,8 @@ import orjson
 from yarl import URL
 
 from relay.errors import RelayError
-from relay.events.event import mapping, sequence
-from relay.vendors.kit.request import Delivery
+from relay.vendors.kit.fields import mapping, sequence
+from relay.vendors.kit.request import OutgoingRequest
 
 _TIMEOUT_S = 30
 
@@ -29,7 +29,7 @@ class Call:
 
     source: str
     name: str
-    delivery: Delivery = field(repr=False)
+    delivery: OutgoingRequest = field(repr=False)
     token: str | None = field(default=None, repr=False)
 
 
@@ -104,7 +104,7 @@ async def _post(http: aiohttp.ClientSession, base: str, call: Call) -> Answer:
         return _understood(response.status, await response.read(), call.token)
 
 
-def _url(base: str, source: str, delivery: Delivery) -> URL:
+def _url(base: str, source: str, delivery: OutgoingRequest) -> URL:
     path = f"{base.rstrip('/')}/in/{source}"
     if delivery.path_secret:
         path += "/" + quote(delivery.path_secret, safe="")

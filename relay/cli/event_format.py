@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.cli.output import show_row
-from relay.events.event import mapping, sequence
+from relay.vendors.kit.fields import mapping, sequence
 
 _LONGEST_EXCERPT = 100
 

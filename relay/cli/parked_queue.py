@@ -49,7 +49,7 @@ Found = AsyncIterator[tuple[T, AbstractIncomingMessage]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptQueue(Generic[T]):
+class ParkedQueue(Generic[T]):
     """A queue of such messages.
 
     Args:

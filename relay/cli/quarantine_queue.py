@@ -12,8 +12,8 @@ from pamqp import commands
 
 from relay.errors import BrokerError, Malformed, RelayError
 from relay.events.envelope import Message, Origin, encode_events, traceparent_of
-from relay.events.event import mapping
 from relay.vendors import Vendor
+from relay.vendors.kit.fields import mapping
 from relay.vendors.kit.request import Request
 
 

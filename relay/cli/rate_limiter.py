@@ -4,7 +4,7 @@ _MOST_AT_ONCE = 1000
 _WINDOWS_PER_S = 10
 
 
-class Pace:
+class RateLimiter:
     """Spread events evenly, so many a second at most. What a pause left out is not caught up.
 
     Args:

@@ -19,7 +19,7 @@ _WRITE_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ReplayRequest:
     """What was asked for, in the words of whoever asked: `2h` stays `2h`.
 
     Args:
@@ -87,7 +87,7 @@ class Progress:
 class ProgressFile:
     """The file; see `opened`."""
 
-    def __init__(self, path: Path, asked: Asked) -> None:
+    def __init__(self, path: Path, asked: ReplayRequest) -> None:
         self._path = path
         self._written_at = 0.0
         self.asked = asked
@@ -102,7 +102,7 @@ class ProgressFile:
         """
         try:
             document = json.loads(self._path.read_bytes())
-            asked, latest = Asked(**document["asked"]), Progress(**document["progress"])
+            asked, latest = ReplayRequest(**document["asked"]), Progress(**document["progress"])
         except FileNotFoundError:
             return
         except OSError as error:
@@ -151,7 +151,7 @@ class ProgressFile:
 
 
 @contextlib.contextmanager
-def opened(path: Path, asked: Asked, *, is_anew: bool) -> Iterator[ProgressFile]:
+def opened(path: Path, asked: ReplayRequest, *, is_anew: bool) -> Iterator[ProgressFile]:
     """Take the file at path, alone; on the way out, write what was noted last.
 
     Args:

@@ -17,7 +17,7 @@ from pamqp import encode
 
 from relay.errors import Malformed
 from relay.events import amqp, redaction, topology
-from relay.events.event import MAX_EVENTS, Event
+from relay.events.event import MAX_EVENTS, NormalizedEvent
 from relay.events.timestamps import from_clock
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ class Message(NamedTuple):
 
 
 def encode_events(
-    events: Sequence[Event], *, origin: Origin, received_at: float, traceparent: str | None = None
+    events: Sequence[NormalizedEvent],
+    *,
+    origin: Origin,
+    received_at: float,
+    traceparent: str | None = None,
 ) -> list[Message]:
     """Encode the events of one delivery. Equal elements get different ids, by their number.
 
@@ -138,7 +142,7 @@ def traceparent_of(headers: Mapping[str, str]) -> str | None:
 
 
 def _encode(
-    event: Event, number: int, origin: Origin, received_at: float, traceparent: str | None
+    event: NormalizedEvent, number: int, origin: Origin, received_at: float, traceparent: str | None
 ) -> Message:
     event_id = _digest(origin.path, event.raw, number)
     begin, end = _constant_parts(
@@ -169,7 +173,7 @@ def _encode(
     )
 
 
-def _belongs_to(event: Event) -> tuple[bytes, bytes]:
+def _belongs_to(event: NormalizedEvent) -> tuple[bytes, bytes]:
     """Return the members `subject` and `partitionkey`: of the conversation, else the contact."""
     for what in ("conversation", "contact"):
         found = event.data.get(what)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 
 
-def address_of(remote: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
+def client_address(remote: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return the caller's address: the last one a trusted proxy did not vouch for.
 
     What a proxy forwards may be no address at all; that is "", which no network holds. A zone, any

@@ -26,10 +26,11 @@ from relay.errors import (
 from relay.events.envelope import traceparent_of
 from relay.ingress import client_address, http_body, http_response
 from relay.ingress.client_address import Network
-from relay.ingress.http_response import Answer
+from relay.ingress.http_response import Response
 from relay.ingress.http_server import Head
-from relay.ingress.processing import Source, Understood, names_seen, place_of, understand
-from relay.ingress.processing_subprocess import Aside
+from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.ingress.processing_subprocess import ProcessingSubprocess
+from relay.ingress.safe_errors import safe_field_names, safe_traceback
 from relay.observability.metrics import IngressMetrics, event_type_label
 from relay.sink import Sink
 from relay.vendors.kit.request import Request
@@ -43,10 +44,10 @@ _UNKNOWN = "unknown"
 
 log = structlog.get_logger("relay.ingress")
 
-Reply = Callable[[Answer], None]
+Reply = Callable[[Response], None]
 
 
-class _Visit:
+class RequestContext:
     """One request under way: what it is answered by, and what its log line will say."""
 
     __slots__ = (
@@ -90,8 +91,8 @@ class _Waiting:
 
     def __init__(
         self,
-        visit: _Visit,
-        understood: Understood,
+        visit: RequestContext,
+        understood: ProcessedDelivery,
         reply: Reply,
         answer: Callable[["_Waiting", Exception | None], None],
     ) -> None:
@@ -101,12 +102,12 @@ class _Waiting:
         self.reply = reply
         self._answer = answer
 
-    def settle(self, error: Exception | None) -> None:
+    def complete(self, error: Exception | None) -> None:
         self._answer(self, error)
 
 
 class Ingress:
-    """Answer requests. `sources` may be replaced at any time.
+    """Response requests. `sources` may be replaced at any time.
 
     Args:
         sink: where messages become durable.
@@ -129,14 +130,14 @@ class Ingress:
         bodies_limit_bytes: int,
         read_timeout_s: float,
         trusted_proxies: Sequence[Network],
-        aside: Aside,
+        aside: ProcessingSubprocess,
         metrics: IngressMetrics,
         tracing: "Tracing | None" = None,
     ) -> None:
         self.is_closing = False
         self._sink = sink
         self._body_limit_bytes = body_limit_bytes
-        self._room = http_body.Room(bodies_limit_bytes)
+        self._room = http_body.MemoryBudget(bodies_limit_bytes)
         self._read_timeout_s = read_timeout_s
         self._trusted_proxies = trusted_proxies
         self._aside = aside
@@ -144,7 +145,7 @@ class Ingress:
         self._tracing = tracing
         self.sources = sources
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
-        self._arrivals: list[tuple[_Visit, bytes, Reply]] = []
+        self._arrivals: list[tuple[RequestContext, bytes, Reply]] = []
         self._request_ids = map(
             "{}-{:x}".format, itertools.repeat(random_tokens.token_hex(4)), itertools.count(1)
         )
@@ -161,13 +162,13 @@ class Ingress:
 
     # A request ends in one answer, one log line and one count. It takes one of two ways there.
 
-    def receive_whole(self, head: Head, body: bytes, reply: Reply) -> None:
-        """Answer a request whose body is there already; see http_server.Receiver.
+    def handle_buffered(self, head: Head, body: bytes, reply: Reply) -> None:
+        """Response a request whose body is there already; see http_server.Receiver.
 
         What arrives in one turn of the event loop is dealt with together after it: between two
         system calls a processor forgets what it knew of our code, which costs as much as the work.
         """
-        self._arrivals.append((_Visit(head, next(self._request_ids)), body, reply))
+        self._arrivals.append((RequestContext(head, next(self._request_ids)), body, reply))
         if len(self._arrivals) == 1:
             asyncio.get_running_loop().call_soon(self._receive_arrivals)
 
@@ -180,14 +181,16 @@ class Ingress:
             self._sink.append_all(waiting)
         except Exception as error:  # noqa: BLE001  nobody may be left without an answer
             for it in waiting:
-                it.settle(error)
+                it.complete(error)
 
-    def _receive_one(self, visit: _Visit, body: bytes, reply: Reply) -> _Waiting | None:
-        """Answer a request at once, or return it with what is to be made durable first."""
+    def _receive_one(self, visit: RequestContext, body: bytes, reply: Reply) -> _Waiting | None:
+        """Response a request at once, or return it with what is to be made durable first."""
         try:
             self._admit(visit)
             http_body.check_size(len(body), self._body_limit_bytes)
-            understood = understand(self._delivery(visit, body), visit.source, visit.received_at)
+            understood = process_delivery(
+                self._delivery(visit, body), visit.source, visit.received_at
+            )
             if understood.messages:
                 return _Waiting(visit, understood, reply, self._settle)
             answer = self._accepted(visit, understood)
@@ -203,12 +206,12 @@ class Ingress:
             answer = self._accepted(it.visit, it.understood)
         it.reply(self._left(it.visit, answer))
 
-    async def receive(self, head: Head, request: web.BaseRequest) -> Answer:
-        """Answer a request whose body is still to be read; see http_server.Receiver."""
-        visit = _Visit(head, next(self._request_ids))
+    async def handle_streaming(self, head: Head, request: web.BaseRequest) -> Response:
+        """Response a request whose body is still to be read; see http_server.Receiver."""
+        visit = RequestContext(head, next(self._request_ids))
         try:
             self._admit(visit)
-            with http_body.Share(self._room) as share:
+            with http_body.Reservation(self._room) as share:
                 understood = await self._understand(visit, request, share)
                 if understood.messages:
                     await self._sink.append(understood.messages)
@@ -222,17 +225,17 @@ class Ingress:
         return self._left(visit, answer)
 
     async def _understand(
-        self, visit: _Visit, request: web.BaseRequest, share: http_body.Share
-    ) -> Understood:
+        self, visit: RequestContext, request: web.BaseRequest, share: http_body.Reservation
+    ) -> ProcessedDelivery:
         body = await http_body.read(
             request, share, limit=self._body_limit_bytes, timeout_s=self._read_timeout_s
         )
         delivery = self._delivery(visit, body)
         if len(body) < _LARGE_BODY_BYTES:
-            return understand(delivery, visit.source, visit.received_at)
-        return await self._aside.understand(delivery, visit.source, visit.received_at)
+            return process_delivery(delivery, visit.source, visit.received_at)
+        return await self._aside.process_delivery(delivery, visit.source, visit.received_at)
 
-    def _delivery(self, visit: _Visit, body: bytes) -> Request:
+    def _delivery(self, visit: RequestContext, body: bytes) -> Request:
         """Return what a vendor's code sees. Traced, its events are children of our span."""
         delivery = visit.delivery(body)
         if not self._tracing:
@@ -243,7 +246,7 @@ class Ingress:
         headers["traceparent"] = visit.span.traceparent
         return delivery._replace(headers=headers)
 
-    def _admit(self, visit: _Visit) -> None:
+    def _admit(self, visit: RequestContext) -> None:
         """Find the source; raise Refused for a request that is wrong whatever its body."""
         source = self._sources.get(visit.name)
         if source is None:
@@ -254,12 +257,12 @@ class Ingress:
         client = visit.head.remote
         if self._trusted_proxies:
             hops = visit.head.headers.getall("x-forwarded-for", [])
-            client = client_address.address_of(client, hops, self._trusted_proxies)
+            client = client_address.client_address(client, hops, self._trusted_proxies)
         visit.line["client"] = client
         if source.allow_from and not client_address.is_within(client, source.allow_from):
             raise Unauthenticated("the caller's address is not in allow_from")
 
-    def _accepted(self, visit: _Visit, understood: Understood) -> Answer:
+    def _accepted(self, visit: RequestContext, understood: ProcessedDelivery) -> Response:
         origin = visit.source.origin
         if understood.failure:
             log.error("vendor failed", source=origin.source, **understood.failure)
@@ -270,20 +273,20 @@ class Ingress:
         for event_type in understood.types:
             self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
         visit.line.update(_summary(understood))
-        return http_response.answer(understood, visit.source.echo)
+        return http_response.accepted_response(understood, visit.source.echo)
 
-    def _refused(self, visit: _Visit, error: BaseException) -> Answer:
+    def _refused(self, visit: RequestContext, error: BaseException) -> Response:
         if not isinstance(error, Refused):
-            log.error("delivery failed", source=visit.name, **place_of(error), **visit.line)
+            log.error("delivery failed", source=visit.name, **safe_traceback(error), **visit.line)
             error = InternalError("see the traceback")
         if isinstance(error, Unauthenticated):
             self._metrics.unauthenticated.labels(visit.name).inc()
             if visit.request:
-                visit.line.update(names_seen(visit.request, visit.source.secrets.values))
+                visit.line.update(safe_field_names(visit.request, visit.source.secrets.values))
         visit.line["reason"] = str(error)
-        return http_response.problem(error, str(visit.line["request_id"]))
+        return http_response.problem_response(error, str(visit.line["request_id"]))
 
-    def _left(self, visit: _Visit, answer: Answer) -> Answer:
+    def _left(self, visit: RequestContext, answer: Response) -> Response:
         """Log and count what a request was answered with."""
         elapsed_s = time.perf_counter() - visit.started
         name = visit.name if visit.name in self._sources else _UNKNOWN
@@ -311,7 +314,7 @@ def _split(raw_path: str) -> tuple[str, str | None]:
             return "", None
 
 
-def _summary(understood: Understood) -> dict[str, object]:
+def _summary(understood: ProcessedDelivery) -> dict[str, object]:
     if understood.reason:
         return {"quarantined": understood.reason, "event_id": understood.messages[0].id}
     if not understood.messages:

@@ -2,7 +2,7 @@
 
 The limit holds for what is sent, however it is framed, and for what it decompresses to: both
 stop at the limit, so neither an endless chunked body nor a zip bomb costs more than that. The
-bodies of all connections share a Room, so that many slow callers together cost no more either.
+bodies of all connections share a MemoryBudget, so many slow callers together cost no more either.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _MOST_BYTES_AT_ONCE = 4096
 _WINDOW_BITS = {"identity": (), "": (), "gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
 
-class Room:
+class MemoryBudget:
     """The memory for all bodies that are being read or understood at a time.
 
     Args:
@@ -42,10 +42,10 @@ class Room:
         self._free += size
 
 
-class Share:
+class Reservation:
     """What one body has of a room, until the end of the context."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: MemoryBudget) -> None:
         self._room = room
         self._size = 0
 
@@ -66,7 +66,9 @@ class Share:
         self._room.give_back(self._size)
 
 
-async def read(request: web.BaseRequest, share: Share, *, limit: int, timeout_s: float) -> bytes:
+async def read(
+    request: web.BaseRequest, share: Reservation, *, limit: int, timeout_s: float
+) -> bytes:
     """Return the body, decompressed; it may stay in memory as long as the share does.
 
     A body that does not decompress is returned as it came: what it is good for is decided
@@ -91,7 +93,9 @@ async def read(request: web.BaseRequest, share: Share, *, limit: int, timeout_s:
     return plain
 
 
-async def _read(request: web.BaseRequest, share: Share, limit: int, timeout_s: float) -> bytes:
+async def _read(
+    request: web.BaseRequest, share: Reservation, limit: int, timeout_s: float
+) -> bytes:
     declared = request.content_length
     check_size(declared or 0, limit)
     content = request.content
@@ -113,7 +117,7 @@ async def _read(request: web.BaseRequest, share: Share, limit: int, timeout_s: f
         raise
 
 
-async def _collect(request: web.BaseRequest, share: Share, limit: int) -> bytes:
+async def _collect(request: web.BaseRequest, share: Reservation, limit: int) -> bytes:
     body = bytearray()
     while chunk := await request.content.readany():
         body += chunk

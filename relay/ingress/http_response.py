@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 
 from relay.errors import MethodNotAllowed, Refused, Unavailable
-from relay.ingress.processing import EchoStyle, Understood
+from relay.ingress.processing import EchoStyle, ProcessedDelivery
 from relay.vendors.kit.request import Echo
 
 RETRY_AFTER_S = 5
@@ -18,7 +18,7 @@ _JSON = "application/json"
 _SERVER = ("Server", "relay")  # aiohttp would tell its own and Python's version
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What a request is answered with.
 
     Args:
@@ -36,8 +36,8 @@ class Answer(NamedTuple):
     is_last: bool = False
 
 
-def answer(understood: Understood, style: EchoStyle) -> Answer:
-    """Answer an authenticated delivery; style is how a handshake's token is read back."""
+def accepted_response(understood: ProcessedDelivery, style: EchoStyle) -> Response:
+    """Response an authenticated delivery; style is how a handshake's token is read back."""
     echo, messages = understood.echo, understood.messages
     if echo and not messages:
         return _answer_handshake(echo, style)
@@ -48,26 +48,26 @@ def answer(understood: Understood, style: EchoStyle) -> Answer:
         document = {"status": "accepted", "events": [message.id for message in messages]}
     if echo:
         document["token"] = echo.token
-    return Answer(orjson.dumps(document))
+    return Response(orjson.dumps(document))
 
 
-def _answer_handshake(echo: Echo, style: EchoStyle) -> Answer:
+def _answer_handshake(echo: Echo, style: EchoStyle) -> Response:
     """Read the token back. As JSON; but bare text if it came as bare text, or as settings say."""
     shape = echo.shape if style == "mirror" or echo.shape == "text" else style
     match shape:
         case "text":
-            return Answer(echo.token.encode(), "text/plain; charset=utf-8")
+            return Response(echo.token.encode(), "text/plain; charset=utf-8")
         case "string":
-            return Answer(orjson.dumps(echo.token))
+            return Response(orjson.dumps(echo.token))
         case "form":
             form = urlencode({"token": echo.token})
-            return Answer(form.encode(), "application/x-www-form-urlencoded")
+            return Response(form.encode(), "application/x-www-form-urlencoded")
         case _:
-            return Answer(orjson.dumps({"token": echo.token}))
+            return Response(orjson.dumps({"token": echo.token}))
 
 
-def problem(error: Refused, request_id: str) -> Answer:
-    """Answer with a problem document (RFC 9457). Its texts are ours alone."""
+def problem_response(error: Refused, request_id: str) -> Response:
+    """Response with a problem document (RFC 9457). Its texts are ours alone."""
     document = {
         "type": error.slug,
         "title": error.title,
@@ -79,10 +79,12 @@ def problem(error: Refused, request_id: str) -> Answer:
         headers.append(("Allow", "POST"))
     if isinstance(error, Unavailable):
         headers.append(("Retry-After", str(RETRY_AFTER_S)))
-    return Answer(orjson.dumps(document), "application/problem+json", error.status, tuple(headers))
+    return Response(
+        orjson.dumps(document), "application/problem+json", error.status, tuple(headers)
+    )
 
 
-def encode(answer: Answer, now_s: int, *, is_last: bool) -> bytes:
+def encode(answer: Response, now_s: int, *, is_last: bool) -> bytes:
     """Return an answer as HTTP/1.1 has it on the wire (RFC 9112).
 
     Args:

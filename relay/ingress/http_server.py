@@ -20,8 +20,8 @@ from multidict import CIMultiDictProxy
 
 from relay.errors import BodyTooLarge, InternalError, Refused, Unavailable
 from relay.ingress import http_response
-from relay.ingress.http_response import Answer
-from relay.process.backoff import Seldom
+from relay.ingress.http_response import Response
+from relay.observability.log_throttle import LogThrottle
 
 _KEEPALIVE_S = 75
 _TELL_EVERY_S = 10
@@ -55,10 +55,10 @@ class Head(NamedTuple):
 class Receiver(Protocol):
     """What requests are handed to. Neither method raises anything but ConnectionError."""
 
-    def receive_whole(self, head: Head, body: bytes, reply: Callable[[Answer], None]) -> None:
+    def handle_buffered(self, head: Head, body: bytes, reply: Callable[[Response], None]) -> None:
         """Take a request; call reply once with its answer, now or later."""
 
-    async def receive(self, head: Head, request: web.BaseRequest) -> Answer:
+    async def handle_streaming(self, head: Head, request: web.BaseRequest) -> Response:
         """Read the rest of a request and return its answer."""
         ...
 
@@ -194,7 +194,7 @@ class _Handler(web.RequestHandler):
     def _end_with(self, error: Refused) -> None:
         is_answered = self._watched.is_amid_body and not self._watched.left_to_aiohttp
         if self.transport is not None and not is_answered:
-            answer = http_response.problem(error, "none")
+            answer = http_response.problem_response(error, "none")
             self.transport.write(http_response.encode(answer, int(time.time()), is_last=True))
         self.force_close()  # once all is written
 
@@ -216,10 +216,10 @@ class _Handler(web.RequestHandler):
         self._is_on_short_cut = self._request_in_progress = True
         self._is_last = message.should_close
         head = Head(message.method, message.path, headers, self._remote)
-        self._receiver.receive_whole(head, body.read_nowait(), self._reply)
+        self._receiver.handle_buffered(head, body.read_nowait(), self._reply)
         return True
 
-    def _reply(self, answer: Answer) -> None:
+    def _reply(self, answer: Response) -> None:
         self._is_on_short_cut = self._request_in_progress = False
         if self._handler_waiter is not None:  # shutdown waits for this
             self._handler_waiter.set_result(None)
@@ -273,7 +273,7 @@ class _Handler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         error = InternalError() if status >= InternalError.status else Refused()
-        response = _response(http_response.problem(error, "none"))
+        response = _response(http_response.problem_response(error, "none"))
         response.force_close()
         return response
 
@@ -283,7 +283,7 @@ class _TurnedAway(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writer = cast("asyncio.Transport", transport)
-        answer = http_response.problem(Unavailable(), "none")
+        answer = http_response.problem_response(Unavailable(), "none")
         writer.write(http_response.encode(answer, int(time.time()), is_last=True))
         writer.close()
 
@@ -311,7 +311,7 @@ class Server(web.Server):
         super().__init__(self._receive)
         self._receiver = receiver
         self._max_connections = max_connections
-        self._tells = Seldom(_TELL_EVERY_S)
+        self._tells = LogThrottle(_TELL_EVERY_S)
         self._options: dict[str, Any] = {
             "body_limit_bytes": body_limit_bytes,
             "head_timeout_s": head_timeout_s,
@@ -324,16 +324,16 @@ class Server(web.Server):
         """Return the protocol of a new connection."""
         if len(self._connections) < self._max_connections:
             return _Handler(self._receiver, self, loop=self._loop, **self._options)
-        if self._tells.is_due():
+        if self._tells.should_log():
             log.warning("too many connections", most=self._max_connections)
         return _TurnedAway()
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         head = Head(request.method, request.raw_path, request.headers, request.remote or "")
-        return _response(await self._receiver.receive(head, request))
+        return _response(await self._receiver.handle_streaming(head, request))
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Response) -> web.Response:
     response = web.Response(
         body=answer.body,
         status=answer.status,

@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from relay import vendors
 from relay.errors import Refused, Unavailable
 from relay.events.envelope import Origin
-from relay.ingress.processing import Source, Understood, understand
+from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 
@@ -38,14 +38,16 @@ class _Question(NamedTuple):
     received_at: float
 
 
-class Aside:
+class ProcessingSubprocess:
     """Ask the process; begin it anew when it died. `close` at the end."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
         self._turn = asyncio.Lock()
 
-    async def understand(self, delivery: Request, source: Source, received_at: float) -> Understood:
+    async def process_delivery(
+        self, delivery: Request, source: Source, received_at: float
+    ) -> ProcessedDelivery:
         """Do what delivery.understand does.
 
         Raises:
@@ -68,14 +70,14 @@ class Aside:
             raise answer
         return answer
 
-    async def _ask_or_end(self, question: bytes) -> Understood | Refused:
+    async def _ask_or_end(self, question: bytes) -> ProcessedDelivery | Refused:
         try:
             return await self._ask(question)
         except BaseException:
             await self._end()  # its answer would be taken for the next one's
             raise
 
-    async def _ask(self, question: bytes) -> Understood | Refused:
+    async def _ask(self, question: bytes) -> ProcessedDelivery | Refused:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE
@@ -87,7 +89,7 @@ class Aside:
         output.write(question)
         await output.drain()
         (size,) = _length.unpack(await answers.readexactly(_length.size))
-        return cast("Understood | Refused", pickle.loads(await answers.readexactly(size)))  # noqa: S301  our own
+        return cast("ProcessedDelivery | Refused", pickle.loads(await answers.readexactly(size)))  # noqa: S301  our own
 
     async def close(self) -> None:
         """End the process, once it has answered."""
@@ -109,9 +111,9 @@ def _answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
         source = Source(
             origin=asked.origin, vendor=known[asked.origin.vendor], secrets=Secrets(asked.secrets)
         )
-        answer: Understood | Refused
+        answer: ProcessedDelivery | Refused
         try:
-            answer = understand(asked.delivery, source, asked.received_at)
+            answer = process_delivery(asked.delivery, source, asked.received_at)
         except Refused as error:
             answer = error
         pickled = pickle.dumps(answer)

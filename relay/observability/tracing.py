@@ -28,7 +28,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from relay.events import amqp
 from relay.events.envelope import Message, Origin
-from relay.process.backoff import Seldom
+from relay.observability.log_throttle import LogThrottle
 
 _TELL_EVERY_S = 10.0
 _LAST_EXPORT_S = 5.0
@@ -62,11 +62,11 @@ class _Told(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._tells = Seldom(_TELL_EVERY_S)
+        self._tells = LogThrottle(_TELL_EVERY_S)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a complaint, without its traceback."""
-        if self._tells.is_due():
+        if self._tells.should_log():
             log.warning("spans not exported", reason=record.getMessage())
 
 

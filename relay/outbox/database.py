@@ -30,7 +30,7 @@ _ROWS_PER_CHECKPOINT = 500
 _MAX_READ_BYTES = 16 * 1024 * 1024
 _SPARE_PAGES = 8
 PROBE_BYTES = 64 * 1024
-"""Room for a delivery of ordinary size; with less, the outbox is as good as full."""
+"""MemoryBudget for a delivery of ordinary size; with less, the outbox is as good as full."""
 _WAL_BYTES = 64 * 1024 * 1024
 _CHECKED_BYTES = 128 * 1024 * 1024
 """Up to here a database is read as a whole at the start: a tenth of a second, if it is cached."""

@@ -19,7 +19,7 @@ _LOOK_S = 1.0
 log = structlog.get_logger("relay.outbox")
 
 
-class Place:
+class OutboxDirectory:
     """A directory with a lock and a database.
 
     Args:
@@ -49,7 +49,7 @@ class Place:
         try:
             db = self._connect()
         except BaseException:
-            self.leave()
+            self.unlock()
             raise
         self._identity, self._looked_at = files.identity(self._path), time.monotonic()
         self._is_open = True
@@ -61,10 +61,10 @@ class Place:
         if self._lock and files.is_at(path, self._lock.fileno()):
             return
         lock = database.lock(self._directory)
-        self.leave()
+        self.unlock()
         self._lock = lock
 
-    def leave(self) -> None:
+    def unlock(self) -> None:
         """Give up the lock."""
         if self._lock:
             self._lock.close()
@@ -83,7 +83,7 @@ class Place:
             log.error("outbox set aside", reason=str(error), file=str(kept))  # noqa: TRY400  no bug
         return database.connect(self._path, self._max_bytes)
 
-    def stay(self, db: sqlite3.Connection) -> sqlite3.Connection:
+    def ensure_current(self, db: sqlite3.Connection) -> sqlite3.Connection:
         """Return db, or a new one once it was removed and all that was in it is delivered.
 
         A file without a name goes on working, and all in it is gone with this process.

@@ -32,7 +32,7 @@ def present(root: Path) -> list[int]:
     return [it for it in numbers if (directory_of(root, it) / FILE_NAME).exists()]
 
 
-def left_over(root: Path, *, worker: int, count: int) -> list[Path]:
+def orphaned(root: Path, *, worker: int, count: int) -> list[Path]:
     """Return the outboxes that none of count workers uses, as far as this one takes them over.
 
     Raises:

@@ -32,7 +32,7 @@ log = structlog.get_logger("relay.outbox")
 T = TypeVar("T")
 
 
-class Takeover:
+class OrphanDrain:
     """Empty left-over outboxes into one that is forwarded, then remove them.
 
     Args:
@@ -50,7 +50,7 @@ class Takeover:
     async def run(self) -> None:
         """Take over what is left over, and look again from time to time, for ever."""
         while True:
-            for directory in self._left_over():
+            for directory in self._orphaned():
                 try:
                     await self._take_over(directory)
                 except (OutboxError, sqlite3.Error, OSError) as error:
@@ -65,22 +65,22 @@ class Takeover:
             OutboxError: the disk can't be read.
         """
         # In this order an event that moves meanwhile is seen twice rather than not at all.
-        left_over = [await asyncio.to_thread(_look, it) for it in self._left_over()]
+        orphaned = [await asyncio.to_thread(_look, it) for it in self._orphaned()]
         own = await self._outbox.stats()
-        return outbox_stats.total([own, *filter(None, left_over)], own.max_bytes)
+        return outbox_stats.total([own, *filter(None, orphaned)], own.max_bytes)
 
-    def _left_over(self) -> list[Path]:
+    def _orphaned(self) -> list[Path]:
         with contextlib.suppress(OSError):  # told by whatever else needs the directory
-            return layout.left_over(self._root, worker=self._worker, count=self._count)
+            return layout.orphaned(self._root, worker=self._worker, count=self._count)
         return []
 
     async def _take_over(self, directory: Path) -> None:
         moved, limit = 0, _BATCH
-        async with _LeftOver(directory) as left_over:
+        async with _OrphanedOutbox(directory) as orphaned:
             log.info("taking outbox over", directory=str(directory))
-            while rows := await left_over.read(limit):
+            while rows := await orphaned.read(limit):
                 await self._wait_for_room()
-                moving = asyncio.ensure_future(self._move(rows, left_over))
+                moving = asyncio.ensure_future(self._move(rows, orphaned))
                 try:
                     count = await asyncio.shield(moving)
                 except asyncio.CancelledError:
@@ -88,7 +88,7 @@ class Takeover:
                     raise
                 moved += count
                 limit = min(2 * limit, _BATCH) if count else max(limit // 2, 1)  # until it fits
-            await left_over.remove()
+            await orphaned.remove()
         log.info("outbox taken over", directory=str(directory), messages=moved)
 
     async def _wait_for_room(self) -> None:
@@ -99,18 +99,18 @@ class Takeover:
                 return
             await asyncio.sleep(_ROOM_AGAIN_S)
 
-    async def _move(self, rows: list[Pending], left_over: "_LeftOver") -> int:
+    async def _move(self, rows: list[Pending], orphaned: "_OrphanedOutbox") -> int:
         """Move all of rows, or none while there is no room. Return how many."""
         try:
             await self._outbox.append([it.message for it in rows])
         except Unavailable:  # as any delivery now; the outbox itself tells why
             await asyncio.sleep(_ROOM_AGAIN_S)
             return 0
-        await left_over.delete(rows)
+        await orphaned.delete(rows)
         return len(rows)
 
 
-class _LeftOver:
+class _OrphanedOutbox:
     """A left-over outbox: locked, and read and written in a thread of its own."""
 
     def __init__(self, directory: Path) -> None:

@@ -20,9 +20,9 @@ import structlog
 from relay.errors import OutboxError, OutboxFull, Unavailable
 from relay.outbox import database
 from relay.outbox.database import Pending
-from relay.outbox.directory import Place
+from relay.outbox.directory import OutboxDirectory
 from relay.outbox.stats import Stats, stats_of
-from relay.sink import Delivery, Sink
+from relay.sink import PendingDelivery, Sink
 
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 """Bodies waiting for a commit. At the slowest disk worth using that is some seconds of traffic."""
@@ -40,7 +40,7 @@ T = TypeVar("T")
 class _Append(NamedTuple):
     rows: Sequence[Pending]
     size: int
-    deliveries: Sequence[Delivery]
+    deliveries: Sequence[PendingDelivery]
 
 
 class Outbox(Sink):
@@ -51,8 +51,8 @@ class Outbox(Sink):
     Args:
         directory: where the database lies; created if missing.
         max_bytes: bound on the database's used pages.
-        grown: set whenever something was committed.
-        sets_corrupt_aside: see Place.
+        committed: set whenever something was committed.
+        sets_corrupt_aside: see OutboxDirectory.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Outbox(Sink):
         *,
         directory: Path,
         max_bytes: int,
-        grown: asyncio.Event,
+        committed: asyncio.Event,
         sets_corrupt_aside: bool = True,
     ) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
-        self._place = Place(directory, max_bytes, sets_corrupt_aside=sets_corrupt_aside)
+        self._place = OutboxDirectory(directory, max_bytes, sets_corrupt_aside=sets_corrupt_aside)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # The event loop puts into these two, the worker takes out.
         self._appends: deque[_Append] = deque()
@@ -78,7 +78,7 @@ class Outbox(Sink):
         self._next_seq = 1
         self._is_failing = False
         self._is_closed = False
-        self._grown = grown
+        self._grown = committed
 
     # Opening and closing.
 
@@ -107,11 +107,11 @@ class Outbox(Sink):
             self._lazy_delete.cancel()
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
-        self._place.leave()
+        self._place.unlock()
 
     # Writing.
 
-    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+    def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         """Queue deliveries for the next commit, in this order and after all that was appended.
 
         Each is settled once its messages are on disk, or with Unavailable if nothing was stored:
@@ -241,7 +241,7 @@ class Outbox(Sink):
         undeleted: list[int] = []
         error: Exception | None = None
         try:
-            self._db = self._place.stay(self._db)
+            self._db = self._place.ensure_current(self._db)
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
                 database.insert(self._db, [row for append in appends for row in append.rows])
@@ -276,7 +276,7 @@ class Outbox(Sink):
 
     def _probe(self) -> None:
         try:
-            self._db = self._place.stay(self._db)
+            self._db = self._place.ensure_current(self._db)
             database.probe(self._db)
         except (OSError, OutboxError, sqlite3.Error) as failure:
             raise self._explain(failure, database.PROBE_BYTES) from failure
@@ -331,9 +331,9 @@ def _take_all(queued: deque[T]) -> list[T]:
     return [queued.popleft() for _ in range(len(queued))]
 
 
-def _settle(deliveries: Iterable[Delivery], error: Exception | None) -> None:
+def _settle(deliveries: Iterable[PendingDelivery], error: Exception | None) -> None:
     for delivery in deliveries:
-        delivery.settle(error)
+        delivery.complete(error)
 
 
 def _succeed(done: asyncio.Future[T], result: T) -> None:

@@ -20,7 +20,7 @@ log = structlog.get_logger("relay")
 
 
 @contextlib.asynccontextmanager
-async def told() -> AsyncIterator[None]:
+async def notifying() -> AsyncIterator[None]:
     """Tell that the process is ready, that its event loop turns, and at the end that it stops.
 
     systemd kills and starts anew a process whose watchdog (WATCHDOG_USEC) hears nothing of it.

@@ -12,9 +12,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, cast
 
-from relay.events.event import TYPES, Event
+from relay.events.event import TYPES, NormalizedEvent
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import Delivery, Echo, Request
+from relay.vendors.kit.request import Echo, OutgoingRequest, Request
 
 ENTRY_POINTS = "relay.vendors"
 
@@ -22,7 +22,7 @@ ENTRY_POINTS = "relay.vendors"
 class Vendor(Protocol):
     """All that is known about one vendor. Pure: no I/O, no clock, no environment.
 
-    A module may also offer `handshake(secret: str) -> Delivery`, the call its vendor makes
+    A module may also offer `handshake(secret: str) -> OutgoingRequest`, the call its vendor makes
     before any event, `ECHOES = True` when its `authenticate` may return an Echo, and `TYPES`,
     the types of event its `normalize` returns, beside `unrecognized`.
     """
@@ -31,11 +31,11 @@ class Vendor(Protocol):
         """Raise Unauthenticated unless the request was made by someone who knows a secret."""
         ...
 
-    def normalize(self, request: Request) -> list[Event]:
+    def normalize(self, request: Request) -> list[NormalizedEvent]:
         """Return the events of an authenticated request, or raise Malformed."""
         ...
 
-    def sign(self, body: bytes, secret: str) -> Delivery:
+    def sign(self, body: bytes, secret: str) -> OutgoingRequest:
         """Return body as the vendor would send it: what `relay send` posts."""
         ...
 
@@ -64,10 +64,10 @@ def types(vendor: Vendor) -> frozenset[str]:
     return frozenset({*getattr(vendor, "TYPES", TYPES), "unrecognized"})
 
 
-def handshake(vendor: Vendor, secret: str) -> Delivery | None:
+def handshake(vendor: Vendor, secret: str) -> OutgoingRequest | None:
     """Return the vendor's handshake call, or None when it makes none."""
     build = getattr(vendor, "handshake", None)
-    return cast("Delivery", build(secret)) if build else None
+    return cast("OutgoingRequest", build(secret)) if build else None
 
 
 def samples(name: str) -> list[Traversable]:

@@ -13,25 +13,23 @@ from typing import Any
 import orjson
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import (
-    MAX_EVENTS,
-    ActorType,
-    Data,
-    Event,
-    actor,
-    identifier,
-    identifier_in,
-    known,
-    mapping,
-    message_kind,
-    sequence,
-    text,
-)
+from relay.events.event import MAX_EVENTS, Data, NormalizedEvent
 from relay.events.timestamps import from_utc_text
 from relay.vendors import _wotnot_tokens
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import Delivery, Echo, Request
+from relay.vendors.kit.fields import (
+    ActorType,
+    actor,
+    identifier,
+    identifier_in,
+    mapping,
+    message_kind,
+    sequence,
+    text,
+    without_empty,
+)
+from relay.vendors.kit.request import Echo, OutgoingRequest, Request
 
 ECHOES = True
 
@@ -85,29 +83,29 @@ def authenticate(request: Request, secrets: Secrets) -> Echo | None:
     raise Unauthenticated("no live token in headers, query or body")
 
 
-def normalize(request: Request) -> list[Event]:
+def normalize(request: Request) -> list[NormalizedEvent]:
     """Return one event per element of `events`; none for a handshake or an empty call.
 
     Raises:
         Malformed: `not_json`, `too_deep`, `unknown_shape`, `duplicate_events`,
             `too_many_events` or `too_many_members`.
     """
-    body = raw_json.trimmed(request.body)
+    body = raw_json.strip_bom(request.body)
     if not body:
         return []
     return [_event(value, raw) for value, raw in _only_element(body) or _elements(body)]
 
 
-def sign(body: bytes, secret: str) -> Delivery:
+def sign(body: bytes, secret: str) -> OutgoingRequest:
     """Return the delivery of body, with the token where the one known receiver expects it."""
     headers = {"Content-Type": "application/json", "Authorization": secret}
-    return Delivery(body=body, headers=headers)
+    return OutgoingRequest(body=body, headers=headers)
 
 
-def handshake(secret: str) -> Delivery:
+def handshake(secret: str) -> OutgoingRequest:
     """Return the call made when the event settings are saved, in its likeliest form."""
     headers = {"Content-Type": "application/json"}
-    return Delivery(body=orjson.dumps({"token": secret}), headers=headers)
+    return OutgoingRequest(body=orjson.dumps({"token": secret}), headers=headers)
 
 
 # Cutting a delivery into its elements: (parsed value, bytes as sent).
@@ -137,7 +135,7 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
         raise Malformed("unknown_shape")
     if len(sequence(value.get("events"))) > MAX_EVENTS:  # before any of them costs anything more
         raise Malformed("too_many_events")
-    arrays = [part for name, part in raw_json.members(body.decode()) if name == "events"]
+    arrays = [part for name, part in raw_json.split_object(body.decode()) if name == "events"]
     if len(arrays) > 1:
         raise Malformed("duplicate_events")
     events = value.get("events")
@@ -145,7 +143,7 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
         return []  # a handshake, its token maybe in a header
     if type(events) is not list or not events:
         raise Malformed("unknown_shape")
-    raws = raw_json.elements(arrays[0])
+    raws = raw_json.split_array(arrays[0])
     return [
         (event, (_without_token(raw) if "token" in mapping(event) else raw).encode())
         for event, raw in zip(events, raws, strict=True)
@@ -154,14 +152,14 @@ def _elements(body: bytes) -> list[tuple[Any, bytes]]:
 
 def _without_token(element: str) -> str:
     """Remove the secret that may travel in an element; every other member stays as it is."""
-    kept = [(name, value) for name, value in raw_json.members(element) if name != "token"]
+    kept = [(name, value) for name, value in raw_json.split_object(element) if name != "token"]
     return "{" + ",".join(f"{orjson.dumps(name).decode()}:{value}" for name, value in kept) + "}"
 
 
 # Normalizing one element.
 
 
-def _event(element: object, raw: bytes) -> Event:
+def _event(element: object, raw: bytes) -> NormalizedEvent:
     envelope = mapping(element)
     event = mapping(envelope.get("event"))
     vendortype = text(event.get("type"))
@@ -170,7 +168,7 @@ def _event(element: object, raw: bytes) -> Event:
     payload = mapping(event.get("payload"))
     understand = _EVENTS.get(vendortype, _unrecognized)
     event_type, detail, specific = understand(payload, vendortype)
-    return Event(
+    return NormalizedEvent(
         type=event_type,
         detail=detail,
         vendortype=vendortype,
@@ -180,16 +178,16 @@ def _event(element: object, raw: bytes) -> Event:
     )
 
 
-Understood = tuple[str, str, Data]  # event type, detail, data of this type alone
+ProcessedDelivery = tuple[str, str, Data]  # event type, detail, data of this type alone
 
 
 def _parties(envelope: Mapping[str, Any], specific: Data) -> Data:
     account = mapping(envelope.get("account"))
-    conversation = known(id=identifier_in(envelope.get("conversation"), "key"))
-    return known(
+    conversation = without_empty(id=identifier_in(envelope.get("conversation"), "key"))
+    return without_empty(
         conversation=conversation | specific.pop("conversation", {}),
-        contact=known(id=identifier_in(envelope.get("visitor"), "key")),
-        account=known(
+        contact=without_empty(id=identifier_in(envelope.get("visitor"), "key")),
+        account=without_empty(
             id=identifier(account.get("id")), bot_id=identifier_in(account.get("bot"), "id")
         ),
         **specific,
@@ -202,26 +200,26 @@ def _actor(value: object) -> Data:
     return actor(kind, person.get("id"), email=person.get("email")) if kind else {}
 
 
-def _conversation_create(payload: Mapping[str, Any], _: str) -> Understood:
+def _conversation_create(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     specific = {
-        "conversation": known(
+        "conversation": without_empty(
             title=text(payload.get("title")),
             created_at=from_utc_text(payload.get("created_at")),
         ),
-        "channel": known(id=identifier_in(payload.get("channel"), "name")),
-        "assignment": known(to=_actor(payload.get("assigned_to_user"))),
+        "channel": without_empty(id=identifier_in(payload.get("channel"), "name")),
+        "assignment": without_empty(to=_actor(payload.get("assigned_to_user"))),
         "variables": _variables(payload.get("variables")),
     }
     return "conversation.created", "", specific
 
 
-def _message(payload: Mapping[str, Any], _: str) -> Understood:
+def _message(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     message = mapping(payload.get("message"))
     content = mapping(message.get("payload"))
     kind = text(message.get("type")) or "unknown"
     specific = {
         "actor": _actor(payload.get("message_by")),
-        "message": known(
+        "message": without_empty(
             id=identifier(message.get("id")),
             kind=message_kind(kind),
             text=_shown_text(message, content),
@@ -247,7 +245,7 @@ def _attachments(content: Mapping[str, Any]) -> list[Data]:
     links = [(file.get("link"), file) for file in files]
     links += [(mapping(item).get("image"), {}) for item in sequence(content.get("items"))]
     return [
-        known(
+        without_empty(
             url=url,
             mime_type=text(file.get("mime_type")),
             file_name=text(file.get("file_name")),
@@ -262,7 +260,7 @@ def _variables(value: object) -> list[Data]:
     if not value:
         return []
     if type(value) is dict:
-        return [known(name=_unwrapped(name)) | {"value": it} for name, it in value.items()]
+        return [without_empty(name=_unwrapped(name)) | {"value": it} for name, it in value.items()]
     return [_variable(it, it.get("name")) for it in map(mapping, sequence(value)) if it]
 
 
@@ -274,7 +272,9 @@ def _form_answers(kind: str, content: Mapping[str, Any]) -> list[Data]:
 
 
 def _variable(it: Mapping[str, Any], name: object) -> Data:
-    return known(name=_unwrapped(name), type=text(it.get("type"))) | {"value": it.get("value")}
+    return without_empty(name=_unwrapped(name), type=text(it.get("type"))) | {
+        "value": it.get("value")
+    }
 
 
 def _unwrapped(name: object) -> str | None:
@@ -283,7 +283,7 @@ def _unwrapped(name: object) -> str | None:
     return found.removeprefix("¿·").removesuffix("·?") if found else None
 
 
-def _status(payload: Mapping[str, Any], _: str) -> Understood:
+def _status(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     status = text(payload.get("status"))
     by = next((name for name in payload if name.endswith("_by")), "")  # closed_by; others unseen
     specific = {"actor": _actor(payload.get(by)), "status": status}
@@ -291,13 +291,16 @@ def _status(payload: Mapping[str, Any], _: str) -> Understood:
     return event_type, "", specific
 
 
-def _assignee_change(payload: Mapping[str, Any], _: str) -> Understood:
+def _assignee_change(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     assignment = {"from": _actor(payload.get("from")), "to": _actor(payload.get("to"))}
-    specific = {"actor": _actor(payload.get("changed_by")), "assignment": known(**assignment)}
+    specific = {
+        "actor": _actor(payload.get("changed_by")),
+        "assignment": without_empty(**assignment),
+    }
     return "conversation.assigned", "", specific
 
 
-def _variables_updated(payload: Mapping[str, Any], _: str) -> Understood:
+def _variables_updated(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     specific = {
         "actor": _actor(payload.get("action_performed_by")),
         "variables": _variables(payload.get("variables")),
@@ -305,7 +308,7 @@ def _variables_updated(payload: Mapping[str, Any], _: str) -> Understood:
     return "variables.updated", "", specific
 
 
-def _labels(payload: Mapping[str, Any], _: str) -> Understood:
+def _labels(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     ids = [identifier_in(label, "id") for label in sequence(payload.get("labels"))]
     specific = {
         "actor": _actor(payload.get("action_performed_by")),
@@ -315,20 +318,20 @@ def _labels(payload: Mapping[str, Any], _: str) -> Understood:
     return _LABEL_ACTIONS.get(action, "labels.changed"), "", specific
 
 
-def _note(payload: Mapping[str, Any], _: str) -> Understood:
+def _note(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     specific = {
         "actor": _actor(payload.get("note_by")),
-        "note": known(text=text(payload.get("note"))),
+        "note": without_empty(text=text(payload.get("note"))),
     }
     return "note.created", "", specific
 
 
-def _message_status(payload: Mapping[str, Any], _: str) -> Understood:
+def _message_status(payload: Mapping[str, Any], _: str) -> ProcessedDelivery:
     """Understand the delivery status of a message; its shape is not published."""
     message = mapping(payload.get("message"))
     status = text(payload.get("status")) or text(message.get("status"))
     specific = {
-        "message": known(
+        "message": without_empty(
             id=identifier(payload.get("message_id")) or identifier(message.get("id")),
             kind=message_kind(message.get("type")),
         ),
@@ -337,11 +340,11 @@ def _message_status(payload: Mapping[str, Any], _: str) -> Understood:
     return "message.status_changed", "", specific
 
 
-def _unrecognized(_: Mapping[str, Any], vendortype: str) -> Understood:
+def _unrecognized(_: Mapping[str, Any], vendortype: str) -> ProcessedDelivery:
     return "unrecognized", vendortype, {}
 
 
-_EVENTS: dict[str, Callable[[Mapping[str, Any], str], Understood]] = {
+_EVENTS: dict[str, Callable[[Mapping[str, Any], str], ProcessedDelivery]] = {
     "conversation_create": _conversation_create,
     "message": _message,
     "status": _status,

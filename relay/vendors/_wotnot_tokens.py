@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from relay.errors import Malformed
-from relay.events.event import mapping, sequence, text
 from relay.vendors.kit import raw_json
+from relay.vendors.kit.fields import mapping, sequence, text
 from relay.vendors.kit.request import Echo, Request, form_fields
 
 _TOKEN_HEADERS = ("token", "x-token", "x-auth-token", "x-webhook-token", "x-api-key")
@@ -39,7 +39,7 @@ def outside_body(request: Request) -> Iterator[str]:
 
 def in_body(request: Request) -> list[Echo]:
     """Return what may be a token in the body, each in the shape it came in."""
-    body = raw_json.trimmed(request.body)
+    body = raw_json.strip_bom(request.body)
     bare = Echo(token=body.decode(errors="replace"), shape="text")
     try:
         value = raw_json.parse(body)

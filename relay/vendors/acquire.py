@@ -13,22 +13,21 @@ from typing import Any
 import orjson
 
 from relay.errors import Malformed
-from relay.events.event import (
+from relay.events.event import Data, NormalizedEvent
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
+from relay.vendors.kit.fields import (
     ActorType,
-    Data,
-    Event,
     actor,
     contact,
     identifier,
-    known,
     mapping,
     message_kind,
     text,
+    without_empty,
 )
-from relay.vendors.kit import raw_json
-from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
 from relay.vendors.kit.javascript import restringify
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 SIGNATURE = "x-acquire-signature"
 
@@ -67,14 +66,14 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     require_signature(request.headers.get(SIGNATURE), _readings(request.body), secrets)
 
 
-def normalize(request: Request) -> list[Event]:
+def normalize(request: Request) -> list[NormalizedEvent]:
     """Return the one event; none for an empty test call.
 
     Raises:
         Malformed: `not_json` (XML and form encoding, which Acquire can be set to, included),
             `too_deep` or `unknown_shape`.
     """
-    raw = raw_json.trimmed(request.body)
+    raw = raw_json.strip_bom(request.body)
     if not raw:
         return []
     body = raw_json.parse(raw)
@@ -87,7 +86,7 @@ def normalize(request: Request) -> list[Event]:
         event_type, data = _case(mapping(body.get("data")), vendortype)
     detail = data["message"]["kind"] if event_type == "message.created" else ""
     return [
-        Event(
+        NormalizedEvent(
             type=event_type,
             detail=detail if event_type != "unrecognized" else vendortype,
             vendortype=vendortype,
@@ -97,10 +96,10 @@ def normalize(request: Request) -> list[Event]:
     ]
 
 
-def sign(body: bytes, secret: str) -> Delivery:
+def sign(body: bytes, secret: str) -> OutgoingRequest:
     """Return the delivery of body with the signature of its bytes."""
     headers = {"Content-Type": "application/json", SIGNATURE: signature_of(body, secret)}
-    return Delivery(body=body, headers=headers)
+    return OutgoingRequest(body=body, headers=headers)
 
 
 def _readings(body: bytes) -> Iterator[bytes]:
@@ -112,7 +111,7 @@ def _readings(body: bytes) -> Iterator[bytes]:
     if len(body) > _LONGEST_RESTRINGIFIED:
         return
     try:
-        yield restringify(raw_json.trimmed(body).decode()).encode()
+        yield restringify(raw_json.strip_bom(body).decode()).encode()
     except (ValueError, RecursionError):
         return  # no JSON, or nested beyond what we would take anyway
 
@@ -123,8 +122,8 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
     if vendortype == "case:status":
         event_type = _STATUSES.get((status or "").lower(), event_type)
     customer = mapping(data.get("contact"))
-    found = known(
-        conversation=known(id=identifier(data.get("caseId"))),
+    found = without_empty(
+        conversation=without_empty(id=identifier(data.get("caseId"))),
         contact=_contact(customer.get("id"), mapping(customer.get("fields"))),
     )
     match event_type:
@@ -132,14 +131,14 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
             found |= _case_message(data)
         case "conversation.joined":
             joined = mapping(data.get("user"))
-            found |= known(actor=_agent(joined or {"id": data.get("userId")}))
+            found |= without_empty(actor=_agent(joined or {"id": data.get("userId")}))
         case "agent.status_changed":
             agent = mapping(data.get("user")) or data
-            found |= known(actor=_agent(agent), status=status)
+            found |= without_empty(actor=_agent(agent), status=status)
         case "conversation.created" | "unrecognized":
             pass
         case _:
-            found |= known(status=status)
+            found |= without_empty(status=status)
     return event_type, found
 
 
@@ -147,13 +146,13 @@ def _case_message(data: Mapping[str, Any]) -> Data:
     """Understand `case:message:new`; unpublished, so taken for an entry of `messages`."""
     message = mapping(data.get("message")) or data
     sender = _ACTORS.get(text(message.get("senderType")))
-    content = known(
+    content = without_empty(
         id=identifier(message.get("id")),
         kind=message_kind(message.get("type")) or "message",
         text=text(message.get("message")),
     )
     who = actor(sender, message.get("senderId")) if sender else {}
-    return known(actor=who, message=content)
+    return without_empty(actor=who, message=content)
 
 
 def _chat(body: Mapping[str, Any], vendortype: str) -> Data:
@@ -161,25 +160,27 @@ def _chat(body: Mapping[str, Any], vendortype: str) -> Data:
         start = mapping(body.get("data"))
         chat_id = identifier(start.get(" id")) or identifier(start.get("id"))  # the space is theirs
         details = mapping(start.get("details"))
-        return known(conversation=known(id=chat_id), contact=_contact(None, details))
+        return without_empty(
+            conversation=without_empty(id=chat_id), contact=_contact(None, details)
+        )
     users = _unpacked(body.get("users"))
-    data = known(
-        conversation=known(id=identifier(body.get("id"))),
+    data = without_empty(
+        conversation=without_empty(id=identifier(body.get("id"))),
         contact=_contact(body.get("visitor_id"), mapping(users.get("visitor"))),
-        account=known(id=identifier(body.get("account_id"))),
+        account=without_empty(id=identifier(body.get("account_id"))),
     )
     match vendortype:
         case "CHAT_ON_ACCEPT":
-            data |= known(actor=_agent(mapping(body.get("user"))))
+            data |= without_empty(actor=_agent(mapping(body.get("user"))))
         case "CHAT_ON_MESSAGE":
             message = _unpacked(body.get("message"))
-            content = known(
+            content = without_empty(
                 kind=message_kind(message.get("type")) or "message", text=text(message.get("msg"))
             )
-            data |= known(actor=_person(mapping(message.get("user"))), message=content)
+            data |= without_empty(actor=_person(mapping(message.get("user"))), message=content)
         case _:  # CHAT_ON_CLOSE, whose own `status` still says "active"
             closer = text(body.get("by"))
-            data |= known(actor=_agent({"id": closer}) if closer else {}, status="closed")
+            data |= without_empty(actor=_agent({"id": closer}) if closer else {}, status="closed")
     return data
 
 

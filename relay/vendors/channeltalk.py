@@ -11,22 +11,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.errors import Malformed
-from relay.events.event import (
-    ActorType,
-    Data,
-    Event,
-    actor,
-    contact,
-    identifier,
-    known,
-    mapping,
-    sequence,
-    text,
-)
+from relay.events.event import Data, NormalizedEvent
 from relay.events.timestamps import from_epoch_ms
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.fields import (
+    ActorType,
+    actor,
+    contact,
+    identifier,
+    mapping,
+    sequence,
+    text,
+    without_empty,
+)
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 _CREATED = {"push", "create", "created"}
 _UPDATED = {"update", "updated", "upsert", "upserted"}
@@ -51,13 +50,13 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     require_secret(request.query("token"), secrets)
 
 
-def normalize(request: Request) -> list[Event]:
+def normalize(request: Request) -> list[NormalizedEvent]:
     """Return the one event; none for an empty test call.
 
     Raises:
         Malformed: `not_json`, `too_deep` or `unknown_shape`.
     """
-    raw = raw_json.trimmed(request.body)
+    raw = raw_json.strip_bom(request.body)
     if not raw:
         return []
     body = mapping(raw_json.parse(raw))
@@ -67,7 +66,7 @@ def normalize(request: Request) -> list[Event]:
         raise Malformed("unknown_shape")
     event_type = _event_type(model, verb)
     refers = mapping(body.get("refers"))
-    data = known(account=known(id=identifier(entity.get("channelId"))))
+    data = without_empty(account=without_empty(id=identifier(entity.get("channelId"))))
     detail = ""
     match event_type:
         case "message.created" | "message.updated":
@@ -77,13 +76,13 @@ def normalize(request: Request) -> list[Event]:
         case "conversation.created" | "conversation.updated":
             data |= _user_chat(entity, refers)
         case "contact.updated" | "contact.deleted":
-            data |= known(contact=_contact(entity.get("id"), entity))
+            data |= without_empty(contact=_contact(entity.get("id"), entity))
         case _:
             detail = f"{model}_{verb}"
     is_change = event_type.endswith(("updated", "deleted"))
     clock = (is_change and entity.get("updatedAt")) or entity.get("createdAt")
     return [
-        Event(
+        NormalizedEvent(
             type=event_type,
             detail=detail,
             vendortype=f"{model}.{verb}",
@@ -94,10 +93,10 @@ def normalize(request: Request) -> list[Event]:
     ]
 
 
-def sign(body: bytes, secret: str) -> Delivery:
+def sign(body: bytes, secret: str) -> OutgoingRequest:
     """Return the delivery of body to a URL with the token in its query."""
     headers = {"Content-Type": "application/json"}
-    return Delivery(body=body, headers=headers, query={"token": secret})
+    return OutgoingRequest(body=body, headers=headers, query={"token": secret})
 
 
 def _event_type(model: str, verb: str) -> str:
@@ -114,11 +113,11 @@ def _message(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
     who = {"name": person.get("name"), "email": person.get("email")}
     user = mapping(refers.get("user"))
     contact_id = entity.get("personId") if kind == "contact" else user.get("id")
-    return known(
-        conversation=known(id=identifier(entity.get("chatId"))),
+    return without_empty(
+        conversation=without_empty(id=identifier(entity.get("chatId"))),
         contact=_contact(contact_id, user),
         actor=actor(kind, entity.get("personId"), **who) if kind else {},
-        message=known(
+        message=without_empty(
             id=identifier(entity.get("id")),
             kind=_kind(entity),
             text=text(entity.get("plainText")) or _text_of(sequence(entity.get("blocks"))),
@@ -149,7 +148,7 @@ def _text_of(blocks: list[Any]) -> str | None:
 
 def _attachment(value: object) -> Data:
     file = mapping(value)
-    return known(
+    return without_empty(
         url=text(file.get("url")),
         mime_type=text(file.get("contentType")) or text(file.get("type")),
         file_name=text(file.get("name")),
@@ -158,14 +157,14 @@ def _attachment(value: object) -> Data:
 
 def _user_chat(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
     assignee = identifier(entity.get("assigneeId"))
-    return known(
-        conversation=known(
+    return without_empty(
+        conversation=without_empty(
             id=identifier(entity.get("id")),
             title=text(entity.get("name")),
             created_at=from_epoch_ms(entity.get("createdAt")),
         ),
         contact=_contact(entity.get("userId"), mapping(refers.get("user"))),
-        assignment=known(to=actor("agent", assignee) if assignee else {}),
+        assignment=without_empty(to=actor("agent", assignee) if assignee else {}),
         status=text(entity.get("state")),
     )
 

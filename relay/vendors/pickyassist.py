@@ -1,4 +1,4 @@
-"""Picky Assist, Teambox Event Webhook.
+"""Picky Assist, Teambox NormalizedEvent Webhook.
 
 https://help.pickyassist.com/api-documentation-v2/event-webhook/teambox-event-webhook
 
@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.errors import Malformed
-from relay.events.event import Data, Event, actor, identifier, known, text
+from relay.events.event import Data, NormalizedEvent
 from relay.events.timestamps import from_epoch_s
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.fields import actor, identifier, text, without_empty
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 _TYPES = {
     1: "conversation.assigned",
@@ -43,14 +44,14 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     require_secret([*in_path, *request.query("token"), *request.query("secret")], secrets)
 
 
-def normalize(request: Request) -> list[Event]:
+def normalize(request: Request) -> list[NormalizedEvent]:
     """Return the one event; none for an empty test call.
 
     Raises:
         Malformed: `not_json`, `too_deep`, or `unknown_shape`, which the vendor's other
             webhooks are: they number their events from 1, too, but carry `data`.
     """
-    raw = raw_json.trimmed(request.body)
+    raw = raw_json.strip_bom(request.body)
     if not raw:
         return []
     body = raw_json.parse(raw)
@@ -61,7 +62,7 @@ def normalize(request: Request) -> list[Event]:
         raise Malformed("unknown_shape")
     event_type = _TYPES.get(int(number)) if number in _NUMBERS else None
     return [
-        Event(
+        NormalizedEvent(
             type=event_type or "unrecognized",
             detail="" if event_type else number,
             vendortype=number,
@@ -72,9 +73,11 @@ def normalize(request: Request) -> list[Event]:
     ]
 
 
-def sign(body: bytes, secret: str) -> Delivery:
+def sign(body: bytes, secret: str) -> OutgoingRequest:
     """Return the delivery of body to a URL with the secret as its last path segment."""
-    return Delivery(body=body, headers={"Content-Type": "application/json"}, path_secret=secret)
+    return OutgoingRequest(
+        body=body, headers={"Content-Type": "application/json"}, path_secret=secret
+    )
 
 
 _NUMBERS = {str(number) for number in _TYPES}
@@ -91,12 +94,12 @@ def _data(body: Mapping[str, Any], event_type: str | None) -> Data:
             is_system = (remover or "").lower() == "system"
             specific["actor"] = actor("system" if is_system else "agent", name=remover)
             specific["member"] = actor("agent", name=body.get("kicked_out_user"))
-    return known(
-        contact=known(
+    return without_empty(
+        contact=without_empty(
             id=identifier(body.get("contact_id")), phone=identifier(body.get("contact_mobile"))
         ),
-        account=known(id=identifier(body.get("project_id"))),
-        channel=known(id=identifier(body.get("channel"))),
+        account=without_empty(id=identifier(body.get("project_id"))),
+        channel=without_empty(id=identifier(body.get("channel"))),
         **specific,
     )
 
@@ -104,7 +107,7 @@ def _data(body: Mapping[str, Any], event_type: str | None) -> Data:
 def _assignment(body: Mapping[str, Any]) -> Data:
     mode = (text(body.get("assign_type")) or "").lower()  # the word for "forced" is not published
     through = (text(body.get("assigned_through")) or "").lower()
-    return known(
+    return without_empty(
         to=actor("agent", body.get("assigned_to_userid"), name=body.get("assigned_to")),
         mode="manual" if "manual" in mode else "forced" if "force" in mode else None,
         through=_THROUGH.get(through),

@@ -92,7 +92,7 @@ class Supervisor:
         if not self._closing.is_set():
             self._is_started = True
             log.info("ready", workers=self._count)
-            async with systemd.told():
+            async with systemd.notifying():
                 await tasks.first(self._closing.wait(), *keepers)
 
     async def _all_ready(self) -> None:

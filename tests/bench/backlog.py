@@ -83,7 +83,7 @@ async def measure(arena: Arena, events: int) -> Backlog:
 
 async def fill(directory: Path, events: int) -> None:
     """Fill an outbox that no relay uses."""
-    outbox = Outbox(directory=directory, max_bytes=_OUTBOX_BYTES, grown=asyncio.Event())
+    outbox = Outbox(directory=directory, max_bytes=_OUTBOX_BYTES, committed=asyncio.Event())
     await outbox.open()
     messages = itertools.cycle(workload.messages())
     for start in range(0, events, _BATCH):

@@ -16,9 +16,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from relay import vendors
 from relay.events.envelope import Message, Origin
-from relay.ingress.processing import Source, Understood, understand
+from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.request import OutgoingRequest, Request
 from tests.support.relay_process import SECRET
 
 LARGEST_BYTES = 20_000
@@ -72,7 +72,7 @@ def _documented(vendor: str) -> Iterator[bytes]:
             yield body
 
 
-def _understood(vendor: str, delivery: Delivery) -> Understood:
+def _understood(vendor: str, delivery: OutgoingRequest) -> ProcessedDelivery:
     source = Source(
         origin=Origin(vendor=vendor, source=vendor),
         vendor=_VENDORS[vendor],
@@ -84,7 +84,7 @@ def _understood(vendor: str, delivery: Delivery) -> Understood:
         query_string=urlencode(delivery.query),
         path_secret=delivery.path_secret,
     )
-    return understand(request, source, time.time())
+    return process_delivery(request, source, time.time())
 
 
 def _array(count: int) -> bytes:
@@ -116,7 +116,7 @@ def _call(vendor: str, body: bytes) -> Call:
     return Call(_rendered(vendor, delivery), events)
 
 
-def _rendered(source: str, delivery: Delivery) -> bytes:
+def _rendered(source: str, delivery: OutgoingRequest) -> bytes:
     path = f"/in/{source}"
     if delivery.path_secret:
         path += "/" + quote(delivery.path_secret, safe="")

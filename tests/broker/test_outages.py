@@ -11,7 +11,7 @@ from deploy.local.broker import PrivateBroker
 from relay.events import topology
 from tests.broker.conftest import Recorder
 from tests.support.eventually import eventually
-from tests.support.parked_queue import KeptQueue
+from tests.support.parked_queue import ParkedQueue
 from tests.support.proxy import Proxy
 from tests.support.relay_process import RelayProcess, numbered, post_all
 
@@ -19,12 +19,12 @@ NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
 @pytest.fixture
-async def kept(own_broker: PrivateBroker, exchange: str) -> KeptQueue:
-    return await KeptQueue(own_broker.url, exchange, f"{exchange}-kept").create()
+async def kept(own_broker: PrivateBroker, exchange: str) -> ParkedQueue:
+    return await ParkedQueue(own_broker.url, exchange, f"{exchange}-kept").create()
 
 
 async def test_a_thousand_deliveries_during_an_outage_arrive_in_order_after_it(
-    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: KeptQueue
+    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: ParkedQueue
 ) -> None:
     own_broker.stop()
     async with RelayProcess(tmp_path, broker_url=own_broker.url, exchange=exchange) as relay:
@@ -41,7 +41,7 @@ async def test_a_thousand_deliveries_during_an_outage_arrive_in_order_after_it(
 
 
 async def test_a_broker_killed_under_load_costs_no_event(
-    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: KeptQueue
+    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: ParkedQueue
 ) -> None:
     async with RelayProcess(tmp_path, broker_url=own_broker.url, exchange=exchange) as relay:
         load = asyncio.create_task(post_all(relay.url, numbered(3000)))
@@ -56,7 +56,7 @@ async def test_a_broker_killed_under_load_costs_no_event(
 
 
 async def test_a_blocked_broker_is_waited_for(
-    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: KeptQueue
+    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: ParkedQueue
 ) -> None:
     async with RelayProcess(
         tmp_path, broker_url=own_broker.url, exchange=exchange, broker={"confirm_timeout_s": 1}
@@ -153,7 +153,7 @@ async def test_a_deleted_exchange_is_declared_again(
 async def test_a_nacked_message_is_published_again(
     tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
 ) -> None:
-    kept = await KeptQueue(broker_url, exchange, f"{exchange}-short").create(
+    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(
         **{"x-max-length": 5, "x-overflow": "reject-publish"}
     )
     async with RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay:
@@ -173,7 +173,7 @@ async def test_a_nacked_message_is_published_again(
 async def test_what_is_refused_for_long_is_tried_on_another_connection(
     tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
 ) -> None:
-    kept = await KeptQueue(broker_url, exchange, f"{exchange}-short").create(
+    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(
         **{"x-max-length": 5, "x-overflow": "reject-publish"}
     )
     broker = {"confirm_timeout_s": 0.25}
@@ -325,7 +325,7 @@ async def test_confirm_mode_acknowledges_nothing_that_is_lost(
 async def test_confirm_mode_refuses_what_the_broker_nacks(
     tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
 ) -> None:
-    kept = await KeptQueue(broker_url, exchange, f"{exchange}-short").create(
+    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(
         **{"x-max-length": 5, "x-overflow": "reject-publish"}
     )
     async with RelayProcess(

@@ -34,7 +34,7 @@ from relay.envelope import Message
 from relay.outbox import Outbox
 
 async def main():
-    outbox = Outbox(directory=Path(sys.argv[1]), max_bytes=1 << 30, grown=asyncio.Event())
+    outbox = Outbox(directory=Path(sys.argv[1]), max_bytes=1 << 30, committed=asyncio.Event())
     await outbox.open()
     for name in "abc":
         message = Message(id=name, routing_key="k", properties=b"", body=b"b", received_at=1.5)

@@ -10,7 +10,7 @@ from yarl import URL
 
 from relay import vendors
 from relay.events.redaction import holds_secret
-from relay.vendors.kit.request import Delivery
+from relay.vendors.kit.request import OutgoingRequest
 from tests.broker.conftest import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
@@ -33,14 +33,14 @@ COMMANDS = (
 )
 
 
-def signed(name: str) -> Iterator[Delivery]:
+def signed(name: str) -> Iterator[OutgoingRequest]:
     """Every sample as the vendor sends it, with each secret in turn."""
     for secret in SECRETS[name]:
         for sample in vendors.samples(name):
             yield vendors.discover()[name].sign(sample.read_bytes(), secret)
 
 
-def misplaced(name: str) -> Iterator[Delivery]:
+def misplaced(name: str) -> Iterator[OutgoingRequest]:
     """Deliveries with a secret where no vendor puts it: most are refused, some are quarantined."""
     for secret in SECRETS[name]:
         encoded = quote(secret)
@@ -52,10 +52,10 @@ def misplaced(name: str) -> Iterator[Delivery]:
             f"token={encoded}&odd=1",
             encoded,
         ):
-            yield Delivery(body=body.encode())
-            yield Delivery(body=body.encode(), query={"token": secret, encoded: "1"})
-            yield Delivery(body=body.encode(), path_secret=secret)
-            yield Delivery(
+            yield OutgoingRequest(body=body.encode())
+            yield OutgoingRequest(body=body.encode(), query={"token": secret, encoded: "1"})
+            yield OutgoingRequest(body=body.encode(), path_secret=secret)
+            yield OutgoingRequest(
                 body=body.encode(),
                 headers={
                     "Authorization": encoded,
@@ -67,7 +67,7 @@ def misplaced(name: str) -> Iterator[Delivery]:
             )
 
 
-async def answer_to(http: aiohttp.ClientSession, base: str, name: str, it: Delivery) -> str:
+async def answer_to(http: aiohttp.ClientSession, base: str, name: str, it: OutgoingRequest) -> str:
     """Post a delivery; return the answer, or nothing where it may have read a token back."""
     path = f"/in/{name}" + (f"/{quote(it.path_secret, safe='')}" if it.path_secret else "")
     url = URL(base + path, encoded=True).update_query(it.query)

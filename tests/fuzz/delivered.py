@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from relay import vendors
 from relay.ingress import handler
 from relay.vendors import Vendor
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 LIVE = ("tok-Live+1/x==", "7401963")
 """The live secrets. Characters with more than one spelling, and digits that are JSON, too."""
@@ -50,14 +50,14 @@ def read(data: bytes) -> Request:
     )
 
 
-def target_of(delivery: Delivery, source: str) -> str:
+def target_of(delivery: OutgoingRequest, source: str) -> str:
     """Return the request target of a delivery."""
     secret = delivery.path_secret
     path = f"/in/{source}" if secret is None else f"/in/{source}/{quote(secret, safe='')}"
     return f"{path}?{urlencode(delivery.query)}" if delivery.query else path
 
 
-def written(delivery: Delivery) -> bytes:
+def written(delivery: OutgoingRequest) -> bytes:
     """Return the bytes that stand for a delivery."""
     fields = [f"{name}: {value}" for name, value in delivery.headers.items()]
     head = "\n".join([target_of(delivery, "acme"), *fields, "", ""])
@@ -78,7 +78,7 @@ def signed(request: Request, vendor: Vendor) -> Request:
 
 
 @cache
-def deliveries(name: str) -> list[Delivery]:
+def deliveries(name: str) -> list[OutgoingRequest]:
     """Return what a vendor sends who knows a secret: its samples, a handshake, and odd bodies."""
     vendor = vendors.discover()[name]
     bodies = [*(it.read_bytes() for it in vendors.samples(name)), *map(with_token, _ODD_BODIES)]

@@ -19,9 +19,9 @@ from structlog.testing import capture_logs
 from relay import vendors
 from relay.ingress.handler import Ingress
 from relay.ingress.http_server import Server
-from relay.ingress.processing_subprocess import Aside
+from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import IngressMetrics
-from relay.sink import Delivery, Sink
+from relay.sink import PendingDelivery, Sink
 from tests.fuzz import delivered, understanding
 
 NEXT_READ = b"\0|\0"
@@ -42,10 +42,10 @@ class _MemorySink(Sink):
     def __init__(self) -> None:
         self.ids: list[str] = []
 
-    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+    def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         for delivery in deliveries:
             self.ids += [message.id for message in delivery.messages]
-            delivery.settle(None)
+            delivery.complete(None)
 
 
 class _Wire(asyncio.Transport):
@@ -100,7 +100,7 @@ class _Listener:
                 bodies_limit_bytes=_BODY_LIMIT_BYTES,
                 read_timeout_s=60,
                 trusted_proxies=[ip_network("10.0.0.0/8")],
-                aside=Aside(),
+                aside=ProcessingSubprocess(),
                 metrics=IngressMetrics(CollectorRegistry()),
             ),
             body_limit_bytes=_BODY_LIMIT_BYTES,

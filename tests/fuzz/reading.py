@@ -30,7 +30,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
 def check_json(data: bytes) -> None:
     """What is JSON to the relay is JSON to everyone, and cutting it up changes no byte."""
-    text = raw_json.trimmed(data)
+    text = raw_json.strip_bom(data)
     try:
         value = raw_json.parse(text)
     except Malformed as error:
@@ -39,11 +39,11 @@ def check_json(data: bytes) -> None:
     assert depth_of(value) <= raw_json.MAX_DEPTH
     assert orjson.dumps(floated(json.loads(text))) == orjson.dumps(floated(value))
     if isinstance(value, dict):
-        cut = raw_json.members(text.decode())
+        cut = raw_json.split_object(text.decode())
         assert [name for name, _ in cut] == [name for name, _ in spelling.exact(text)]
         parts = [part for _, part in cut]
     elif isinstance(value, list):
-        parts = raw_json.elements(text.decode())
+        parts = raw_json.split_array(text.decode())
         assert [orjson.loads(part) for part in parts] == value
     else:
         return
@@ -77,7 +77,7 @@ def floated(value: Any) -> Any:
 def check_restringified(data: bytes) -> None:
     """JSON.stringify(JSON.parse(text)) says what the text says; once more changes nothing."""
     try:
-        text = raw_json.trimmed(data).decode()
+        text = raw_json.strip_bom(data).decode()
         made = javascript.restringify(text)
     except (ValueError, RecursionError):
         return
@@ -135,7 +135,7 @@ def check_tokens(data: bytes) -> None:
         assert isinstance(token, str)
         Secrets(delivered.LIVE).matches(token)
     for echo in in_body:
-        assert echo.shape != "string" or json.loads(raw_json.trimmed(it.body)) == echo.token
+        assert echo.shape != "string" or json.loads(raw_json.strip_bom(it.body)) == echo.token
 
 
 def check_decompression(data: bytes) -> None:
@@ -162,7 +162,7 @@ def decompressed(data: bytes) -> list[bytes]:
 def check_caller(data: bytes) -> None:
     """The caller is who connected, or an address that a trusted proxy wrote, or nobody."""
     remote, *fields = data.decode(errors="surrogateescape").split("\n")
-    found = client_address.address_of(remote, fields, _TRUSTED)
+    found = client_address.client_address(remote, fields, _TRUSTED)
     if not client_address.is_within(remote, _TRUSTED):
         assert found == remote
     elif found not in {"", remote}:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from relay import vendors
-from relay.vendors.kit.request import Delivery
+from relay.vendors.kit.request import OutgoingRequest
 from tests.fuzz import delivered, listening, reading, understanding
 
 FOUND = Path("tests/fuzz/found")
@@ -38,7 +38,7 @@ class Target:
 def _deliveries(name: str) -> list[bytes]:
     """Return what a vendor sends, and what someone sends who knows no secret."""
     sample = vendors.samples(name)[0].read_bytes()
-    foreign = [vendors.discover()[name].sign(sample, "tok-Live"), Delivery(body=sample)]
+    foreign = [vendors.discover()[name].sign(sample, "tok-Live"), OutgoingRequest(body=sample)]
     return [delivered.written(it) for it in (*delivered.deliveries(name), *foreign)]
 
 
@@ -115,7 +115,7 @@ def _connections() -> list[bytes]:
     found = []
     for name in vendors.discover():
         for number, delivery in enumerate(delivered.deliveries(name)):
-            packed = Delivery(
+            packed = OutgoingRequest(
                 body=gzip.compress(delivery.body, mtime=0),
                 headers={**delivery.headers, "Content-Encoding": "gzip"},
                 query=delivery.query,
@@ -125,7 +125,7 @@ def _connections() -> list[bytes]:
     return [*found, found[0] + found[1] + found[2], b"GET / HTTP/1.0\r\n\r\n"]
 
 
-def _request(delivery: Delivery, source: str, number: int) -> bytes:
+def _request(delivery: OutgoingRequest, source: str, number: int) -> bytes:
     """Return a delivery as bytes on the wire, every third in chunks, every fifth in two reads."""
     body, framing = delivery.body, b"Content-Length: %d" % len(delivery.body)
     if number % 3 == 2 and body:

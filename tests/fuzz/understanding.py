@@ -18,7 +18,8 @@ from relay.errors import Unauthenticated
 from relay.events.envelope import Message, Origin
 from relay.events.event import TYPES
 from relay.ingress import http_response
-from relay.ingress.processing import EchoStyle, Source, Understood, names_seen, understand
+from relay.ingress.processing import EchoStyle, ProcessedDelivery, Source, process_delivery
+from relay.ingress.safe_errors import safe_field_names
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.fuzz import delivered, spelling
@@ -42,10 +43,10 @@ def check_strangers(data: bytes, source: Source) -> None:
     """Whoever knows no secret is refused, and learns nothing."""
     request = delivered.read(data)
     try:
-        found = understand(request, source, RECEIVED_AT)
+        found = process_delivery(request, source, RECEIVED_AT)
     except Unauthenticated as error:
-        check_silence(http_response.problem(error, "1").body)
-        orjson.dumps(names_seen(request, source.secrets.values))
+        check_silence(http_response.problem_response(error, "1").body)
+        orjson.dumps(safe_field_names(request, source.secrets.values))
         return
 
     assert proves_itself(request, source), "let in without a secret"
@@ -56,18 +57,18 @@ def check_signed(data: bytes, source: Source) -> None:
     """Whatever someone who knows a secret sends is kept, as it was sent."""
     request = delivered.signed(delivered.read(data), source.vendor)
 
-    found = understand(request, source, RECEIVED_AT)
+    found = process_delivery(request, source, RECEIVED_AT)
 
     check_understood(found, request, source)
     if zlib.crc32(data) % 8:
         return  # what follows costs as much as all of the above, and needs fewer examples
-    again = understand(request, source, RECEIVED_AT + 1)
+    again = process_delivery(request, source, RECEIVED_AT + 1)
     assert ids_of(again) == ids_of(found)
     elsewhere = replace(source, origin=Origin(vendor=source.origin.vendor, source="other"))
-    assert not {*ids_of(understand(request, elsewhere, RECEIVED_AT))} & {*ids_of(found)}
+    assert not {*ids_of(process_delivery(request, elsewhere, RECEIVED_AT))} & {*ids_of(found)}
 
 
-def ids_of(found: Understood) -> list[str]:
+def ids_of(found: ProcessedDelivery) -> list[str]:
     return [message.id for message in found.messages]
 
 
@@ -89,7 +90,7 @@ def as_javascript(body: bytes) -> Any:
     return json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_int=float)
 
 
-def check_understood(found: Understood, request: Request, source: Source) -> None:
+def check_understood(found: ProcessedDelivery, request: Request, source: Source) -> None:
     assert found.failure is None, found.failure
     assert found.echo is None or found.echo.token in delivered.LIVE
     ids = ids_of(found)
@@ -105,7 +106,7 @@ def check_understood(found: Understood, request: Request, source: Source) -> Non
         for message in found.messages:
             check_document(message, source)
     for style in get_args(EchoStyle):
-        answer = http_response.answer(found, style)
+        answer = http_response.accepted_response(found, style)
         wire = http_response.encode(answer, int(RECEIVED_AT), is_last=False)
         assert wire.endswith(b"\r\n\r\n" + answer.body)
         if not found.echo:
@@ -162,7 +163,7 @@ def check_document(message: Message, source: Source) -> None:
         assert value.isprintable()
 
 
-def check_raw(found: Understood, request: Request, source: Source) -> None:
+def check_raw(found: ProcessedDelivery, request: Request, source: Source) -> None:
     """`raw` is the element as sent: byte for byte where it is all of the body, else in value."""
     if not found.messages:
         return

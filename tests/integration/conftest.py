@@ -15,7 +15,7 @@ from relay.events.envelope import Origin
 from relay.ingress.handler import Ingress
 from relay.ingress.http_server import Server
 from relay.ingress.processing import Source
-from relay.ingress.processing_subprocess import Aside
+from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import IngressMetrics
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
@@ -72,21 +72,21 @@ Start = Callable[..., Awaitable[Running]]
 
 @pytest.fixture
 async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
-    box = Outbox(directory=tmp_path / "outbox", max_bytes=1 << 30, grown=asyncio.Event())
+    box = Outbox(directory=tmp_path / "outbox", max_bytes=1 << 30, committed=asyncio.Event())
     await box.open()
     yield box
     await box.close()
 
 
 @pytest.fixture
-async def aside() -> AsyncIterator[Aside]:
-    aside = Aside()
+async def aside() -> AsyncIterator[ProcessingSubprocess]:
+    aside = ProcessingSubprocess()
     yield aside
     await aside.close()
 
 
 @pytest.fixture
-async def start(outbox: Outbox, aside: Aside) -> AsyncIterator[Start]:
+async def start(outbox: Outbox, aside: ProcessingSubprocess) -> AsyncIterator[Start]:
     """Start an ingress; `sink`, `body_limit_bytes` and so on replace the defaults."""
     running: list[tuple[web.ServerRunner, aiohttp.ClientSession]] = []
 

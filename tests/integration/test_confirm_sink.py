@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from relay.broker.session import Outcome
-from relay.confirm_sink import Direct, Waiting
+from relay.confirm_sink import ConfirmSink, Waiting
 from relay.errors import Unavailable
 from relay.events.envelope import Message
 from tests.support.eventually import LIMIT_S, eventually
@@ -37,8 +37,8 @@ class SilentSession:
         return left
 
 
-def direct(confirm_timeout_s: float) -> Direct:
-    return Direct(
+def direct(confirm_timeout_s: float) -> ConfirmSink:
+    return ConfirmSink(
         max_in_flight=10,
         confirm_timeout_s=confirm_timeout_s,
     )

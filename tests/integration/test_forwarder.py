@@ -48,7 +48,7 @@ class HeldSession:
 async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: Outbox) -> None:
     forwarder = Forwarder(
         outbox=outbox,
-        grown=outbox._grown,
+        committed=outbox._grown,
         max_in_flight=len(MESSAGES),
     )
     await outbox.append(MESSAGES)
@@ -80,7 +80,7 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
     await outbox._run(lambda: outbox._db.execute("ALTER TABLE outbox RENAME TO away"))
     forwarder = Forwarder(
         outbox=outbox,
-        grown=outbox._grown,
+        committed=outbox._grown,
         max_in_flight=10,
     )
     session = HeldSession()

@@ -6,13 +6,13 @@ from relay.events import topology
 from tests.support.eventually import eventually
 
 
-class KeptQueue:
+class ParkedQueue:
     """Declare with `create`, let the broker suffer, then look at what `read` finds."""
 
     def __init__(self, url: str, exchange: str, name: str) -> None:
         self._url, self._exchange, self._name = url, exchange, name
 
-    async def create(self, **arguments: object) -> "KeptQueue":
+    async def create(self, **arguments: object) -> "ParkedQueue":
         async with await aio_pika.connect(self._url) as connection:
             channel = await connection.channel()
             exchange = await channel.declare_exchange(

@@ -20,7 +20,7 @@ from relay.errors import Malformed, Unauthenticated
 from relay.events.envelope import Origin, encode_events
 from relay.events.event import TYPES
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 SECRET = "the-live-one"
 VENDORS = vendors.discover()
@@ -32,7 +32,7 @@ SAMPLES = [
 ATTRIBUTES = ("type", "vendortype", "subject", "time", "partitionkey", "data")
 
 
-def received(delivery: Delivery) -> Request:
+def received(delivery: OutgoingRequest) -> Request:
     return Request(
         body=delivery.body,
         headers={name.lower(): value for name, value in delivery.headers.items()},
@@ -163,8 +163,8 @@ THIRD_PARTY = """
 import orjson
 from relay.vendors.kit.authentication import require_secret
 from relay.errors import Malformed
-from relay.events.event import Event
-from relay.vendors.kit.request import Delivery
+from relay.events.event import NormalizedEvent
+from relay.vendors.kit.request import OutgoingRequest
 
 def authenticate(request, secrets):
     require_secret([request.headers.get("x-tiny", "")], secrets)
@@ -177,10 +177,11 @@ def normalize(request):
     except ValueError as error:
         raise Malformed("not_json") from error
     contact = {"id": body["who"]}
-    return [Event(type="note.created", vendortype="n", data={"contact": contact}, raw=request.body)]
+    data = {"contact": contact}
+    return [NormalizedEvent(type="note.created", vendortype="n", data=data, raw=request.body)]
 
 def sign(body, secret):
-    return Delivery(body=body, headers={"X-Tiny": secret})
+    return OutgoingRequest(body=body, headers={"X-Tiny": secret})
 """
 
 

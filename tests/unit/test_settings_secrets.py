@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import load, resolve_secrets
+from relay.settings import load
+from relay.settings_file import resolve_secrets
 
 SECRET = "hunter2-hunter2"
 SOURCE = '[sources.acme]\nvendor = "swiftsell"\n'

@@ -18,7 +18,7 @@ from consumers.kit.seen.store import Seen, key_of
 T = TypeVar("T")
 
 
-class Once:
+class Deduplicator:
     """Passes over what was handled before.
 
     Args:

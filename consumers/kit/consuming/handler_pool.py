@@ -15,17 +15,17 @@ import structlog
 
 from consumers.kit.consuming.calling import Handling, Result
 from consumers.kit.consuming.decision import Dead, Done, Retry, Wait, decide, described
-from consumers.kit.consuming.deduplicate import Once
+from consumers.kit.consuming.deduplicate import Deduplicator
 from consumers.kit.consuming.delivery import Delivery, Received, read
 from consumers.kit.consuming.inbox import Inbox
-from consumers.kit.consuming.key_order import Lanes
-from consumers.kit.consuming.republish import Restore, Transfer
+from consumers.kit.consuming.key_order import KeyedQueue
+from consumers.kit.consuming.republish import Republisher, Restore
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import Event
 from consumers.kit.metrics import OneConsumerMetrics
 from consumers.kit.seen.store import Seen
 from relay import errors
-from relay.confirm_sink import Direct
+from relay.confirm_sink import ConfirmSink
 
 _HOLD_LIMIT_S = 600.0
 """How long a message waits in hand for something that is down; it then goes to the end of its
@@ -35,7 +35,7 @@ _FINISH_LIMIT_S = 120.0
 """How long a lost connection is not replaced while handlers that were begun go on."""
 
 
-class Workers:
+class HandlerPool:
     """A number of workers for the messages of one inbox, until it closes.
 
     Args:
@@ -57,19 +57,19 @@ class Workers:
         seen: Seen | None,
         concurrency: int,
         retry_delays_s: Sequence[float],
-        direct: Direct,
+        direct: ConfirmSink,
         restore: Restore,
         metrics: OneConsumerMetrics,
     ) -> None:
         self._handling = handling
         self._concurrency = concurrency
         self._retry_delays_s = retry_delays_s
-        self._transfer = Transfer(service, direct=direct, restore=restore, wait=self._wait)
+        self._transfer = Republisher(service, direct=direct, restore=restore, wait=self._wait)
         self._metrics = metrics
-        self._lanes: Lanes[Delivery] = Lanes()
-        self._once: Once | None = None
+        self._lanes: KeyedQueue[Delivery] = KeyedQueue()
+        self._once: Deduplicator | None = None
         if seen:
-            self._once = Once(
+            self._once = Deduplicator(
                 seen,
                 admit=self._lanes.put,
                 pass_over=self._pass_over,

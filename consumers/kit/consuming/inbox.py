@@ -93,7 +93,7 @@ class Inbox(aiormq.Channel):
         try:
             await self.basic_cancel(self._consumer_tag, nowait=True, timeout=_STOP_LIMIT_S)
         except asyncio.CancelledError as error:  # aiormq's own, when the connection ends meanwhile
-            reconnect.end_if_cancelled()
+            reconnect.raise_if_cancelled()
             raise BrokerError("The connection was lost.") from error
         except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
             raise BrokerError(f"The consumer can't be cancelled: {error}.") from error

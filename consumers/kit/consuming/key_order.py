@@ -17,7 +17,7 @@ class HasKey(Protocol):
 T = TypeVar("T", bound=HasKey)
 
 
-class Lanes(Generic[T]):
+class KeyedQueue(Generic[T]):
     """Hand items out so that no two of one key are in hand at the same time.
 
     What is put in is bounded by whoever puts: a consumer's prefetch.

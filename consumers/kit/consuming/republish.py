@@ -11,7 +11,7 @@ from pamqp import commands
 from consumers.kit.consuming.decision import Dead, Retry, Wait, wait_s
 from consumers.kit.consuming.delivery import Delivery
 from consumers.kit.queues import headers, topology
-from relay.confirm_sink import Direct
+from relay.confirm_sink import ConfirmSink
 from relay.errors import BrokerError, Unavailable
 from relay.events.envelope import Message
 
@@ -21,7 +21,7 @@ Restore = Callable[[], Awaitable[None]]
 """Declares the service's queues, in case one of them is gone. Raises BrokerError."""
 
 
-class Transfer:
+class Republisher:
     """Puts copies of a service's messages into its other queues.
 
     Each method tells whether the copy is there; it is not when there was no time left for it.
@@ -37,7 +37,7 @@ class Transfer:
         self,
         service: str,
         *,
-        direct: Direct,
+        direct: ConfirmSink,
         restore: Restore,
         wait: Callable[[Wait], Awaitable[bool]],
     ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from consumers.kit.consumer import Consumer
-from consumers.kit.consuming.handler_pool import Workers
+from consumers.kit.consuming.handler_pool import HandlerPool
 from consumers.kit.consuming.inbox import Inbox
 from consumers.kit.queues import bindings
 from relay.broker import connection as broker
@@ -21,7 +21,7 @@ class Subscription:
 
     Args:
         consumer: its name and its bindings.
-        workers: makes the workers of a connection, given `restore`; see Workers.
+        workers: makes the workers of a connection, given `restore`; see HandlerPool.
         urls: brokers, tried in turn.
         exchange: the events' exchange, which the relay declares.
         queues: what the consumer needs on the broker.
@@ -34,7 +34,7 @@ class Subscription:
         self,
         consumer: Consumer,
         *,
-        workers: Callable[..., Workers],
+        workers: Callable[..., HandlerPool],
         urls: Sequence[str],
         exchange: str,
         queues: Topology,
@@ -54,7 +54,7 @@ class Subscription:
         self._prefetch = prefetch
         self._are_bindings_replaced = False
         self._is_closing = False
-        self._workers: Workers | None = None
+        self._workers: HandlerPool | None = None
         self._inbox: Inbox | None = None
         self._log = structlog.get_logger("consumers").bind(consumer=self.name)
 
@@ -75,7 +75,7 @@ class Subscription:
 
     async def run(self) -> None:
         """Consume for ever."""
-        await reconnect.for_ever(self._urls, self._consume, on_lost=self._note_lost)
+        await reconnect.run_forever(self._urls, self._consume, on_lost=self._note_lost)
 
     async def finish(self, grace_s: float) -> None:
         """Take nothing any more and finish what is being handled, within a grace time."""
@@ -93,7 +93,7 @@ class Subscription:
                 raise BrokerError("The connection was lost before it was used.")
             inbox = Inbox(connection.transport.connection, workers.receive)
             await inbox.consume(self.name, prefetch=self._prefetch)
-            reconnect.end_if_cancelled()
+            reconnect.raise_if_cancelled()
             if self._is_closing:
                 await asyncio.Event().wait()  # until this is cancelled; what came is given back
             self._workers, self._inbox, self.reason = workers, inbox, None

@@ -11,7 +11,7 @@ from consumers.kit.consumer import Writer
 from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
 from consumers.kit.seen.dialects import Dialect, dialect_of
-from relay.settings import resolve_secrets
+from relay.settings_file import resolve_secrets
 
 _PRUNED_AT_ONCE = 1000
 

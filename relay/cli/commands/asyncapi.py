@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from relay import vendors
-from relay.cli.main import config_option
 from relay.cli.output import show_json
 from relay.events import asyncapi
+from relay.process.command import config_option
 from relay.settings import load
 
 

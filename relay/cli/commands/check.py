@@ -12,12 +12,12 @@ from aio_pika.abc import AbstractConnection
 from relay.app import sources_of, topology_of
 from relay.broker import connection as broker
 from relay.cli.connection import connected
-from relay.cli.main import FAILED, config_option, run
 from relay.cli.output import show_row
 from relay.errors import OutboxError, RelayError, TopologyError
 from relay.events.topology import Topology
 from relay.outbox import layout
 from relay.outbox import stats as outbox_stats
+from relay.process.command import FAILED, config_option, run
 from relay.settings import Settings, load
 
 _Check = Callable[[Settings], Awaitable[str]]

@@ -15,10 +15,10 @@ from consumers.kit.queues.headers import DeadLetter
 from consumers.kit.queues.topology import dead_queue
 from relay.cli import service_queue
 from relay.cli.connection import connected
-from relay.cli.main import config_option, json_option, run
+from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
 from relay.cli.parked_queue import (
-    KeptQueue,
+    ParkedQueue,
     age_s,
     all_option,
     ids_argument,
@@ -28,6 +28,7 @@ from relay.cli.parked_queue import (
     show_message,
     yes_option,
 )
+from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, load
 
 _DIGEST_BYTES = 6
@@ -133,7 +134,7 @@ async def _show(
 
 
 async def _retry(
-    settings: BrokerSettings, service: str, dead: KeptQueue[DeadLetter], ids: Collection[str]
+    settings: BrokerSettings, service: str, dead: ParkedQueue[DeadLetter], ids: Collection[str]
 ) -> None:
     async with (
         service_queue.opened(settings, service) as queue,
@@ -150,15 +151,15 @@ async def _retry(
 
 
 async def _drop(
-    settings: BrokerSettings, service: str, dead: KeptQueue[DeadLetter], ids: Collection[str]
+    settings: BrokerSettings, service: str, dead: ParkedQueue[DeadLetter], ids: Collection[str]
 ) -> None:
     async with _opened(settings, service) as connection:
         await dead.drop(connection, ids)
 
 
-def _dead(service: str, reason: str = "") -> KeptQueue[DeadLetter]:
+def _dead(service: str, reason: str = "") -> ParkedQueue[DeadLetter]:
     name = dead_queue(service)
-    return KeptQueue(name=name, read=_read, noun="messages", place=f"in {name}", reason=reason)
+    return ParkedQueue(name=name, read=_read, noun="messages", place=f"in {name}", reason=reason)
 
 
 def _read(message: AbstractIncomingMessage) -> DeadLetter:

@@ -10,8 +10,8 @@ from consumers.archive.service import NAME, ArchiveSettings, archive_at
 from consumers.kit.event import parse
 from consumers.kit.settings import load
 from relay.cli.event_format import on_one_line, show_event
-from relay.cli.main import config_option
 from relay.cli.timestamps import MOMENT
+from relay.process.command import config_option
 
 _DEFAULT_LIMIT = 1000
 

@@ -11,10 +11,11 @@ from multidict import CIMultiDict
 
 from relay.app import sources_of
 from relay.cli.input_file import read_body
-from relay.cli.main import config_option, json_option
+from relay.cli.main import json_option
 from relay.cli.output import show_document, show_json, show_row
 from relay.errors import RelayError, Unauthenticated
-from relay.ingress.processing import Source, Understood, understand
+from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.process.command import config_option
 from relay.settings import load
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
@@ -24,7 +25,7 @@ from relay.vendors.kit.request import Request
 class _Verdict:
     """What a delivery would turn out to be, and whether it really proved who sent it."""
 
-    understood: Understood
+    understood: ProcessedDelivery
     is_authenticated: bool
 
     @property
@@ -98,12 +99,12 @@ def command(  # noqa: PLR0913  one per option
 def _judge(delivery: Request, source: Source, *, must_authenticate: bool) -> _Verdict:
     now = time.time()
     try:
-        return _Verdict(understood=understand(delivery, source, now), is_authenticated=True)
+        return _Verdict(understood=process_delivery(delivery, source, now), is_authenticated=True)
     except Unauthenticated as error:
         if must_authenticate:
             raise RelayError(f"It would be refused with 401: {error}.") from error
     trusting = replace(source, secrets=Secrets(()))
-    return _Verdict(understood=understand(delivery, trusting, now), is_authenticated=False)
+    return _Verdict(understood=process_delivery(delivery, trusting, now), is_authenticated=False)
 
 
 def _described(verdict: _Verdict) -> dict[str, object]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from relay.cli.main import config_option, json_option
+from relay.cli.main import json_option
 from relay.cli.output import show_json, show_table
 from relay.outbox import stats as outbox_stats
 from relay.outbox.stats import Stats
+from relay.process.command import config_option
 from relay.settings import load
 
 

@@ -8,13 +8,13 @@ import click
 from aio_pika.abc import AbstractIncomingMessage
 
 from relay import vendors
-from relay.app import entry_of, topology_of
+from relay.app import publish_exchange, topology_of
 from relay.broker import connection as broker
 from relay.cli.connection import connected
-from relay.cli.main import config_option, json_option, run
+from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
 from relay.cli.parked_queue import (
-    KeptQueue,
+    ParkedQueue,
     age_s,
     all_option,
     ids_argument,
@@ -25,6 +25,7 @@ from relay.cli.parked_queue import (
 )
 from relay.cli.quarantine_queue import Quarantined, publish, understand_again
 from relay.events.topology import quarantine_exchange
+from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, Settings, load
 
 
@@ -104,7 +105,7 @@ async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[Quarantined, 
 
 
 async def _release(settings: Settings, ids: Collection[str]) -> None:
-    exchange, known = entry_of(settings), vendors.discover()
+    exchange, known = publish_exchange(settings), vendors.discover()
     async with connected(settings.broker) as connection:
         await broker.declare(connection, topology_of(settings), passive=True)
         channel = await connection.channel(on_return_raises=True)
@@ -123,8 +124,8 @@ async def _drop(settings: BrokerSettings, ids: Collection[str]) -> None:
         await _quarantine(settings).drop(connection, ids)
 
 
-def _quarantine(settings: BrokerSettings) -> KeptQueue[Quarantined]:
-    return KeptQueue(
+def _quarantine(settings: BrokerSettings) -> ParkedQueue[Quarantined]:
+    return ParkedQueue(
         name=quarantine_exchange(settings.exchange),
         read=Quarantined.of,
         noun="deliveries",

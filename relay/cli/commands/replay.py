@@ -20,16 +20,16 @@ from consumers.kit.queues import bindings, headers
 from relay.cli import history_stream, replay_progress, service_queue
 from relay.cli.connection import connected
 from relay.cli.history_stream import HistoryStream, Past
-from relay.cli.main import config_option, run
 from relay.cli.output import is_terminal, show_row
-from relay.cli.rate_limiter import Pace
-from relay.cli.replay_progress import Asked, Progress, ProgressFile
+from relay.cli.rate_limiter import RateLimiter
+from relay.cli.replay_progress import Progress, ProgressFile, ReplayRequest
 from relay.cli.service_queue import ServiceQueue
 from relay.cli.timestamps import MOMENT
 from relay.cli.topic_pattern import matcher
 from relay.errors import BrokerError, RelayError
 from relay.events.topology import history_exchange
 from relay.observability import logs
+from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, load
 
 _DEFAULT_RATE = 2000
@@ -42,15 +42,15 @@ _RANDOM_BYTES = 3
 _NO_HISTORY = "There is no history {name}; a relay keeps one with [history] enabled = true."
 
 
-class _Said(NamedTuple):
+class _TimeArgument(NamedTuple):
     """A moment, and the words for it."""
 
     words: str
     moment: datetime
 
 
-def _said(ctx: click.Context, param: click.Parameter, words: str | None) -> _Said | None:
-    return None if words is None else _Said(words, MOMENT.convert(words, param, ctx))
+def _said(ctx: click.Context, param: click.Parameter, words: str | None) -> _TimeArgument | None:
+    return None if words is None else _TimeArgument(words, MOMENT.convert(words, param, ctx))
 
 
 def _checked_rate(_ctx: click.Context, _param: click.Parameter, rate: int) -> int:
@@ -93,8 +93,8 @@ def _checked_rate(_ctx: click.Context, _param: click.Parameter, rate: int) -> in
 def command(  # noqa: PLR0913  one per option
     config: Path | None,
     *,
-    since: _Said,
-    until: _Said | None,
+    since: _TimeArgument,
+    until: _TimeArgument | None,
     keys: tuple[str, ...],
     service: str,
     rate: int,
@@ -109,10 +109,10 @@ def command(  # noqa: PLR0913  one per option
     """
     settings = load(config)
     logs.configure(style=settings.log.format, level=settings.log.level)
-    end = until or _Said("", datetime.now(UTC))
+    end = until or _TimeArgument("", datetime.now(UTC))
     if end.moment <= since.moment:
         raise click.UsageError("--until must be later than --since.")
-    asked = Asked(
+    asked = ReplayRequest(
         history=history_exchange(settings.broker.exchange),
         to=service,
         key=" ".join(keys),
@@ -124,7 +124,7 @@ def command(  # noqa: PLR0913  one per option
     with replay_progress.opened(path, asked, is_anew=bool(is_anew)) as file:
         if file.latest and is_anew is None:
             _require_overlap(file.latest, since_s)
-        work = _replay(settings.broker, file, Pace(rate), since_s, until_s)
+        work = _replay(settings.broker, file, RateLimiter(rate), since_s, until_s)
         run(_until_interrupted(work, file))
     _report(file.latest, service)
 
@@ -162,7 +162,7 @@ def _outlook(file: ProgressFile) -> str:
 
 
 async def _replay(
-    settings: BrokerSettings, file: ProgressFile, pace: Pace, since_s: int, until_s: int
+    settings: BrokerSettings, file: ProgressFile, pace: RateLimiter, since_s: int, until_s: int
 ) -> None:
     """Begin, or go on with what the file says; return once all is published."""
     name = file.asked.history
@@ -226,7 +226,7 @@ async def _pass_on(  # noqa: PLR0913  it stands between them
     queue: ServiceQueue,
     file: ProgressFile,
     progress: Progress,
-    pace: Pace,
+    pace: RateLimiter,
     *,
     patterns: Sequence[str],
 ) -> None:

@@ -9,10 +9,11 @@ from relay import vendors
 from relay.app import sources_of
 from relay.cli.client import Answer, Call, post_all
 from relay.cli.input_file import read_body
-from relay.cli.main import config_option, json_option, run
+from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
 from relay.errors import RelayError
 from relay.ingress.processing import Source
+from relay.process.command import config_option, run
 from relay.settings import load
 
 _EVERY_SOURCE = "all"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from relay.cli.main import FAILED, WRONG_SETTINGS, config_option, run
 from relay.errors import RelayError, SettingsError
 from relay.observability import logs
+from relay.process.command import FAILED, WRONG_SETTINGS, config_option, run
 from relay.settings import Settings, load
 from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker

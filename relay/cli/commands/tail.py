@@ -16,9 +16,9 @@ from consumers.kit.event import parse
 from relay.broker import connection as broker
 from relay.cli.connection import connected
 from relay.cli.event_format import on_one_line, show_event
-from relay.cli.main import config_option, run
 from relay.errors import BrokerError, RelayError
 from relay.events.topology import MAX_ROUTING_KEY_BYTES, Exchange, Topology
+from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, load
 
 _PREFETCH = 100

@@ -54,12 +54,12 @@ def _parses_deeper(text: bytes) -> bool:
     return True
 
 
-def trimmed(body: bytes) -> bytes:
+def strip_bom(body: bytes) -> bytes:
     """Return the body without a byte order mark in front and white space around (RFC 8259, 2)."""
     return body.removeprefix(codecs.BOM_UTF8).strip(WHITE_SPACE)
 
 
-def members(text: str) -> list[tuple[str, str]]:
+def split_object(text: str) -> list[tuple[str, str]]:
     """Cut the text of a valid JSON object into (name, text of the value), duplicates included.
 
     Raises:
@@ -78,7 +78,7 @@ def members(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def elements(text: str) -> list[str]:
+def split_array(text: str) -> list[str]:
     """Cut the text of a valid JSON array into the texts of its elements."""
     found = []
     position = _skip(text, text.index("[") + 1)

@@ -38,7 +38,7 @@ class Request(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class OutgoingRequest:
     """A request as the vendor would send it: what `relay send` and the tests post."""
 
     body: bytes

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 
 from deploy.local.broker import PrivateBroker
 from relay.events.envelope import Origin, encode_events
-from relay.events.event import Event
+from relay.events.event import NormalizedEvent
 from relay.events.topology import Topology
 from tests.support.eventually import LIMIT_S
 from tests.support.relay_command import RelayCommand
@@ -42,8 +42,8 @@ async def events(
         yield await channel.get_exchange(exchange)
 
 
-def event(text: str, kind: str = "text") -> Event:
-    return Event(
+def event(text: str, kind: str = "text") -> NormalizedEvent:
+    return NormalizedEvent(
         type="message.created",
         vendortype="message",
         detail=kind,
@@ -57,7 +57,7 @@ def event(text: str, kind: str = "text") -> Event:
     )
 
 
-async def publish(exchange: AbstractExchange, *events: Event) -> None:
+async def publish(exchange: AbstractExchange, *events: NormalizedEvent) -> None:
     origin = Origin(vendor="example", source="acme")
     for message in encode_events(events, origin=origin, received_at=1.0):
         await exchange.publish(aio_pika.Message(message.body), message.routing_key)
@@ -146,7 +146,9 @@ async def test_a_message_without_words_shows_the_best_there_is(
 ) -> None:
     tail = await started(relay, "--count", "2")
     long = "x" * 1000
-    bare = Event(type="conversation.closed", vendortype="4", data={"status": "Close"}, raw=b"{}")
+    bare = NormalizedEvent(
+        type="conversation.closed", vendortype="4", data={"status": "Close"}, raw=b"{}"
+    )
 
     await publish(events, event(long), bare)
 

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from relay import vendors
 from relay.errors import OutboxFull
 from relay.events.envelope import Origin
-from relay.events.event import Event
+from relay.events.event import NormalizedEvent
 from relay.ingress.processing import Source
-from relay.sink import Delivery, Sink
+from relay.sink import PendingDelivery, Sink
 from relay.vendors.kit.authentication import Secrets, require_secret, signature_of
 from relay.vendors.kit.request import Request
 from tests.integration.conftest import Start, source
@@ -434,9 +434,9 @@ async def test_broken_framing_is_a_bad_request(start: Start) -> None:
 class FullSink(Sink):
     """A sink that has no room."""
 
-    def append_all(self, deliveries: Sequence[Delivery]) -> None:
+    def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         for it in deliveries:
-            it.settle(OutboxFull("The outbox has reached 1 bytes; try again later."))
+            it.complete(OutboxFull("The outbox has reached 1 bytes; try again later."))
 
 
 async def test_a_full_sink_is_told_with_retry_after(start: Start) -> None:
@@ -451,7 +451,7 @@ async def test_a_full_sink_is_told_with_retry_after(start: Start) -> None:
 class BrokenSink(Sink):
     """A sink with a bug."""
 
-    def append_all(self, _: Sequence[Delivery]) -> None:
+    def append_all(self, _: Sequence[PendingDelivery]) -> None:
         raise KeyError("bug")
 
 
@@ -474,7 +474,7 @@ class FailingVendor:
     def authenticate(self, request: Request, secrets: Secrets) -> None:
         require_secret([request.headers["Authorization"]], secrets)
 
-    def normalize(self, request: Request) -> list[Event]:
+    def normalize(self, request: Request) -> list[NormalizedEvent]:
         raise KeyError(request.body)
 
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from relay.ingress import http_body
-from relay.ingress.http_response import Answer
+from relay.ingress.http_response import Response
 from relay.ingress.http_server import Head, Server
 from tests.support.eventually import LIMIT_S, eventually
 
@@ -23,14 +23,16 @@ class Reader:
         self.requests: list[web.BaseRequest] = []
         self.errors: list[Exception] = []
 
-    def receive_whole(self, *_: object) -> None:
+    def handle_buffered(self, *_: object) -> None:
         raise AssertionError("no body comes as a whole here")
 
-    async def receive(self, _: Head, request: web.BaseRequest) -> Answer:
+    async def handle_streaming(self, _: Head, request: web.BaseRequest) -> Response:
         self.requests.append(request)
-        with http_body.Share(http_body.Room(LIMIT)) as share:
+        with http_body.Reservation(http_body.MemoryBudget(LIMIT)) as share:
             try:
-                return Answer(await http_body.read(request, share, limit=LIMIT, timeout_s=LIMIT_S))
+                return Response(
+                    await http_body.read(request, share, limit=LIMIT, timeout_s=LIMIT_S)
+                )
             except Exception as error:
                 self.errors.append(error)
                 raise

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from relay.ingress.http_response import Answer
+from relay.ingress.http_response import Response
 from relay.ingress.http_server import Head, Server
 from tests.support.eventually import LIMIT_S, eventually
 
@@ -23,19 +23,19 @@ _LIMIT_BYTES = 1_000_000
 class Desk:
     """A receiver whose answers a test gives when it likes; its long way answers at once."""
 
-    waiting: list[tuple[bytes, Callable[[Answer], None]]] = field(default_factory=list)
+    waiting: list[tuple[bytes, Callable[[Response], None]]] = field(default_factory=list)
     long_way: list[bytes] = field(default_factory=list)
 
-    def receive_whole(self, _: Head, body: bytes, reply: Callable[[Answer], None]) -> None:
+    def handle_buffered(self, _: Head, body: bytes, reply: Callable[[Response], None]) -> None:
         self.waiting.append((body, reply))
 
-    async def receive(self, _: Head, request: web.BaseRequest) -> Answer:
+    async def handle_streaming(self, _: Head, request: web.BaseRequest) -> Response:
         self.long_way.append(await request.read())
-        return Answer(self.long_way[-1])
+        return Response(self.long_way[-1])
 
     def answer(self, **changes: bool) -> None:
         body, reply = self.waiting.pop(0)
-        reply(Answer(body, **changes))
+        reply(Response(body, **changes))
 
 
 class Caller:

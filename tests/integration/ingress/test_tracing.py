@@ -120,7 +120,7 @@ async def test_a_request_that_can_not_be_stored_is_an_error(start: Start, spans:
     class Full:
         def append_all(self, deliveries: list) -> None:
             for it in deliveries:
-                it.settle(OutboxFull("full"))
+                it.complete(OutboxFull("full"))
 
     running = await start(source("swiftsell", "s3cret"), tracing=spans.tracing, sink=Full())
 

@@ -28,7 +28,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 async def filled(directory: Path) -> Path:
     """The path of a database with some messages."""
-    box = Outbox(directory=directory, max_bytes=1 << 30, grown=asyncio.Event())
+    box = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
     await box.open()
     await box.append([message(f"{n}") for n in range(50)])
     await box.close()
@@ -37,7 +37,7 @@ async def filled(directory: Path) -> Path:
 
 @pytest.fixture
 async def box(directory: Path) -> AsyncIterator[Outbox]:
-    box = Outbox(directory=directory, max_bytes=1 << 30, grown=asyncio.Event())
+    box = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
     await box.open()
     yield box
     await box.close()
@@ -81,14 +81,14 @@ async def test_a_corrupt_database_is_kept_and_a_new_one_begun(
     damage(filled)
     damaged = digest(filled)
 
-    box = Outbox(directory=directory, max_bytes=1 << 30, grown=asyncio.Event())
+    box = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
     await box.open()
     await box.append([message("new")])
     await box.close()
 
     (kept,) = aside(directory)
     assert digest(kept) == damaged
-    again = Outbox(directory=directory, max_bytes=1 << 30, grown=asyncio.Event())
+    again = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
     await again.open()
     assert [it.message.id for it in await again.pending(after=0, limit=9)] == ["new"]
     await again.close()
@@ -102,7 +102,7 @@ async def test_a_corrupt_database_is_refused_if_told_so(
     box = Outbox(
         directory=directory,
         max_bytes=1 << 30,
-        grown=asyncio.Event(),
+        committed=asyncio.Event(),
         sets_corrupt_aside=False,
     )
 

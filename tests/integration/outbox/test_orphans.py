@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from relay.events.envelope import Message
 from relay.outbox import database, orphans
 from relay.outbox.layout import directory_of
-from relay.outbox.orphans import Takeover
+from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
 from relay.process import tasks
 from tests.support.eventually import eventually
@@ -27,7 +27,7 @@ def messages(*names: str, size: int = 100) -> list[Message]:
 
 @contextlib.asynccontextmanager
 async def opened(directory: Path, max_bytes: int = 1 << 30) -> AsyncIterator[Outbox]:
-    outbox = Outbox(directory=directory, max_bytes=max_bytes, grown=asyncio.Event())
+    outbox = Outbox(directory=directory, max_bytes=max_bytes, committed=asyncio.Event())
     await outbox.open()
     try:
         yield outbox
@@ -49,8 +49,8 @@ async def ids(outbox: Outbox) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def taking_over(root: Path, outbox: Outbox) -> AsyncIterator[Takeover]:
-    takeover = Takeover(root=root, worker=0, count=1, outbox=outbox)
+async def taking_over(root: Path, outbox: Outbox) -> AsyncIterator[OrphanDrain]:
+    takeover = OrphanDrain(root=root, worker=0, count=1, outbox=outbox)
     async with tasks.task("takeover", takeover.run()):
         yield takeover
 
@@ -62,7 +62,7 @@ async def test_all_is_moved_in_order_and_the_files_are_removed(tmp_path: Path) -
 
     async with opened(tmp_path) as outbox:
         await outbox.append(messages("own"))
-        before = await Takeover(root=tmp_path, worker=0, count=1, outbox=outbox).stats()
+        before = await OrphanDrain(root=tmp_path, worker=0, count=1, outbox=outbox).stats()
         async with taking_over(tmp_path, outbox) as takeover:
             await eventually(lambda: not (one.exists() or two.exists()))
             after = await takeover.stats()

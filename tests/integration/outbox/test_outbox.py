@@ -67,7 +67,7 @@ async def open_outbox(tmp_path: Path) -> AsyncIterator[Open]:
         max_bytes: int = 1 << 30, directory: Path | None = None, **options: bool
     ) -> Outbox:
         where = directory or tmp_path / "outbox"
-        box = Outbox(directory=where, max_bytes=max_bytes, grown=asyncio.Event(), **options)
+        box = Outbox(directory=where, max_bytes=max_bytes, committed=asyncio.Event(), **options)
         await box.open()
         boxes.append(box)
         return box
@@ -228,7 +228,7 @@ async def test_a_second_process_is_kept_out(open_outbox: Open, tmp_path: Path) -
     code = (
         "import asyncio,sys; from pathlib import Path; from relay.outbox.outbox import Outbox;"
         "asyncio.run(Outbox(directory=Path(sys.argv[1]), max_bytes=1<<30,"
-        " grown=asyncio.Event()).open())"
+        " committed=asyncio.Event()).open())"
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, str(tmp_path / "outbox")), stderr=asyncio.subprocess.PIPE

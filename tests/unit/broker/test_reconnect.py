@@ -19,7 +19,7 @@ async def lost_with(error: BaseException) -> str:
             await asyncio.Event().wait()
         raise error
 
-    running = asyncio.create_task(reconnect.for_ever(["a"], use, on_lost=told.append))
+    running = asyncio.create_task(reconnect.run_forever(["a"], use, on_lost=told.append))
     waiting = asyncio.create_task(again.wait())
     await asyncio.wait({running, waiting}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

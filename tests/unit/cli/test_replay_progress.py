@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from relay.cli import replay_progress
-from relay.cli.replay_progress import Asked, Progress
+from relay.cli.replay_progress import Progress, ReplayRequest
 from relay.errors import RelayError
 
-ASKED = Asked(history="webhooks.history", to="crm-sync", key="#", since="2h", until="")
+ASKED = ReplayRequest(history="webhooks.history", to="crm-sync", key="#", since="2h", until="")
 BEGUN = Progress(
     id="20261120T160000Z-a1b2c3",
     since_s=100,
@@ -24,7 +24,9 @@ BEGUN = Progress(
 )
 
 
-def went_on(path: Path, *steps: tuple[Progress, float], asked: Asked = ASKED) -> Progress | None:
+def went_on(
+    path: Path, *steps: tuple[Progress, float], asked: ReplayRequest = ASKED
+) -> Progress | None:
     """Note steps, each with its moment; return what the file said before."""
     with replay_progress.opened(path, asked, is_anew=False) as file:
         earlier = file.latest

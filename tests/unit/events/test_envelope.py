@@ -11,14 +11,16 @@ from pamqp import frame, header
 from relay.errors import Malformed
 from relay.events import amqp, envelope
 from relay.events.envelope import Message, Origin, encode_events
-from relay.events.event import MAX_EVENTS, Event
+from relay.events.event import MAX_EVENTS, NormalizedEvent
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
 RECEIVED_AT = 1_700_000_000.25
 
 
-def event(raw: bytes = b"{}", **fields: Any) -> Event:
-    return Event(**{"type": "note.created", "vendortype": "note", "data": {}, "raw": raw} | fields)
+def event(raw: bytes = b"{}", **fields: Any) -> NormalizedEvent:
+    return NormalizedEvent(
+        **{"type": "note.created", "vendortype": "note", "data": {}, "raw": raw} | fields
+    )
 
 
 def message(traceparent: str | None = None, **fields: Any) -> Message:

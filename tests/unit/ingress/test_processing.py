@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from relay import vendors
 from relay.errors import Unauthenticated
 from relay.events.envelope import Origin
-from relay.ingress.processing import Source, Understood, names_seen, understand
+from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.ingress.safe_errors import safe_field_names
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request
 
@@ -23,9 +24,9 @@ SOURCE = Source(
 NOTES = b'{"events":[{"event":{"type":"note"}},{"event":{"type":"sla_breached"}}]}'
 
 
-def understood(body: bytes, **headers: str) -> Understood:
+def understood(body: bytes, **headers: str) -> ProcessedDelivery:
     request = Request(body=body, headers={"authorization": "tok-1"} | headers)
-    return understand(request, SOURCE, 1.5)
+    return process_delivery(request, SOURCE, 1.5)
 
 
 def test_events_are_encoded_with_the_trace_they_belong_to() -> None:
@@ -54,11 +55,11 @@ def test_an_event_that_grows_too_large_is_quarantined_as_it_came() -> None:
 
 
 def test_a_handshake_leaves_nothing_to_store() -> None:
-    bare = understand(Request(body=b"tok-1"), SOURCE, 1.5)
+    bare = process_delivery(Request(body=b"tok-1"), SOURCE, 1.5)
     empty = understood(b"")
 
-    assert bare == Understood(messages=[], echo=Echo(token="tok-1", shape="text"))
-    assert empty == Understood(messages=[], echo=Echo(token="tok-1"))
+    assert bare == ProcessedDelivery(messages=[], echo=Echo(token="tok-1", shape="text"))
+    assert empty == ProcessedDelivery(messages=[], echo=Echo(token="tok-1"))
 
 
 def test_what_is_not_understood_is_one_message_for_the_quarantine() -> None:
@@ -81,7 +82,10 @@ def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> 
         headers = {header.lower(): value for header, value in sent.headers.items()}
         request = Request(sent.body, headers, urlencode(sent.query), sent.path_secret)
 
-        first, again = understand(request, source, 1.5), understand(request, source, 86_400)
+        first, again = (
+            process_delivery(request, source, 1.5),
+            process_delivery(request, source, 86_400),
+        )
 
         assert first.messages
         assert [it.id for it in again.messages] == [it.id for it in first.messages]
@@ -89,12 +93,12 @@ def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> 
 
 def test_nothing_of_an_unauthenticated_delivery_is_understood() -> None:
     with pytest.raises(Unauthenticated):
-        understand(Request(body=NOTES), SOURCE, 1.5)
+        process_delivery(Request(body=NOTES), SOURCE, 1.5)
 
 
 def seen(body: bytes = b"", query_string: str = "", **headers: str) -> dict[str, Any]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return names_seen(Request(body=body, headers=named, query_string=query_string), ())
+    return safe_field_names(Request(body=body, headers=named, query_string=query_string), ())
 
 
 def test_names_are_seen_and_values_are_not() -> None:
@@ -150,7 +154,7 @@ def test_a_live_secret_in_the_place_of_a_name_is_not_shown(spelling: str) -> Non
         query_string=f"{spelling}=1",
     )
 
-    found = names_seen(request, ["tok-1"])
+    found = safe_field_names(request, ["tok-1"])
 
     assert found["query_names"] == found["body_names"] == ["[secret removed]"]
     assert found["content_type"] == "[secret removed]"
@@ -180,7 +184,7 @@ def test_names_are_bounded_in_number_and_length() -> None:
 def test_names_can_be_logged_as_json_whatever_arrived(
     body: bytes, query_string: str, headers: dict[str, str]
 ) -> None:
-    found = names_seen(Request(body=body, headers=headers, query_string=query_string), ())
+    found = safe_field_names(Request(body=body, headers=headers, query_string=query_string), ())
 
     orjson.dumps(found)
 

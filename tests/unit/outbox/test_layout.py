@@ -38,7 +38,7 @@ def test_what_is_present_is_found_in_order(root: Path) -> None:
 def test_each_left_over_outbox_falls_to_one_worker(
     root: Path, count: int, worker: int, numbers: list[int]
 ) -> None:
-    found = layout.left_over(root, worker=worker, count=count)
+    found = layout.orphaned(root, worker=worker, count=count)
 
     assert found == [root / f"worker-{it}" for it in numbers]
 

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from relay.process.backoff import Seldom
+from relay.observability.log_throttle import LogThrottle
 
 
 def test_a_line_is_due_once_per_period(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([100.0, 100.1, 109.9, 110.0, 110.1, 1000.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(moments))
-    tells = Seldom(10)
+    tells = LogThrottle(10)
 
-    assert [tells.is_due() for _ in range(6)] == [True, False, False, True, False, True]
+    assert [tells.should_log() for _ in range(6)] == [True, False, False, True, False, True]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import Data, Event
+from relay.events.event import Data, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.authentication import Secrets, signature_of
 from relay.vendors.kit.request import Request
@@ -95,7 +95,7 @@ def test_a_signature_may_be_in_upper_case() -> None:
 # What was said.
 
 
-def understood(event: Any, data: Any = None, **flat: Any) -> Event:
+def understood(event: Any, data: Any = None, **flat: Any) -> NormalizedEvent:
     body = {"event": event} | ({} if data is None else {"data": data}) | flat
     [found] = acquire.normalize(Request(body=json.dumps(body).encode()))
     return found

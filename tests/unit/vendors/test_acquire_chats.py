@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from relay.events.event import Data, Event
+from relay.events.event import Data, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.request import Request
 
 
-def understood(event: str, **flat: Any) -> Event:
+def understood(event: str, **flat: Any) -> NormalizedEvent:
     [found] = acquire.normalize(Request(body=json.dumps({"event": event} | flat).encode()))
     return found
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import TYPES, Data, Event
+from relay.events.event import TYPES, Data, NormalizedEvent
 from relay.vendors import channeltalk
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 
 
-def understood(model: str, verb: str, entity: Data, **refers: Any) -> Event:
+def understood(model: str, verb: str, entity: Data, **refers: Any) -> NormalizedEvent:
     body = {"type": model, "event": verb, "entity": entity, "refers": refers}
     [event] = channeltalk.normalize(Request(body=json.dumps(body).encode()))
     return event

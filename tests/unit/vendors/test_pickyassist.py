@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import Data, Event
+from relay.events.event import Data, NormalizedEvent
 from relay.vendors import pickyassist
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
@@ -15,7 +15,7 @@ SECRETS = Secrets(["pa-2", "pa-1"])
 CONTACT = {"contact": {"id": "20"}}
 
 
-def understood(event_id: Any = 2, **fields: Any) -> Event:
+def understood(event_id: Any = 2, **fields: Any) -> NormalizedEvent:
     body = {"event_id": event_id, "contact_id": "20"} | fields
     [event] = pickyassist.normalize(Request(body=json.dumps(body).encode()))
     return event

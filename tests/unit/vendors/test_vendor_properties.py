@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from relay import vendors
 from relay.errors import Malformed
 from relay.events.envelope import Message, Origin, encode_events
-from relay.events.event import TYPES, Event
+from relay.events.event import TYPES, NormalizedEvent
 from relay.vendors.kit.request import Request
 
 VENDORS = vendors.discover()
@@ -123,7 +123,7 @@ def bodies(name: str) -> st.SearchStrategy[bytes]:
     )
 
 
-def understood(name: str, body: bytes) -> list[Event]:
+def understood(name: str, body: bytes) -> list[NormalizedEvent]:
     try:
         return VENDORS[name].normalize(Request(body=body))
     except Malformed as error:
@@ -131,7 +131,7 @@ def understood(name: str, body: bytes) -> list[Event]:
         return []
 
 
-def messages_of(events: list[Event], origin: Origin = ORIGIN) -> list[Message]:
+def messages_of(events: list[NormalizedEvent], origin: Origin = ORIGIN) -> list[Message]:
     return encode_events(events, origin=origin, received_at=1_700_000_000.25)
 
 

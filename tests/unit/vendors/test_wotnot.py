@@ -7,18 +7,18 @@ import orjson
 import pytest
 
 from relay.errors import Malformed
-from relay.events.event import MAX_EVENTS, Data, Event
+from relay.events.event import MAX_EVENTS, Data, NormalizedEvent
 from relay.vendors import swiftsell
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.request import Request
 
 
-def events_of(body: bytes | str) -> list[Event]:
+def events_of(body: bytes | str) -> list[NormalizedEvent]:
     text = body.encode() if isinstance(body, str) else body
     return swiftsell.normalize(Request(body=text))
 
 
-def understood(vendortype: str, payload: Any = None, **envelope: Any) -> Event:
+def understood(vendortype: str, payload: Any = None, **envelope: Any) -> NormalizedEvent:
     element = {"event": {"type": vendortype, "payload": payload}} | envelope
     [event] = events_of(json.dumps({"events": [element]}))
     return event

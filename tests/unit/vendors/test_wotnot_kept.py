@@ -7,7 +7,7 @@ import pytest
 from relay import vendors
 from relay.errors import Unauthenticated
 from relay.events.envelope import Origin
-from relay.ingress.processing import Source, understand
+from relay.ingress.processing import Source, process_delivery
 from relay.vendors import swiftsell
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
@@ -84,7 +84,7 @@ def test_a_token_of_the_body_is_in_nothing_that_is_kept(
 
     source = Source(origin=ORIGIN, vendor=vendors.discover()["swiftsell"], secrets=Secrets([token]))
 
-    found = understand(Request(body=body), source, 1.5)
+    found = process_delivery(Request(body=body), source, 1.5)
 
     assert found.messages
     for message in found.messages:

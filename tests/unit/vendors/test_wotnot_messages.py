@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from relay.events.event import Data, Event
+from relay.events.event import Data, NormalizedEvent
 from relay.vendors import swiftsell
 from relay.vendors.kit.request import Request
 
 
-def understood(vendortype: str, payload: Any) -> Event:
+def understood(vendortype: str, payload: Any) -> NormalizedEvent:
     body = {"events": [{"event": {"type": vendortype, "payload": payload}}]}
     [event] = swiftsell.normalize(Request(body=json.dumps(body).encode()))
     return event

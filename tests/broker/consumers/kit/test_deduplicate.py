@@ -10,7 +10,7 @@ import pytest
 from pamqp import commands
 
 from consumers.kit.consuming.decision import Wait
-from consumers.kit.consuming.deduplicate import Once
+from consumers.kit.consuming.deduplicate import Deduplicator
 from consumers.kit.consuming.delivery import Delivery, Received, read
 from consumers.kit.seen import database
 from consumers.kit.seen.store import Seen
@@ -37,8 +37,8 @@ class Told:
     is_over: bool = False
     on_wait: Callable[[], object] = bool
 
-    def once(self, seen: Seen) -> Once:
-        return Once(
+    def once(self, seen: Seen) -> Deduplicator:
+        return Deduplicator(
             seen,
             admit=lambda it: self.admitted.append(it.message.tag),
             pass_over=lambda it: self.passed_over.append(it.message.tag),
@@ -59,7 +59,7 @@ class Told:
 
 
 @asynccontextmanager
-async def running(once: Once) -> AsyncIterator[None]:
+async def running(once: Deduplicator) -> AsyncIterator[None]:
     """Ask and tell, as beside the handlers."""
     tasks = [asyncio.create_task(once.ask()), asyncio.create_task(once.tell())]
     yield

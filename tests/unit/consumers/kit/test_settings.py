@@ -10,7 +10,7 @@ from pydantic import Field
 from consumers.kit.settings import ConsumerSettings, SharedSettings, load
 from relay import settings as relay_settings
 from relay.errors import SettingsError
-from relay.settings import Section
+from relay.settings_file import Section
 
 pytestmark = pytest.mark.usefixtures("in_empty_directory")
 

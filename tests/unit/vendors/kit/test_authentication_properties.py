@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay import vendors
 from relay.errors import Unauthenticated
 from relay.vendors.kit.authentication import Secrets, signature_of
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 SECRET = "s3cret-Live+1/x=="
 SECRETS = Secrets([SECRET, "12345"])
@@ -100,7 +100,7 @@ def test_nobody_is_let_in_without_a_secret(name: str, request_: Request) -> None
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 
 
-def received(delivery: Delivery) -> Request:
+def received(delivery: OutgoingRequest) -> Request:
     return Request(
         body=delivery.body,
         headers={name.lower(): value for name, value in delivery.headers.items()},

@@ -13,7 +13,7 @@ import pytest
 from relay import vendors
 from relay.errors import Unauthenticated
 from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
-from relay.vendors.kit.request import Delivery, Request
+from relay.vendors.kit.request import OutgoingRequest, Request
 
 SECRET = "s3cret-Live"
 LIVE = ["another", SECRET, "a third, longer than both of the others"]
@@ -58,7 +58,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Compared:
     return found
 
 
-def received(delivery: Delivery) -> Request:
+def received(delivery: OutgoingRequest) -> Request:
     return Request(
         body=delivery.body,
         headers={name.lower(): value for name, value in delivery.headers.items()},

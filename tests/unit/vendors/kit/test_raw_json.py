@@ -102,7 +102,7 @@ def test_brackets_in_strings_and_in_a_row_are_not_deep() -> None:
     ],
 )
 def test_a_byte_order_mark_and_white_space_are_taken_off(body: bytes, rest: bytes) -> None:
-    assert raw_json.trimmed(body) == rest
+    assert raw_json.strip_bom(body) == rest
 
 
 @pytest.mark.parametrize(
@@ -120,15 +120,15 @@ def test_a_byte_order_mark_and_white_space_are_taken_off(body: bytes, rest: byte
     ],
 )
 def test_an_object_is_cut_into_its_members(text: str, members: list[tuple[str, str]]) -> None:
-    assert raw_json.members(text) == members
+    assert raw_json.split_object(text) == members
 
 
 def test_an_object_with_too_many_members_is_not_cut() -> None:
     most = ",".join(['"":0'] * raw_json.MAX_MEMBERS)
 
-    assert len(raw_json.members(f"{{{most}}}")) == raw_json.MAX_MEMBERS
+    assert len(raw_json.split_object(f"{{{most}}}")) == raw_json.MAX_MEMBERS
     with pytest.raises(Malformed, match="too_many_members"):
-        raw_json.members(f'{{{most},"":0}}')
+        raw_json.split_object(f'{{{most},"":0}}')
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_an_object_with_too_many_members_is_not_cut() -> None:
     ],
 )
 def test_an_array_is_cut_into_its_elements(text: str, elements: list[str]) -> None:
-    assert raw_json.elements(text) == elements
+    assert raw_json.split_array(text) == elements
 
 
 values = st.recursive(
@@ -159,7 +159,7 @@ def test_what_was_cut_out_of_an_array_says_what_was_put_in(
     parts = [json.dumps(value, ensure_ascii=is_ascii) for value in values]
     text = space + "[" + space + f"{space},{space}".join(parts) + space + "]" + space
 
-    found = raw_json.elements(text)
+    found = raw_json.split_array(text)
 
     assert found == parts
     assert [exactly(part) for part in found] == list(exactly(text))
@@ -173,4 +173,4 @@ def test_what_was_cut_out_of_an_object_says_what_was_put_in(
     inner = f"{space},{space}".join(f"{json.dumps(n)}{space}:{space}{part}" for n, part in parts)
     text = "{" + space + inner + space + "}"
 
-    assert raw_json.members(text) == parts
+    assert raw_json.split_object(text) == parts

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.kit.consuming.key_order import Lanes
+from consumers.kit.consuming.key_order import KeyedQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +24,19 @@ def items(keys: str) -> list[Item]:
     return [Item(key, place) for place, key in enumerate(keys)]
 
 
-def filled(keys: str) -> Lanes[Item]:
-    lanes: Lanes[Item] = Lanes()
+def filled(keys: str) -> KeyedQueue[Item]:
+    lanes: KeyedQueue[Item] = KeyedQueue()
     for item in items(keys):
         lanes.put(item)
     return lanes
 
 
-async def taken(lanes: Lanes[Item], limit: int) -> str:
+async def taken(lanes: KeyedQueue[Item], limit: int) -> str:
     """Return the keys and places of what is handed out: "a0 a2"."""
     return " ".join([f"{it.key}{it.place}" for it in await lanes.take(limit)])
 
 
-async def begun(lanes: Lanes[Item], limit: int = 1) -> asyncio.Task[Sequence[Item]]:
+async def begun(lanes: KeyedQueue[Item], limit: int = 1) -> asyncio.Task[Sequence[Item]]:
     """Return a worker that waits for something to do."""
     waiting = asyncio.create_task(lanes.take(limit))
     await asyncio.sleep(0)
@@ -168,7 +168,7 @@ def test_workers_side_by_side_keep_each_keys_order_and_lose_nothing(
     handled: list[Item] = []
     in_hand: list[Sequence[Item]] = []
 
-    async def work(lanes: Lanes[Item]) -> None:
+    async def work(lanes: KeyedQueue[Item]) -> None:
         while batch := await lanes.take(limit := next(limits) + 1):
             assert len(batch) <= limit
             check_batch(batch, in_hand)
@@ -182,7 +182,7 @@ def test_workers_side_by_side_keep_each_keys_order_and_lose_nothing(
                 lanes.close()
 
     async def consume() -> None:
-        lanes: Lanes[Item] = Lanes()
+        lanes: KeyedQueue[Item] = KeyedQueue()
         running = [asyncio.create_task(work(lanes)) for _ in range(workers)]
         for item in items(keys):
             lanes.put(item)
@@ -202,7 +202,7 @@ def test_workers_side_by_side_keep_each_keys_order_and_lose_nothing(
 
 
 async def test_the_rest_of_a_lane_can_be_taken_with_what_is_in_hand() -> None:
-    lanes: Lanes[Item] = Lanes()
+    lanes: KeyedQueue[Item] = KeyedQueue()
     for item in (Item("a", 1), Item("b", 1), Item("a", 2), Item("a", 3)):
         lanes.put(item)
     taken = await lanes.take(1)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from relay.events import event
-from relay.events.event import Event
+from relay.events.event import TYPES, NormalizedEvent
+from relay.vendors.kit import fields
 
 # The table of the contract. Consumers bind to these words: one may be added, none taken away.
 VOCABULARY = """
@@ -23,7 +23,7 @@ VOCABULARY = """
 
 
 def test_the_types_are_those_of_the_contract() -> None:
-    assert set(VOCABULARY.split()) == event.TYPES
+    assert set(VOCABULARY.split()) == TYPES
 
 
 @pytest.mark.parametrize(
@@ -44,25 +44,25 @@ def test_the_types_are_those_of_the_contract() -> None:
     ],
 )
 def test_an_id_is_a_text_or_a_whole_number(value: Any, seen: str | None) -> None:
-    assert event.identifier(value) == seen
+    assert fields.identifier(value) == seen
 
 
 @pytest.mark.parametrize(
     ("value", "seen"), [("a", "a"), ("", None), (None, None), (5, None), (["a"], None)]
 )
 def test_a_text_is_a_string_with_something_in_it(value: Any, seen: str | None) -> None:
-    assert event.text(value) == seen
+    assert fields.text(value) == seen
 
 
 def test_only_fields_that_hold_something_are_known() -> None:
-    found = event.known(a=None, b="", c=[], d={}, e=0, f=False, g=0.0, h=" ", i=[None])
+    found = fields.without_empty(a=None, b="", c=[], d={}, e=0, f=False, g=0.0, h=" ", i=[None])
 
     assert found == {"e": 0, "f": False, "g": 0.0, "h": " ", "i": [None]}
 
 
 def test_an_actor_has_a_type_and_what_else_is_known() -> None:
-    assert event.actor("agent") == {"type": "agent"}
-    assert event.actor("bot", 7, name="Robo", email="") == {
+    assert fields.actor("agent") == {"type": "agent"}
+    assert fields.actor("bot", 7, name="Robo", email="") == {
         "type": "bot",
         "id": "7",
         "name": "Robo",
@@ -71,18 +71,18 @@ def test_an_actor_has_a_type_and_what_else_is_known() -> None:
 
 @pytest.mark.parametrize("value", [None, [], [("a", 1)], "x", 5, True])
 def test_what_is_no_object_counts_as_an_empty_one(value: Any) -> None:
-    assert event.mapping(value) == {}
-    assert event.mapping({"a": value}) == {"a": value}
+    assert fields.mapping(value) == {}
+    assert fields.mapping({"a": value}) == {"a": value}
 
 
 @pytest.mark.parametrize("value", [None, {}, {"a": 1}, "x", 5, (1,)])
 def test_what_is_no_array_counts_as_an_empty_one(value: Any) -> None:
-    assert event.sequence(value) == []
-    assert event.sequence([value]) == [value]
+    assert fields.sequence(value) == []
+    assert fields.sequence([value]) == [value]
 
 
 def test_an_event_is_frozen_and_has_no_place_for_more() -> None:
-    found = Event(type="note.created", vendortype="note", data={}, raw=b"{}")
+    found = NormalizedEvent(type="note.created", vendortype="note", data={}, raw=b"{}")
 
     with pytest.raises(AttributeError):
         found.type = "other"  # type: ignore[misc]

@@ -1,0 +1,174 @@
+"""Reading settings: one TOML file, overridden by the environment, all problems told at once.
+
+Knows no section: those of the relay are in settings.py, those of a service in consumers/.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, TypeVar, cast
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from relay.errors import SettingsError
+
+PREFIX = "RELAY_"
+DEFAULT_FILE = "relay.toml"
+_NOT_SETTINGS = {"RELAY_CONFIG"}
+
+
+def listed(value: object) -> object:
+    """Read a list from one environment variable: JSON, or parts separated by commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return orjson.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Strings = Annotated[list[str], BeforeValidator(listed)]
+
+
+class Section(BaseModel):
+    """One section. Unknown keys are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
+
+
+class File(BaseSettings):
+    """What one TOML file and the environment say; a subclass has the sections. Read with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        enable_decoding=False,  # lists are read by listed
+        hide_input_in_errors=True,  # it may be a secret
+    )
+    file: ClassVar[Path | None] = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then the file."""
+        return env_settings, TomlConfigSettingsSource(settings_cls, cls.file)
+
+
+FileT = TypeVar("FileT", bound=File)
+
+
+def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
+    """Read the sections of kind from path, or RELAY_CONFIG, or relay.toml if it is there.
+
+    Raises:
+        SettingsError: with one sentence per problem.
+    """
+    file = _find(path)
+    # A subclass per load, since pydantic-settings takes the file from the class.
+    bound = cast("type[FileT]", type(kind.__name__, (kind,), {"file": file}))
+    problems = list(_unknown_variables(os.environ, kind))
+    try:
+        settings = bound()
+    except ValidationError as error:
+        raise SettingsError([*problems, *sentences(error)]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([*problems, f"{file} can't be read: {error}."]) from error
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def resolve_secrets(secrets: Sequence[str]) -> list[str]:
+    """Return the values of secrets: literal, or from `env:NAME` or `file:PATH`.
+
+    Raises:
+        ValueError: some are not there, or empty; each is named.
+    """
+    values, problems = [], []
+    for secret in secrets:
+        try:
+            values.append(_resolve(secret))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return values
+
+
+def _resolve(secret: str) -> str:
+    kind, _, rest = secret.partition(":")
+    try:
+        match kind:
+            case "env":
+                value = os.environ[rest].strip()
+            case "file":
+                value = Path(rest).read_text().strip()
+            case _:
+                value = secret
+    except KeyError as error:
+        raise ValueError(f"the environment variable {rest} is not set") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file {rest} can't be read: {error}") from error
+    if not value:
+        raise ValueError(f"{secret or 'one'} is empty")
+    return value
+
+
+def _find(path: Path | None) -> Path | None:
+    named = path or (Path(found) if (found := os.environ.get("RELAY_CONFIG")) else None)
+    if named is None:
+        default = Path(DEFAULT_FILE)
+        return default if default.exists() else None
+    if not named.exists():
+        raise SettingsError([f"The settings file {named} does not exist."])
+    if not named.is_file():  # pydantic-settings would pass over it without a word
+        raise SettingsError([f"The settings file {named} is no regular file."])
+    return named
+
+
+def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iterator[str]:
+    """Name the variables pydantic-settings passes over: those of no section."""
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in _NOT_SETTINGS:
+            section = name.removeprefix(PREFIX).lower().partition("__")[0]
+            if section not in kind.model_fields:
+                yield f"{name} is no setting: there is no section {section!r}."
+
+
+def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
+    """Say of each problem which setting it is about, below section, and what is wrong."""
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join([section, *[str(part) for part in _place(problem["loc"])]]).strip(".")
+        match problem["type"]:
+            case "extra_forbidden":
+                yield f"{name} is no setting."
+            case "missing":
+                yield f"{name} is missing."
+            case _:
+                yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return where a problem is; of a wrong name, where it was given."""
+    return location[:-2] if location[-1:] == ("[key]",) else location
