@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay.broker.publisher import Publisher, State
-from relay.errors import OutboxError, Refused
+from relay.errors import NotDurable, OutboxError
 from relay.observability import probes
 from relay.observability.metrics import BrokerMetrics, OutboxMetrics
 from relay.outbox.stats import Stats, age_s
@@ -18,7 +18,7 @@ class Admin:
     """Answer `/livez`, `/readyz` and `/metrics`.
 
     Args:
-        check_writable: raises Refused unless a webhook sent now would be accepted.
+        check_writable: raises NotDurable unless a webhook sent now would be accepted.
         publisher: asked for the state of the broker connection.
         stats: asked for what waits in the outbox; None when there is none.
         registry: what `/metrics` shows.
@@ -71,7 +71,7 @@ class Admin:
             return "shutting down"
         try:
             await self._check_writable()
-        except Refused as error:
+        except NotDurable as error:
             return str(error)
         return None
 

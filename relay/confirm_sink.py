@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from relay.broker.session import Outcome, Session
-from relay.errors import Unavailable
+from relay.errors import NotDurable
 from relay.events.envelope import Message
 from relay.sink import PendingDelivery, Sink
 
@@ -35,9 +35,9 @@ class _Unconfirmed:
 
     def give_up(self) -> None:
         """Settle the delivery as not durable, as far as is known."""
-        self._settle(Unavailable("RabbitMQ did not confirm the event; try again later."))
+        self._settle(NotDurable("RabbitMQ did not confirm the event; try again later."))
 
-    def _settle(self, error: Unavailable | None) -> None:
+    def _settle(self, error: NotDurable | None) -> None:
         delivery, self._delivery = self._delivery, None
         if delivery:  # not settled before
             if self.limit:
@@ -75,7 +75,7 @@ class ConfirmSink(Sink):
     def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         """Queue deliveries for the broker.
 
-        Each is settled once all of its messages are confirmed. It is settled with Unavailable when
+        Each is settled once all of its messages are confirmed. It is settled with NotDurable when
         there is no broker, it is blocked, or too much is unconfirmed; then nothing of it was
         published. And when one was refused or its outcome is unknown; some may have arrived then.
         """
@@ -83,8 +83,8 @@ class ConfirmSink(Sink):
             try:
                 session = self._check()
                 if session.in_flight + len(self._queue) >= self._max_in_flight:
-                    raise Unavailable("Too many events are unconfirmed; try again later.")  # noqa: TRY301
-            except Unavailable as error:
+                    raise NotDurable("Too many events are unconfirmed; try again later.")  # noqa: TRY301
+            except NotDurable as error:
                 delivery.complete(error)
             else:
                 self._queue_up(delivery)
@@ -98,14 +98,14 @@ class ConfirmSink(Sink):
         self._wake.set()
 
     async def check_writable(self) -> None:
-        """Raise Unavailable unless a delivery made now would be published."""
+        """Raise NotDurable unless a delivery made now would be published."""
         self._check()
 
     def _check(self) -> Session[Waiting]:
         if self._session is None:
-            raise Unavailable("RabbitMQ is not connected; try again later.")
+            raise NotDurable("RabbitMQ is not connected; try again later.")
         if self._session.is_blocked:
-            raise Unavailable("RabbitMQ is blocked by an alarm; try again later.")
+            raise NotDurable("RabbitMQ is blocked by an alarm; try again later.")
         return self._session
 
     async def forward(self, session: Session[Waiting]) -> None:

@@ -9,8 +9,10 @@ RelayError
 │   ├── BodyTooLarge       413
 │   ├── UnsupportedEncoding 415
 │   ├── InternalError      500  our bug; the log has the traceback
-│   └── Unavailable        503  cannot be made durable now; try again later
-│       └── OutboxFull     503  the bound of the outbox is reached
+│   └── ServiceUnavailable 503  cannot be taken now; try again later
+│       └── StorageFull    503  the outbox is full
+├── NotDurable           a sink can't make messages durable now; try again later
+│   └── OutboxFull           the bound of the outbox is reached
 ├── Malformed            authenticated, but not understood: quarantined under `reason`
 ├── OutboxError          the outbox can't be opened or used
 │   └── OutboxCorrupt        its database is damaged
@@ -90,19 +92,27 @@ class InternalError(Refused):
     title = "Internal error"
 
 
-class Unavailable(Refused):
-    """The event can't be made durable now. The sender may try again."""
+class ServiceUnavailable(Refused):
+    """The event can't be taken now. The sender may try again."""
 
     status = 503
     slug = "unavailable"
     title = "Try again later"
 
 
-class OutboxFull(Unavailable):
-    """The outbox has reached `outbox.max_bytes`."""
+class StorageFull(ServiceUnavailable):
+    """The event can't be taken now because the outbox is full."""
 
     slug = "outbox-full"
     title = "The outbox is full"
+
+
+class NotDurable(RelayError):
+    """A sink can't make messages durable now. They may be appended again later."""
+
+
+class OutboxFull(NotDurable):
+    """The outbox has reached `outbox.max_bytes`."""
 
 
 class Malformed(RelayError):

@@ -25,10 +25,10 @@ class Sink(ABC):
 
     @abstractmethod
     def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
-        """Take deliveries, in order, and settle each of them, now or later.
+        """Take deliveries, in order, and complete each of them, now or later.
 
-        A delivery that is settled with Unavailable may be sent again; whether some of its messages
-        became durable all the same is for the sink to say.
+        One that could not be made durable is completed with NotDurable and may be appended again.
+        Each sink documents whether some of its messages may be durable all the same.
         """
 
     def append(self, messages: Sequence[Message]) -> asyncio.Future[None]:
@@ -38,7 +38,7 @@ class Sink(ABC):
             What is done once they are durable.
 
         Raises:
-            Unavailable: the sink takes none now.
+            NotDurable: the sink takes none now.
         """
         delivery = _Awaited(messages)
         self.append_all([delivery])

@@ -19,7 +19,11 @@ from multidict import CIMultiDict
 from relay.errors import (
     InternalError,
     MethodNotAllowed,
+    NotDurable,
+    OutboxFull,
     Refused,
+    ServiceUnavailable,
+    StorageFull,
     Unauthenticated,
     UnknownSource,
 )
@@ -276,6 +280,9 @@ class Ingress:
         return http_response.accepted_response(understood, visit.source.echo)
 
     def _refused(self, visit: RequestContext, error: BaseException) -> Response:
+        if isinstance(error, NotDurable):
+            kind = StorageFull if isinstance(error, OutboxFull) else ServiceUnavailable
+            error = kind(str(error))
         if not isinstance(error, Refused):
             log.error("delivery failed", source=visit.name, **safe_traceback(error), **visit.line)
             error = InternalError("see the traceback")

@@ -12,7 +12,7 @@ from typing import Self
 
 from aiohttp import web
 
-from relay.errors import BodyTooLarge, BodyTooSlow, Unavailable, UnsupportedEncoding
+from relay.errors import BodyTooLarge, BodyTooSlow, ServiceUnavailable, UnsupportedEncoding
 
 _MOST_BYTES_AT_ONCE = 4096
 """A compressed body that is larger is left to a thread: as a bomb it holds everyone up."""
@@ -32,9 +32,11 @@ class MemoryBudget:
         self._free = size
 
     def take(self, size: int) -> None:
-        """Raise Unavailable if there is no room for so many more bytes."""
+        """Raise ServiceUnavailable if there is no room for so many more bytes."""
         if size > self._free:
-            raise Unavailable("the bodies of all connections fill ingress.bodies_limit_bytes")
+            raise ServiceUnavailable(
+                "the bodies of all connections fill ingress.bodies_limit_bytes"
+            )
         self._free -= size
 
     def give_back(self, size: int) -> None:
@@ -50,7 +52,7 @@ class Reservation:
         self._size = 0
 
     def grow(self, size: int) -> None:
-        """Take so many more bytes, or raise Unavailable."""
+        """Take so many more bytes, or raise ServiceUnavailable."""
         self._room.take(size)
         self._size += size
 
@@ -75,7 +77,7 @@ async def read(
     once it is known who sent it.
 
     Raises:
-        BodyTooLarge, BodyTooSlow, Unavailable, UnsupportedEncoding: nothing more was read.
+        BodyTooLarge, BodyTooSlow, ServiceUnavailable, UnsupportedEncoding: nothing more was read.
         ConnectionError: the caller has gone.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()

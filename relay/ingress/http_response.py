@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from relay.errors import MethodNotAllowed, Refused, Unavailable
+from relay.errors import MethodNotAllowed, Refused, ServiceUnavailable
 from relay.ingress.processing import EchoStyle, ProcessedDelivery
 from relay.vendors.kit.request import Echo
 
@@ -77,7 +77,7 @@ def problem_response(error: Refused, request_id: str) -> Response:
     headers = [_SERVER]
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", "POST"))
-    if isinstance(error, Unavailable):
+    if isinstance(error, ServiceUnavailable):
         headers.append(("Retry-After", str(RETRY_AFTER_S)))
     return Response(
         orjson.dumps(document), "application/problem+json", error.status, tuple(headers)

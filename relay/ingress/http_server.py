@@ -18,7 +18,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from multidict import CIMultiDictProxy
 
-from relay.errors import BodyTooLarge, InternalError, Refused, Unavailable
+from relay.errors import BodyTooLarge, InternalError, Refused, ServiceUnavailable
 from relay.ingress import http_response
 from relay.ingress.http_response import Response
 from relay.observability.log_throttle import LogThrottle
@@ -283,7 +283,7 @@ class _TurnedAway(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writer = cast("asyncio.Transport", transport)
-        answer = http_response.problem_response(Unavailable(), "none")
+        answer = http_response.problem_response(ServiceUnavailable(), "none")
         writer.write(http_response.encode(answer, int(time.time()), is_last=True))
         writer.close()
 

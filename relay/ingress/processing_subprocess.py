@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 from multidict import CIMultiDict
 
 from relay import vendors
-from relay.errors import Refused, Unavailable
+from relay.errors import Refused, ServiceUnavailable
 from relay.events.envelope import Origin
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
@@ -52,7 +52,7 @@ class ProcessingSubprocess:
 
         Raises:
             Unauthenticated: nothing may be stored.
-            Unavailable: the process died or took too long.
+            ServiceUnavailable: the process died or took too long.
         """
         headers = CIMultiDict(delivery.headers)  # a proxy can't be pickled
         question = _Question(
@@ -65,7 +65,9 @@ class ProcessingSubprocess:
             async with asyncio.timeout(_LIMIT_S), self._turn:
                 answer = await self._ask_or_end(pickle.dumps(question))
         except (TimeoutError, OSError, EOFError) as error:
-            raise Unavailable("A large delivery could not be looked at; try later.") from error
+            raise ServiceUnavailable(
+                "A large delivery could not be looked at; try later."
+            ) from error
         if isinstance(answer, Refused):
             raise answer
         return answer

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 import structlog
 
-from relay.errors import OutboxError, Unavailable
+from relay.errors import NotDurable, OutboxError
 from relay.outbox import database, layout
 from relay.outbox import stats as outbox_stats
 from relay.outbox.database import Pending
@@ -103,7 +103,7 @@ class OrphanDrain:
         """Move all of rows, or none while there is no room. Return how many."""
         try:
             await self._outbox.append([it.message for it in rows])
-        except Unavailable:  # as any delivery now; the outbox itself tells why
+        except NotDurable:  # as any delivery now; the outbox itself tells why
             await asyncio.sleep(_ROOM_AGAIN_S)
             return 0
         await orphaned.delete(rows)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from relay.errors import OutboxError, OutboxFull, Unavailable
+from relay.errors import NotDurable, OutboxError, OutboxFull
 from relay.outbox import database
 from relay.outbox.database import Pending
 from relay.outbox.directory import OutboxDirectory
@@ -114,11 +114,11 @@ class Outbox(Sink):
     def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         """Queue deliveries for the next commit, in this order and after all that was appended.
 
-        Each is settled once its messages are on disk, or with Unavailable if nothing was stored:
+        Each is settled once its messages are on disk, or with NotDurable if nothing was stored:
         too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
         """
         if self._is_closed:
-            _settle(deliveries, Unavailable("The relay is shutting down; try again later."))
+            _settle(deliveries, NotDurable("The relay is shutting down; try again later."))
             return
         messages = [message for it in deliveries for message in it.messages]
         rows = list(map(Pending, itertools.count(self._next_seq), messages))
@@ -201,7 +201,7 @@ class Outbox(Sink):
             raise OutboxError(f"The outbox can't be read: {error}.") from error
 
     async def check_writable(self) -> None:
-        """Raise Unavailable unless a delivery made now would be stored.
+        """Raise NotDurable unless a delivery made now would be stored.
 
         Costs nothing while appends succeed; after one failed, a real write is tried.
         """
@@ -264,7 +264,7 @@ class Outbox(Sink):
             return confirmed
         return []
 
-    def _explain(self, failure: Exception, needed_bytes: int) -> Unavailable:
+    def _explain(self, failure: Exception, needed_bytes: int) -> NotDurable:
         """Say why a write failed: SQLite calls our bound and the disk's end by one name."""
         is_full = getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         with contextlib.suppress(sqlite3.Error):  # a disk that can't be read is not ours to bound
@@ -272,7 +272,7 @@ class Outbox(Sink):
                 return OutboxFull(
                     f"The outbox has reached {self._max_bytes} bytes; try again later."
                 )
-        return Unavailable(f"The outbox can't be written ({failure}); try again later.")
+        return NotDurable(f"The outbox can't be written ({failure}); try again later.")
 
     def _probe(self) -> None:
         try:

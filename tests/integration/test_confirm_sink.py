@@ -7,7 +7,7 @@ import pytest
 
 from relay.broker.session import Outcome
 from relay.confirm_sink import ConfirmSink, Waiting
-from relay.errors import Unavailable
+from relay.errors import NotDurable
 from relay.events.envelope import Message
 from tests.support.eventually import LIMIT_S, eventually
 
@@ -67,7 +67,7 @@ async def test_a_delivery_does_not_wait_longer_for_a_broker_that_an_alarm_blocks
 
     done = sink.append(MESSAGES)
 
-    with pytest.raises(Unavailable, match="did not confirm"):
+    with pytest.raises(NotDurable, match="did not confirm"):
         async with asyncio.timeout(LIMIT_S):
             await done
     session.on_outcome(Outcome(session.unsettled(), []))  # too late; nobody waits any more

@@ -78,7 +78,7 @@ def test_a_slug_and_a_title_stand_for_one_answer_only() -> None:
 def test_only_what_is_full_shares_a_status_with_its_parent() -> None:
     shared = [it for it in REFUSED if it is not Refused and it.status == it.__base__.status]
 
-    assert shared == [errors.OutboxFull]
+    assert shared == [errors.StorageFull]
 
 
 @pytest.mark.parametrize("error", CLASSES.values(), ids=CLASSES)

@@ -12,7 +12,7 @@ from consumers.kit.consuming.decision import Dead, Retry, Wait, wait_s
 from consumers.kit.consuming.delivery import Delivery
 from consumers.kit.queues import headers, topology
 from relay.confirm_sink import ConfirmSink
-from relay.errors import BrokerError, Unavailable
+from relay.errors import BrokerError, NotDurable
 from relay.events.envelope import Message
 
 _RESTORE_EVERY_S = 10.0
@@ -87,7 +87,7 @@ class Republisher:
         while True:
             try:
                 await self._direct.append([message])
-            except Unavailable as error:
+            except NotDurable as error:
                 self._note_failed(queue, error)
             else:
                 self._failing.discard(queue)
@@ -104,7 +104,7 @@ class Republisher:
             with contextlib.suppress(BrokerError):
                 await self._restore()
 
-    def _note_failed(self, queue: str, error: Unavailable) -> None:
+    def _note_failed(self, queue: str, error: NotDurable) -> None:
         if queue not in self._failing:  # once, however often it is tried
             self._log.warning("transfer failed", queue=queue, reason=str(error))
             self._failing.add(queue)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from relay import vendors
-from relay.errors import Unauthenticated, Unavailable
+from relay.errors import ServiceUnavailable, Unauthenticated
 from relay.ingress.processing import process_delivery
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.vendors.kit.request import Request
@@ -74,7 +74,7 @@ async def test_a_process_that_died_costs_one_delivery_an_answer_and_is_replaced(
     await aside.process_delivery(request(), ACME, 1.5)
     os.kill(pid_of(aside), signal.SIGKILL)
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServiceUnavailable):
         await aside.process_delivery(request(), ACME, 1.5)
 
     assert (await aside.process_delivery(request(), ACME, 1.5)).messages

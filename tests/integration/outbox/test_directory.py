@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import OutboxCorrupt, Unavailable
+from relay.errors import NotDurable, OutboxCorrupt
 from relay.events.envelope import Message
 from relay.outbox import database, files
 from relay.outbox import stats as outbox_stats
@@ -131,9 +131,9 @@ async def test_a_database_that_was_removed_takes_nothing_until_it_is_delivered(
     await box.append([message("old")])
     (directory / f"{database.FILE_NAME}{suffix}").unlink()
 
-    with pytest.raises(Unavailable, match="its file was removed"):
+    with pytest.raises(NotDurable, match="its file was removed"):
         await box.append([message("refused")])
-    with pytest.raises(Unavailable, match="its file was removed"):
+    with pytest.raises(NotDurable, match="its file was removed"):
         await box.check_writable()
     (left,) = await box.pending(after=0, limit=9)
     assert left.message.id == "old"
@@ -142,7 +142,7 @@ async def test_a_database_that_was_removed_takes_nothing_until_it_is_delivered(
     async def is_writable() -> bool:
         try:
             await box.check_writable()
-        except Unavailable:
+        except NotDurable:
             return False
         return True
 

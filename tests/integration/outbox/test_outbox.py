@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import OutboxError, OutboxFull, Unavailable
+from relay.errors import NotDurable, OutboxError, OutboxFull
 from relay.events.envelope import Message
 from relay.outbox import database
 from relay.outbox import stats as outbox_stats
@@ -285,9 +285,9 @@ async def test_a_failing_disk_is_unavailable_and_recovers(open_outbox: Open) -> 
     await box.append([message("before")])
     await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
 
-    with pytest.raises(Unavailable, match="readonly"):
+    with pytest.raises(NotDurable, match="readonly"):
         await box.append([message("lost")])
-    with pytest.raises(Unavailable, match="readonly"):
+    with pytest.raises(NotDurable, match="readonly"):
         await box.check_writable()
     box.confirm([1])
 
@@ -307,7 +307,7 @@ async def test_closing_with_a_failing_disk_ends(open_outbox: Open) -> None:
     async with asyncio.timeout(5):
         await box.close()
 
-    with pytest.raises(Unavailable, match="shutting down"):
+    with pytest.raises(NotDurable, match="shutting down"):
         box.append([message()])
 
 
@@ -446,7 +446,7 @@ async def test_a_disk_that_refuses_everything_leaves_the_worker_alive(
     box.confirm([1])
 
     async with asyncio.timeout(LIMIT_S):
-        with pytest.raises(Unavailable, match="readonly"):
+        with pytest.raises(NotDurable, match="readonly"):
             await box.append([message("lost")])
 
     await box._run(lambda: box._db.execute("PRAGMA query_only = OFF"))
@@ -459,7 +459,7 @@ async def test_the_reserve_is_only_given_up_to_delete(open_outbox: Open, tmp_pat
     before = reserve.stat().st_ino, reserve.stat().st_mtime_ns
     await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotDurable):
         await box.append([message("lost")])
 
     assert (reserve.stat().st_ino, reserve.stat().st_mtime_ns) == before
