@@ -22,7 +22,7 @@ from consumers.archive.record import (
     search,
 )
 from consumers.kit import Event, Unavailable
-from consumers.kit.database.thread import OwnThread
+from relay.process.owned_thread import OwnedThread
 
 _CACHE_KIB = 65_536
 """Ids come in no order, so that each batch touches pages all over their index."""
@@ -74,7 +74,7 @@ class SqliteArchive:
     def __init__(self, path: Path, *, busy_timeout_s: float = 10) -> None:
         self._path = path.absolute()
         self._busy_timeout_s = busy_timeout_s
-        self._thread = OwnThread("archive")
+        self._thread = OwnedThread("archive")
 
     async def open(self) -> None:
         """Make the file where it is missing, and open it.

@@ -47,14 +47,14 @@ MAY_IMPORT = {
     "consumers": "",
     "consumers.kit.database": "",
     "consumers.kit.queues": "relay.broker relay.errors relay.events",
-    "consumers.kit.seen": "consumers.kit consumers.kit.database relay.settings_file",
+    "consumers.kit.seen": "consumers.kit consumers.kit.database relay.process relay.settings_file",
     "consumers.kit.consuming": "consumers.kit consumers.kit.queues consumers.kit.seen relay.broker"
     " relay.confirm_sink relay.errors relay.events relay.observability",
     "consumers.kit": "consumers.kit.consuming consumers.kit.queues consumers.kit.seen relay.broker"
     " relay.confirm_sink relay.errors relay.events relay.observability relay.process"
     " relay.settings relay.settings_file relay.vendors relay.vendors.kit",
     "consumers.SERVICE": "consumers.kit consumers.kit.consuming consumers.kit.database"
-    " relay.errors relay.events relay.settings relay.settings_file",
+    " relay.errors relay.events relay.process relay.settings relay.settings_file",
     # Commands.
     "relay.cli": "relay.broker relay.errors relay.events relay.observability relay.process"
     " relay.settings relay.vendors relay.vendors.kit",

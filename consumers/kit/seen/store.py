@@ -12,10 +12,10 @@ import structlog
 
 from consumers.kit.consumer import Writer
 from consumers.kit.database.index_key import key
-from consumers.kit.database.thread import OwnThread
 from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
 from consumers.kit.seen.database import SeenDatabase
+from relay.process.owned_thread import OwnedThread
 
 _PRUNE_EVERY_S = 60.0
 _MOST_RECENT = 100_000  # keys; far more than are in hand, and some 10 MB
@@ -36,7 +36,7 @@ class Seen:
         self._database = database
         self._service = service
         self._keep_s = keep_s
-        self._thread = OwnThread("seen")
+        self._thread = OwnedThread("seen")
         self._prune_at = 0.0
         self._recent: dict[str, None] = {}
 
@@ -44,9 +44,9 @@ class Seen:
         """Connect, to find out early. Raises Unavailable."""
         await self._thread.do(self._database.open)
 
-    async def close(self) -> None:
-        """Close the database, once what was asked of it is done, unless that hangs."""
-        await self._thread.close(self._database.close)
+    async def close(self, *, limit_s: float = 5) -> None:
+        """Close the database once all work is done; one that hangs is left open."""
+        await self._thread.close(self._database.close, limit_s=limit_s)
 
     async def write(self, events: Sequence[Event], writer: Writer) -> list[Exception | bool]:
         """Let writer write the events that were not seen, each with its mark, in one transaction.

@@ -252,17 +252,14 @@ async def test_what_was_asked_for_is_done_before_the_store_closes(url: str) -> N
     assert rows_of(url, "SELECT count(*) FROM seen") == [(20,)]
 
 
-async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("consumers.kit.database.thread._CLOSE_TIMEOUT_S", 0.05)
+async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(sqlite_url: str) -> None:
     seen, is_over = Seen(seen_database.at(sqlite_url), service="a", keep_s=60), threading.Event()
     writing = asyncio.create_task(seen.write([EVENT], lambda _event, _db: bool(is_over.wait())))
     waiting = asyncio.create_task(seen.mark(["behind it"]))
     await asyncio.sleep(0)
 
     with capture_logs() as logs:
-        await seen.close()
+        await seen.close(limit_s=0.05)
 
     assert logs == [{"event": "thread blocked", "log_level": "warning", "thread": "seen"}]
     with pytest.raises(asyncio.CancelledError):

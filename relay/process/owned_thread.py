@@ -1,0 +1,53 @@
+"""One thread that owns something which blocks, such as a database's connection."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+T = TypeVar("T")
+
+log = structlog.get_logger("relay")
+
+
+class OwnedThread:
+    """A thread that does work in the order in which it was asked to.
+
+    Args:
+        name: shown to whoever looks at the process.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Do work when its turn comes, and return its result."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def do_later(self, work: Callable[[], None]) -> None:
+        """Do work when its turn comes, unless the thread is closed before. From any thread.
+
+        It must not raise: nobody would hear of it.
+        """
+        with contextlib.suppress(RuntimeError):
+            self._executor.submit(work)
+
+    async def close(self, last: Callable[[], None], *, limit_s: float | None = 5) -> None:
+        """Do last, and end the thread.
+
+        Args:
+            last: done after all other work.
+            limit_s: after it, a thread that is blocked is left to itself, and the work that waits
+                is cancelled. None waits for ever.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.do(last)
+        except TimeoutError:
+            log.warning("thread blocked", thread=self._name)
+        finally:
+            self._executor.shutdown(wait=False, cancel_futures=True)
