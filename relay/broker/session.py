@@ -208,7 +208,7 @@ class Session(Generic[T]):
                 self._refused.pop(it.message.routing_key, None)
         now = time.time()
         for it in outcome.confirmed:
-            self._metrics.confirm_seconds.observe(now - it.message.received_at)
+            self._metrics.confirm_seconds.observe(max(0.0, now - it.message.received_at))
             if self._tracing:
                 self._tracing.note_confirmed(it.message, self._exchange_of(it.message))
         self.on_outcome(outcome)

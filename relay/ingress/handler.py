@@ -275,7 +275,7 @@ class Ingress:
         elif not understood.messages:
             self._metrics.handshakes.labels(origin.source).inc()
         for event_type in understood.types:
-            self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
+            self._metrics.events_of(origin.vendor, event_type_label(event_type)).inc()
         visit.line.update(_summary(understood))
         return http_response.accepted_response(understood, visit.source.echo)
 
@@ -298,7 +298,7 @@ class Ingress:
         elapsed_s = time.perf_counter() - visit.started
         name = visit.name if visit.name in self._sources else _UNKNOWN
         self._metrics.answer_seconds.observe(elapsed_s)
-        self._metrics.requests.counts[name, answer.status] += 1
+        self._metrics.requests_of(name, answer.status).inc()
         line = visit.line
         line["source"] = name
         line["status"] = answer.status

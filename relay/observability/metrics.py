@@ -1,24 +1,30 @@
-"""What is counted, for Prometheus. Label values come from settings and fixed words only.
+"""The relay's metrics for Prometheus. Label values come from the settings and from fixed words.
 
 A vendor's own words never become a label: there is no bound on what a vendor may send.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 
 from relay.events.event import TYPES
-from relay.observability.tallies import Spread, Tally
 
 _ANSWER_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _CONFIRM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 _OTHER = "other"
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per series that says when the process started
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per series, with the process's start
 
 
 class BrokerMetrics:
-    """The publishing side; without a registry, for a command that nobody watches."""
+    """The publishing side. A command, which nobody scrapes, passes no registry."""
 
     def __init__(self, registry: CollectorRegistry | None) -> None:
         self.confirmed = Counter(
@@ -36,10 +42,10 @@ class BrokerMetrics:
         self.failures = Counter(
             "relay_broker_failures", "Connections lost or not made.", registry=registry
         )
-        self.confirm_seconds = Spread(
+        self.confirm_seconds = Histogram(
             "relay_confirm_seconds",
             "From the arrival of a delivery to the confirm of its event.",
-            _CONFIRM_BUCKETS_S,
+            buckets=_CONFIRM_BUCKETS_S,
             registry=registry,
         )
         self.state = Gauge(
@@ -49,15 +55,21 @@ class BrokerMetrics:
 
 
 class IngressMetrics:
-    """The receiving side."""
+    """The receiving side.
+
+    `requests_of` and `events_of` return the counter of some labels. They remember it, because
+    finding it takes longer than counting, and both are called for each event.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Tally(
+        self.requests = Counter(
             "relay_requests", "Requests answered.", ["source", "status"], registry=registry
         )
-        self.events = Tally(
+        self.events = Counter(
             "relay_events", "Events accepted.", ["vendor", "type"], registry=registry
         )
+        self.requests_of = cache(self.requests.labels)
+        self.events_of = cache(self.events.labels)
         self.handshakes = Counter(
             "relay_handshakes", "Authenticated calls without events.", ["source"],
             registry=registry,
@@ -69,23 +81,23 @@ class IngressMetrics:
         self.quarantined = Counter(
             "relay_quarantined", "Deliveries quarantined.", ["source"], registry=registry
         )
-        self.answer_seconds = Spread(
+        self.answer_seconds = Histogram(
             "relay_answer_seconds",
             "From the end of a request's headers to its answer.",
-            _ANSWER_BUCKETS_S,
+            buckets=_ANSWER_BUCKETS_S,
             registry=registry,
         )
 
     def show(self, sources: Iterable[str]) -> None:
-        """Show zeros for sources: only then is the first of what is alerted on an increase."""
+        """Show zeros for sources: Prometheus sees no increase in a counter that starts at 1."""
         for name in sources:
-            for it in (self.handshakes, self.unauthenticated, self.quarantined):
-                it.labels(name)
-            self.requests.counts[name, 503] += 0
+            for counter in (self.handshakes, self.unauthenticated, self.quarantined):
+                counter.labels(name)
+            self.requests_of(name, 503)
 
 
 class OutboxMetrics:
-    """The outbox, read when asked for."""
+    """The outbox. These are set at each scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.depth = Gauge(
@@ -108,5 +120,5 @@ class WorkerMetrics:
 
 
 def event_type_label(event_type: str) -> str:
-    """Return an event type as a label: itself if the vocabulary has it."""
+    """Return the label of an event type: itself if it is one of ours, else "other"."""
     return event_type if event_type in TYPES else _OTHER
