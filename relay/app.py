@@ -22,7 +22,7 @@ from relay.broker.publisher import Publisher
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.events import topology
-from relay.events.envelope import Message, Origin
+from relay.events.message import Message, Origin
 from relay.forwarder import Forwarder
 from relay.ingress.handler import Ingress
 from relay.ingress.http_server import Server

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from relay.broker.session import Outcome, Session
 from relay.errors import NotDurable
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.sink import PendingDelivery, Sink
 
 _BATCH = 500

@@ -13,7 +13,7 @@ import structlog
 
 from relay.broker.session import Outcome, Session
 from relay.errors import OutboxError
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.observability.log_throttle import LogThrottle
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox

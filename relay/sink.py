@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.events.envelope import Message
+from relay.events.message import Message
 
 
 class PendingDelivery(Protocol):

@@ -22,7 +22,7 @@ from consumers.forward.response import REDIRECTS, Outcome, Verdict, outcome_of, 
 from consumers.forward.signature import signed_headers
 from consumers.kit import Event, Reject, Unavailable
 from relay.errors import RelayError
-from relay.events.envelope import traceparent_of
+from relay.events.traceparent import traceparent_of
 
 _HEADERS = {"Content-Type": "application/cloudevents+json", "User-Agent": "relay"}
 _MOST_REDIRECTS = 3

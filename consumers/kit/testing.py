@@ -18,7 +18,8 @@ from consumers.kit.seen import database as seen_database
 from consumers.kit.seen.store import Seen
 from consumers.kit.settings import ConsumerSettings
 from relay import vendors
-from relay.events.envelope import Origin, encode_events
+from relay.events.envelope import encode_events
+from relay.events.message import Origin
 from relay.vendors.kit.request import Request
 
 __all__ = ["Dead", "Done", "Retry", "Wait", "events", "handle"]

@@ -13,7 +13,7 @@ from relay.broker import connection as broker
 from relay.broker import reconnect
 from relay.broker.session import Session, T
 from relay.errors import BrokerError
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.events.topology import Topology
 from relay.observability.metrics import BrokerMetrics
 

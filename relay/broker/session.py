@@ -22,7 +22,7 @@ from pamqp.header import ContentHeader
 from relay.broker import connection as broker
 from relay.errors import BrokerError
 from relay.events import amqp
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.observability.metrics import BrokerMetrics
 
 if TYPE_CHECKING:

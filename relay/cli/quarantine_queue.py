@@ -11,7 +11,9 @@ from multidict import CIMultiDict
 from pamqp import commands
 
 from relay.errors import BrokerError, Malformed, RelayError
-from relay.events.envelope import Message, Origin, encode_events, traceparent_of
+from relay.events.envelope import encode_events
+from relay.events.message import Message, Origin
+from relay.events.traceparent import traceparent_of
 from relay.vendors import Vendor
 from relay.vendors.kit.fields import mapping
 from relay.vendors.kit.request import Request

@@ -14,7 +14,7 @@ from relay.broker import connection as broker
 from relay.broker.session import Outcome, Session
 from relay.cli.connection import connected
 from relay.errors import BrokerError, RelayError, TopologyError
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.events.topology import Queue, Topology
 from relay.observability.metrics import BrokerMetrics
 from relay.process import tasks

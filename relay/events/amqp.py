@@ -1,28 +1,28 @@
 """AMQP 0-9-1 bytes: message properties, and whole batches of publish frames. Pure.
 
-pamqp does the same from objects, frame by frame, at some 30 µs per message. Nearly all of a
-message's frames is equal from one message to the next, so the equal parts are made once (by
-pamqp) and kept; what is left per message is two `struct.pack` and a join. Section numbers are
-those of the AMQP 0-9-1 specification.
+pamqp encodes a message's frames from objects, in some 30 µs. Most of these bytes are the same for
+the next message, so pamqp encodes them once and they are cached; what remains per message is two
+`struct.pack` and a join. Section numbers are those of the AMQP 0-9-1 specification.
 """
 
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Protocol
 
 from pamqp import commands, encode
 from pamqp.common import FieldValue
+
+from relay.events.message import Message
 
 CONTENT_TYPE = "application/cloudevents+json"
 APP_ID = "relay"
 
 _METHOD, _HEADER, _BODY = 1, 2, 3  # frame types, 4.2.3
 _FRAME_END = b"\xce"
-_LONGEST_SHORT_STRING = 255
-_NO_FRAME_MAX = 2**32 - 1  # a frame's size is a long (4.2.3)
-_FRAME_OVERHEAD = 8  # type, channel, size before the payload and the end octet after it
+_MAX_SHORT_STRING_BYTES = 255
+_MAX_FRAME_BYTES = 2**32 - 1  # a frame's size is a long (4.2.3)
+_FRAME_OVERHEAD_BYTES = 8  # type, channel and size before the payload, the end octet after it
 _BASIC = 60  # class id
 _PERSISTENT = b"\x02"  # delivery-mode
 
@@ -42,33 +42,17 @@ _FLAGS = (
 _frame_head = struct.Struct(">BHI").pack
 # Frame head, class 60, weight 0, body size.
 _header_head = struct.Struct(">BHIHHQ").pack
-_HEADER_HEAD_PAYLOAD = 12
+_HEADER_HEAD_BYTES = 12  # of the payload, before the properties
 # A header in an encoded table: its name, a short string, then `S` and a long string (4.2.5.5).
 _TRACEPARENT = re.compile(rb"\x0btraceparentS\x00\x00\x00\x37([0-9a-f-]{55})")
 _timestamp = struct.Struct(">Q").pack
 
 
-class Publishable(Protocol):
-    """What publish_frames needs to know of a message."""
-
-    @property
-    def routing_key(self) -> str:
-        """At most 255 bytes."""
-
-    @property
-    def properties(self) -> bytes:
-        """The property flags and list, as made by `properties`."""
-
-    @property
-    def body(self) -> bytes:
-        """Any bytes."""
-
-
 def short_string(text: str) -> bytes:
     """Encode a short string, cut to 255 bytes between two characters (4.2.5.3)."""
     encoded = text.encode(errors="replace")
-    if len(encoded) > _LONGEST_SHORT_STRING:
-        encoded = encoded[:_LONGEST_SHORT_STRING].decode(errors="ignore").encode()
+    if len(encoded) > _MAX_SHORT_STRING_BYTES:
+        encoded = encoded[:_MAX_SHORT_STRING_BYTES].decode(errors="ignore").encode()
     return bytes((len(encoded),)) + encoded
 
 
@@ -86,19 +70,19 @@ def properties(
 
 
 def properties_head(content_type: str, headers_table: bytes) -> bytes:
-    """Encode what the properties of many messages begin with; see assemble."""
+    """Encode the part that the properties of many messages begin with; see `assemble`."""
     return _FLAGS.to_bytes(2) + short_string(content_type) + headers_table + _PERSISTENT
 
 
 def assemble(head: bytes, message_id: str, timestamp_s: int, message_type: str) -> bytes:
-    """Append what differs from message to message to a head of properties_head."""
+    """Append what differs between messages to what `properties_head` returned."""
     return b"".join((head, short_string(message_id), _timestamp(timestamp_s), _tail(message_type)))
 
 
 def traceparent_in(encoded: bytes) -> str | None:
-    """Return the header `traceparent` of encoded properties, found without decoding them."""
-    found = _TRACEPARENT.search(encoded)
-    return found[1].decode() if found else None
+    """Return the header `traceparent` of encoded properties, without decoding the others."""
+    match = _TRACEPARENT.search(encoded)
+    return match[1].decode() if match else None
 
 
 @lru_cache(maxsize=1024)
@@ -107,30 +91,30 @@ def _tail(message_type: str) -> bytes:
 
 
 def publish_frames(
-    messages: Iterable[tuple[str, Publishable]], *, channel: int, frame_max: int
+    messages: Iterable[tuple[str, Message]], *, channel: int, frame_max: int
 ) -> bytes:
     """Encode `basic.publish` with `mandatory` for each (exchange, message), ready for the socket.
 
     Args:
-        messages: what to publish, in order.
-        channel: the channel's number.
-        frame_max: the size limit of a frame negotiated with the broker, in bytes; 0 for none.
+        messages: in the order of publishing.
+        channel: the number of the channel.
+        frame_max: the largest frame agreed with the broker, in bytes; 0 for no limit.
     """
-    largest_body = (frame_max or _NO_FRAME_MAX) - _FRAME_OVERHEAD
+    max_payload_bytes = (frame_max or _MAX_FRAME_BYTES) - _FRAME_OVERHEAD_BYTES
     parts: list[bytes] = []
     for exchange, message in messages:
         body, props = message.body, message.properties
         size = len(body)
         parts += (
             _method_frame(exchange, message.routing_key, channel),
-            _header_head(_HEADER, channel, _HEADER_HEAD_PAYLOAD + len(props), _BASIC, 0, size),
+            _header_head(_HEADER, channel, _HEADER_HEAD_BYTES + len(props), _BASIC, 0, size),
             props,
             _FRAME_END,
         )
-        if 0 < size <= largest_body:
+        if 0 < size <= max_payload_bytes:
             parts += (_frame_head(_BODY, channel, size), body, _FRAME_END)
         else:
-            parts += _body_frames(body, channel, largest_body)
+            parts += _body_frames(body, channel, max_payload_bytes)
     return b"".join(parts)
 
 
@@ -141,9 +125,9 @@ def _method_frame(exchange: str, routing_key: str, channel: int) -> bytes:
     return _frame_head(_METHOD, channel, len(payload)) + payload + _FRAME_END
 
 
-def _body_frames(body: bytes, channel: int, largest: int) -> Iterator[bytes]:
-    for start in range(0, len(body), largest):
-        chunk = body[start : start + largest]
+def _body_frames(body: bytes, channel: int, max_payload_bytes: int) -> Iterator[bytes]:
+    for start in range(0, len(body), max_payload_bytes):
+        chunk = body[start : start + max_payload_bytes]
         yield _frame_head(_BODY, channel, len(chunk))
         yield chunk
         yield _FRAME_END

@@ -27,7 +27,7 @@ from relay.errors import (
     Unauthenticated,
     UnknownSource,
 )
-from relay.events.envelope import traceparent_of
+from relay.events.traceparent import traceparent_of
 from relay.ingress import client_address, http_body, http_response
 from relay.ingress.client_address import Network
 from relay.ingress.http_response import Response

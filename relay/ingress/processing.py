@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from relay.errors import Malformed
-from relay.events.envelope import Message, Origin, encode_events, encode_quarantined, traceparent_of
+from relay.events.envelope import encode_events
+from relay.events.message import Message, Origin
+from relay.events.quarantine import encode_quarantined
+from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
 from relay.ingress.safe_errors import safe_traceback
 from relay.vendors import Vendor

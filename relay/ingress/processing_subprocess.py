@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 
 from relay import vendors
 from relay.errors import Refused, ServiceUnavailable
-from relay.events.envelope import Origin
+from relay.events.message import Origin
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request

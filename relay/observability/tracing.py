@@ -27,7 +27,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from relay.events import amqp
-from relay.events.envelope import Message, Origin
+from relay.events.message import Message, Origin
 from relay.observability.log_throttle import LogThrottle
 
 _TELL_EVERY_S = 10.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from relay.errors import OutboxCorrupt, OutboxError
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.outbox.files import sync_directory
 
 SCHEMA_VERSION = 1

@@ -22,7 +22,7 @@ from pamqp import encode
 from relay.broker import connection as broker
 from relay.broker.session import Outcome, Session
 from relay.events import amqp
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.observability.metrics import BrokerMetrics
 from relay.outbox.database import Pending
 from tests.bench import workload

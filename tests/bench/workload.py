@@ -15,7 +15,7 @@ import orjson
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from relay import vendors
-from relay.events.envelope import Message, Origin
+from relay.events.message import Message, Origin
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest, Request

@@ -11,7 +11,8 @@ from pamqp import commands
 from relay.cli import history_stream
 from relay.cli.history_stream import Past
 from relay.events import topology
-from relay.events.envelope import Origin, encode_quarantined
+from relay.events.message import Origin
+from relay.events.quarantine import encode_quarantined
 from relay.events.topology import Topology
 from tests.broker.conftest import Recorder
 from tests.support.eventually import eventually

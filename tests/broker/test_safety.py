@@ -30,8 +30,8 @@ _PROTOCOL_HEADER_BYTES = 8
 APPENDING = """
 import asyncio, sys
 from pathlib import Path
-from relay.envelope import Message
-from relay.outbox import Outbox
+from relay.events.message import Message
+from relay.outbox.outbox import Outbox
 
 async def main():
     outbox = Outbox(directory=Path(sys.argv[1]), max_bytes=1 << 30, committed=asyncio.Event())

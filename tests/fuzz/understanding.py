@@ -15,8 +15,8 @@ from pamqp import header
 
 from relay import vendors
 from relay.errors import Unauthenticated
-from relay.events.envelope import Message, Origin
 from relay.events.event import TYPES
+from relay.events.message import Message, Origin
 from relay.ingress import http_response
 from relay.ingress.processing import EchoStyle, ProcessedDelivery, Source, process_delivery
 from relay.ingress.safe_errors import safe_field_names

@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay import vendors
-from relay.events.envelope import Origin
+from relay.events.message import Origin
 from relay.ingress.handler import Ingress
 from relay.ingress.http_server import Server
 from relay.ingress.processing import Source

@@ -8,7 +8,7 @@ import pytest
 from relay.broker.session import Outcome
 from relay.confirm_sink import ConfirmSink, Waiting
 from relay.errors import NotDurable
-from relay.events.envelope import Message
+from relay.events.message import Message
 from tests.support.eventually import LIMIT_S, eventually
 
 MESSAGES = [

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.broker.session import Outcome
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.forwarder import Forwarder
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox

@@ -14,8 +14,9 @@ from consumers.kit.queues import topology as kit_topology
 from relay.broker import connection as broker
 from relay.broker.session import Outcome, Session
 from relay.events import topology
-from relay.events.envelope import Message, Origin, encode_events
+from relay.events.envelope import encode_events
 from relay.events.event import Event
+from relay.events.message import Message, Origin
 from relay.observability.metrics import BrokerMetrics
 from tests.support.eventually import LIMIT_S
 

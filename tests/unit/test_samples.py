@@ -17,8 +17,9 @@ import pytest
 
 from relay import vendors
 from relay.errors import Malformed, Unauthenticated
-from relay.events.envelope import Origin, encode_events
+from relay.events.envelope import encode_events
 from relay.events.event import TYPES
+from relay.events.message import Origin
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest, Request
 

@@ -10,7 +10,7 @@ import pytest
 MODULES = [
     "events.event",
     "events.topology",
-    "events.envelope",
+    "events.message",
     "vendors.kit.request",
     "ingress.processing",
     "ingress.http_response",
@@ -22,8 +22,8 @@ CLASSES = [
     for value in vars(module).values()
     if inspect.isclass(value) and value.__module__ == module.__name__
 ]
-DATACLASSES = [it for it in CLASSES if dataclasses.is_dataclass(it)]
-TUPLES = [it for it in CLASSES if issubclass(it, tuple)]
+DATACLASSES = [found for found in CLASSES if dataclasses.is_dataclass(found)]
+TUPLES = [found for found in CLASSES if issubclass(found, tuple)]
 
 
 @pytest.mark.parametrize("value", DATACLASSES)
@@ -43,4 +43,6 @@ def test_a_tuple_has_no_place_for_more_than_it_says(value: Any) -> None:
 
 
 def test_there_are_values_in_every_module() -> None:
-    assert {it.__module__ for it in DATACLASSES + TUPLES} == {f"relay.{name}" for name in MODULES}
+    assert {found.__module__ for found in DATACLASSES + TUPLES} == {
+        f"relay.{name}" for name in MODULES
+    }

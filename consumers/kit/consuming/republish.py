@@ -13,7 +13,7 @@ from consumers.kit.consuming.delivery import Delivery
 from consumers.kit.queues import headers, topology
 from relay.confirm_sink import ConfirmSink
 from relay.errors import BrokerError, NotDurable
-from relay.events.envelope import Message
+from relay.events.message import Message
 
 _RESTORE_EVERY_S = 10.0
 

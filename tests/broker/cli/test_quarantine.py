@@ -8,7 +8,9 @@ import pytest
 from aio_pika.abc import AbstractConnection
 from pamqp import commands
 
-from relay.events.envelope import Message, Origin, encode_events, encode_quarantined
+from relay.events.envelope import encode_events
+from relay.events.message import Message, Origin
+from relay.events.quarantine import encode_quarantined
 from relay.events.topology import Topology, quarantine_exchange
 from relay.vendors import discover
 from relay.vendors.kit.request import Request

@@ -13,8 +13,9 @@ import pytest
 from aio_pika.abc import AbstractConnection, AbstractExchange
 
 from deploy.local.broker import PrivateBroker
-from relay.events.envelope import Origin, encode_events
+from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent
+from relay.events.message import Origin
 from relay.events.topology import Topology
 from tests.support.eventually import LIMIT_S
 from tests.support.relay_command import RelayCommand

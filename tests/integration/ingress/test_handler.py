@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from relay import vendors
 from relay.errors import OutboxFull
-from relay.events.envelope import Origin
 from relay.events.event import NormalizedEvent
+from relay.events.message import Origin
 from relay.ingress.processing import Source
 from relay.sink import PendingDelivery, Sink
 from relay.vendors.kit.authentication import Secrets, require_secret, signature_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.outbox import database, orphans
 from relay.outbox.layout import directory_of
 from relay.outbox.orphans import OrphanDrain

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import NotDurable, OutboxError, OutboxFull
-from relay.events.envelope import Message
+from relay.events.message import Message
 from relay.outbox import database
 from relay.outbox import stats as outbox_stats
 from relay.outbox.outbox import Outbox

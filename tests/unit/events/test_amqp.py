@@ -1,6 +1,5 @@
 """AMQP bytes: what we write, pamqp would write, too, and reads back."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,22 +9,22 @@ from hypothesis import strategies as st
 from pamqp import body, commands, encode, frame, header
 
 from relay.events import amqp
+from relay.events.message import Message
 
 MESSAGE_ID = "0123456789abcdef" * 2
 FRAME_MAX = 4096  # the least a peer may ask for (4.2.3)
 
 
-@dataclass(frozen=True)
-class Message:
-    routing_key: str = "swiftsell.note.created"
-    properties: bytes = amqp.properties(
+def message(**fields: Any) -> Message:
+    properties = amqp.properties(
         message_id=MESSAGE_ID, message_type="note.created", timestamp_s=5, headers={"vendor": "v"}
     )
-    body: bytes = b"{}"
+    defaults = {"routing_key": "swiftsell.note.created", "properties": properties, "body": b"{}"}
+    return Message(**{"id": MESSAGE_ID, "received_at": 5.0} | defaults | fields)
 
 
 def written(*messages: Message, exchange: str = "webhooks", channel: int = 1) -> bytes:
-    pairs = [(exchange, message) for message in messages]
+    pairs = [(exchange, one) for one in messages]
     return amqp.publish_frames(pairs, channel=channel, frame_max=FRAME_MAX)
 
 
@@ -82,7 +81,7 @@ def test_properties_are_those_pamqp_would_write(
 
 
 def read_properties(properties: bytes) -> commands.Basic.Properties:
-    [_, (_, content_header)] = frames_of(written(Message(properties=properties, body=b"")))
+    [_, (_, content_header)] = frames_of(written(message(properties=properties, body=b"")))
     return content_header.properties
 
 
@@ -129,9 +128,9 @@ def test_a_short_string_is_cut_between_characters(text: str, encoded: bytes) -> 
 def test_a_message_is_published_in_the_frames_pamqp_would_write(
     channel: int, routing_key: str, size: int
 ) -> None:
-    message = Message(routing_key=routing_key, body=b"\xce" * size)
+    original = message(routing_key=routing_key, body=b"\xce" * size)
 
-    found = written(message, exchange="webhooks.quarantine", channel=channel)
+    found = written(original, exchange="webhooks.quarantine", channel=channel)
 
     publish = commands.Basic.Publish(
         exchange="webhooks.quarantine", routing_key=routing_key, mandatory=True
@@ -149,21 +148,21 @@ def test_a_message_is_published_in_the_frames_pamqp_would_write(
         ),
     )
     largest = FRAME_MAX - 8
-    chunks = [message.body[start : start + largest] for start in range(0, size, largest)]
+    chunks = [original.body[start : start + largest] for start in range(0, size, largest)]
     values = [publish, content_header, *map(body.ContentBody, chunks)]
     assert found == b"".join([frame.marshal(value, channel) for value in values])
 
 
 def test_a_broker_without_a_limit_gets_a_body_in_one_frame() -> None:
-    message = Message(body=b"x" * 20_000)
+    large = message(body=b"x" * 20_000)
 
-    frames = amqp.publish_frames([("webhooks", message)], channel=1, frame_max=0)  # 4.2.3: no limit
+    frames = amqp.publish_frames([("webhooks", large)], channel=1, frame_max=0)  # 4.2.3: no limit
 
-    assert frames.endswith(frame.marshal(body.ContentBody(message.body), 1))
+    assert frames.endswith(frame.marshal(body.ContentBody(large.body), 1))
 
 
 def test_a_batch_is_its_messages_in_order() -> None:
-    first, second = Message(routing_key="a", body=b"1" * 5_000), Message(routing_key="b", body=b"")
+    first, second = message(routing_key="a", body=b"1" * 5_000), message(routing_key="b", body=b"")
 
     found = written(first, second, first)
 
@@ -172,13 +171,13 @@ def test_a_batch_is_its_messages_in_order() -> None:
 
 
 def test_messages_of_one_batch_may_go_to_several_exchanges() -> None:
-    pairs = [("webhooks", Message()), ("webhooks.quarantine", Message())]
+    pairs = [("webhooks", message()), ("webhooks.quarantine", message())]
 
     frames = frames_of(amqp.publish_frames(pairs, channel=3, frame_max=FRAME_MAX))
 
-    published = [it for _, it in frames if isinstance(it, commands.Basic.Publish)]
-    assert [it.exchange for it in published] == ["webhooks", "webhooks.quarantine"]
-    assert all(it.mandatory and not it.immediate for it in published)
+    published = [method for _, method in frames if isinstance(method, commands.Basic.Publish)]
+    assert [method.exchange for method in published] == ["webhooks", "webhooks.quarantine"]
+    assert all(method.mandatory and not method.immediate for method in published)
     assert {channel for channel, _ in frames} == {3}
 
 
@@ -187,7 +186,7 @@ def test_messages_of_one_batch_may_go_to_several_exchanges() -> None:
     routing_key=st.text(max_size=60),
 )
 def test_whatever_the_bodies_are_a_broker_reads_them(bodies: list[bytes], routing_key: str) -> None:
-    data = written(*[Message(routing_key=routing_key, body=it) for it in bodies])
+    data = written(*[message(routing_key=routing_key, body=content) for content in bodies])
 
     read: list[bytes] = []
     for _, value in frames_of(data):

@@ -6,7 +6,8 @@ import pytest
 from pamqp import frame, header
 
 from relay.events import amqp
-from relay.events.envelope import Message, Origin, encode_quarantined
+from relay.events.message import Message, Origin
+from relay.events.quarantine import encode_quarantined
 
 ORIGIN = Origin(vendor="my-chat", source="acme")
 SECRETS = ["tok-1", "tok-2 é"]

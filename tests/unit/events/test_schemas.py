@@ -13,8 +13,9 @@ from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from relay import vendors
 from relay.errors import Malformed
 from relay.events import schemas
-from relay.events.envelope import Message, Origin, encode_events
+from relay.events.envelope import encode_events
 from relay.events.event import TYPES
+from relay.events.message import Message, Origin
 from relay.vendors.kit.request import Request
 from tests.unit.vendors.test_vendor_properties import bodies
 

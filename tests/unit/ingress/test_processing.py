@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay import vendors
 from relay.errors import Unauthenticated
-from relay.events.envelope import Origin
+from relay.events.message import Origin
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.ingress.safe_errors import safe_field_names
 from relay.vendors.kit.authentication import Secrets

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from relay import vendors
 from relay.errors import Malformed
-from relay.events.envelope import Message, Origin, encode_events
+from relay.events.envelope import encode_events
 from relay.events.event import TYPES, NormalizedEvent
+from relay.events.message import Message, Origin
 from relay.vendors.kit.request import Request
 
 VENDORS = vendors.discover()

@@ -6,7 +6,7 @@ import pytest
 
 from relay import vendors
 from relay.errors import Unauthenticated
-from relay.events.envelope import Origin
+from relay.events.message import Origin
 from relay.ingress.processing import Source, process_delivery
 from relay.vendors import swiftsell
 from relay.vendors.kit.authentication import Secrets

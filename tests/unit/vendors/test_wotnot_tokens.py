@@ -7,7 +7,7 @@ import pytest
 
 from relay import vendors
 from relay.errors import Unauthenticated
-from relay.events.envelope import Origin
+from relay.events.message import Origin
 from relay.vendors import supporthunt, swiftsell
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request

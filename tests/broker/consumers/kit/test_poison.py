@@ -1,7 +1,6 @@
 """Messages whose properties pamqp alone can't decode, or not encode again, on a real broker."""
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from aiormq.abc import ChannelFrame
 
 from consumers.kit import Consumer, Event, Reject
 from relay.events import amqp
+from relay.events.message import Message
 from tests.support.consuming import KEY, Exchange, body, length, running, take
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
@@ -42,21 +42,13 @@ ODD = {
 every_odd = pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
-    """A message with properties as bytes."""
-
-    routing_key: str
-    properties: bytes
-    body: bytes
-
-
 async def publish_raw(
     connection: AbstractConnection, exchange: str, key: str, odd: tuple[int, bytes], content: bytes
 ) -> None:
     """Publish what no client would encode; the broker takes it before what comes next."""
     flags, data = odd
-    message = Raw(routing_key=key, properties=flags.to_bytes(2) + data, body=content)
+    properties = flags.to_bytes(2) + data
+    message = Message(id="", routing_key=key, properties=properties, body=content, received_at=0)
     async with connection.channel(publisher_confirms=False) as channel:
         wire = await channel.get_underlay_channel()
         payload = amqp.publish_frames([(exchange, message)], channel=wire.number, frame_max=131072)
