@@ -22,7 +22,7 @@ from relay.events.topology import topology as relay_topology
 from tests.support.consuming import Exchange, body, length
 from tests.support.eventually import LIMIT_S, eventually
 
-SERVICES = Path("tests/services")
+SERVICES = Path("tests/support/services")
 
 
 class Service:
