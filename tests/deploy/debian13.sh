@@ -28,7 +28,7 @@ fi
 rm -rf "$root/relay"
 mkdir "$root/relay"
 git archive HEAD | tar --extract --directory "$root/relay"
-[ $# -gt 0 ] || set -- tests/broker tests/consumers tests/deploy/test_rabbitmq_definitions.py \
+[ $# -gt 0 ] || set -- tests/broker tests/deploy/test_rabbitmq_definitions.py \
     tests/deploy/test_rabbitmq_cluster.py
 exec unshare --mount --pid --fork /bin/sh -euc '
     root=$1

@@ -26,7 +26,7 @@ SERVICES = Path("tests/support/services")
 
 
 class Service:
-    """A service of tests/services, which may be started again and again."""
+    """A service of tests/support/services, which may be started again and again."""
 
     def __init__(
         self, directory: Path, file: str, *, url: str, exchange: str, **settings: int
