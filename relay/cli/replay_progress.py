@@ -1,7 +1,6 @@
 """How far a replay has come, in a file, so that the same command goes on where it stopped."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from relay.errors import RelayError
 from relay.events.topology import word
@@ -152,17 +153,26 @@ class ProgressFile:
 
 @contextlib.contextmanager
 def opened(path: Path, asked: ReplayRequest, *, is_anew: bool) -> Iterator[ProgressFile]:
-    """Take the file at path, alone; on the way out, write what was noted last.
+    """Hold the file at path for one replay; on the way out, write what was noted last.
 
     Args:
-        path: of the file, which need not be there.
+        path: of the file, which need not exist.
         asked: what the replay is.
         is_anew: whether to begin anew, whatever the file says.
 
     Raises:
         RelayError: the same replay runs already, or the file is another replay's or can't be used.
     """
-    with _locked(path):
+    # The lock lies beside the file, since each write replaces the file.
+    lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = lock.acquire()
+    except Timeout as error:
+        raise RelayError(f"This replay runs already: {path} is in use.") from error
+    except OSError as error:
+        raise RelayError(f"The directory {path.parent} can't be used: {error.strerror}.") from error
+    with held:
         file = ProgressFile(path, asked)
         if not is_anew:
             file.read()
@@ -170,24 +180,3 @@ def opened(path: Path, asked: ReplayRequest, *, is_anew: bool) -> Iterator[Progr
             yield file
         finally:
             file.write()
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock beside the file, since that is a new one each time it is written.
-
-    The lock's file stays: removed, it would still be held by one who had opened it, and made anew
-    by the next.
-    """
-    beside = path.with_name(f"{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = beside.open("a")
-    except OSError as error:
-        raise RelayError(f"The directory {path.parent} can't be used: {error.strerror}.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RelayError(f"This replay runs already: {path} is in use.") from error
-        yield
