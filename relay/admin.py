@@ -19,13 +19,13 @@ class Admin:
 
     Args:
         check_writable: raises NotDurable unless a webhook sent now would be accepted.
-        publisher: asked for the state of the broker connection.
-        stats: asked for what waits in the outbox; None when there is none.
+        publisher: knows the state of the broker connection.
+        stats: returns what waits in the outbox; None where there is no outbox.
         registry: what `/metrics` shows.
-        broker_metrics, outbox_metrics: gauges that are set when someone looks.
+        broker_metrics: their gauge of the connection's state is set at each scrape.
     """
 
-    def __init__(  # noqa: PLR0913  it looks at everything
+    def __init__(
         self,
         *,
         check_writable: Callable[[], Awaitable[None]],
@@ -33,7 +33,6 @@ class Admin:
         stats: Callable[[], Awaitable[Stats]] | None,
         registry: CollectorRegistry,
         broker_metrics: BrokerMetrics,
-        outbox_metrics: OutboxMetrics,
     ) -> None:
         self.is_closing = False
         self._check_writable = check_writable
@@ -41,7 +40,7 @@ class Admin:
         self._stats_now = stats
         self._registry = registry
         self._broker_metrics = broker_metrics
-        self._outbox_metrics = outbox_metrics
+        self._outbox_metrics = OutboxMetrics(registry)
 
     def application(self) -> web.Application:
         """Return the web application to serve."""
@@ -76,7 +75,7 @@ class Admin:
         return None
 
     async def _stats(self) -> Stats | None:
-        """Return what is in the outbox; None if there is none, or its disk can't be read now."""
+        """Return what is in the outbox; None if there is no outbox, or it can't be read now."""
         with contextlib.suppress(OutboxError):
             return await self._stats_now() if self._stats_now else None
         return None

@@ -18,7 +18,7 @@ from aiormq.exceptions import ChannelPreconditionFailed
 from pamqp import commands, frame, header
 
 from deploy.local import package
-from relay.app import topology_of
+from relay.configured import topology_of
 from relay.settings import BrokerSettings, Settings
 from tests.broker.conftest import Recorder
 from tests.support.eventually import eventually

@@ -16,7 +16,7 @@ from jsonschema import Draft7Validator
 
 from consumers.archive.service import ArchiveSettings
 from consumers.kit.settings import load as load_consumer
-from relay.app import sources_of
+from relay.configured import sources_of
 from relay.settings import Settings, load
 
 HERE = Path("deploy/compose")

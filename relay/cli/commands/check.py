@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from aio_pika.abc import AbstractConnection
 
-from relay.app import sources_of, topology_of
 from relay.broker import connection as broker
 from relay.cli.connection import connected
 from relay.cli.output import show_row
+from relay.configured import sources_of, topology_of
 from relay.errors import OutboxError, RelayError, TopologyError
 from relay.events.topology import Topology
 from relay.outbox import layout

@@ -9,10 +9,10 @@ from typing import Any
 import click
 from multidict import CIMultiDict
 
-from relay.app import sources_of
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
 from relay.cli.output import show_document, show_json, show_row
+from relay.configured import sources_of
 from relay.errors import RelayError, Unauthenticated
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.process.command import config_option

@@ -8,7 +8,6 @@ import click
 from aio_pika.abc import AbstractIncomingMessage
 
 from relay import vendors
-from relay.app import publish_exchange, topology_of
 from relay.broker import connection as broker
 from relay.cli.connection import connected
 from relay.cli.main import json_option
@@ -24,6 +23,7 @@ from relay.cli.parked_queue import (
     yes_option,
 )
 from relay.cli.quarantine_queue import Quarantined, publish, understand_again
+from relay.configured import publish_exchange, topology_of
 from relay.events.topology import quarantine_exchange
 from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, Settings, load

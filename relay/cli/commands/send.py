@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from relay import vendors
-from relay.app import sources_of
 from relay.cli.client import Answer, Call, post_all
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
+from relay.configured import sources_of
 from relay.errors import RelayError
 from relay.ingress.processing import Source
 from relay.process.command import config_option, run

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from relay.app import topology_of
 from relay.broker import connection as broker
 from relay.cli.connection import connected
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_table
+from relay.configured import topology_of
 from relay.events.topology import Topology
 from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, load
