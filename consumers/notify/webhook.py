@@ -16,9 +16,9 @@ import structlog
 from consumers.kit.consuming.decision import LONGEST_WAIT_S
 from consumers.kit.errors import Unavailable
 from consumers.kit.retry_after import wait_s
-from consumers.notify.rate_limit import TokenBucket
 from consumers.notify.text import digest
 from relay.errors import RelayError
+from relay.process.rate_limiter import RateLimiter
 
 _TRANSIENT = {408, 429}  # and all from 500 up
 _ERROR = re.compile(rb"[a-z_]{1,64}")  # such as `no_service`; any other body is not ours to log
@@ -39,16 +39,16 @@ class Webhook:
         name: for the log and for `/readyz`; the address holds a secret.
         url: where to post.
         http: the session to do it with; its timeout counts.
-        bucket: one token is one message.
+        limiter: of messages.
     """
 
     def __init__(
-        self, *, name: str, url: str, http: aiohttp.ClientSession, bucket: TokenBucket
+        self, *, name: str, url: str, http: aiohttp.ClientSession, limiter: RateLimiter
     ) -> None:
         self._name = name
         self._url = url
         self._http = http
-        self._bucket = bucket
+        self._limiter = limiter
         self._clock = asyncio.get_running_loop().time
         self._turn = asyncio.Lock()
         self._waiting: list[_Line] = []
@@ -88,7 +88,7 @@ class Webhook:
         if closed_for_s > 0:
             reason = f"the webhook {self._name} wants to be left alone"
             raise Unavailable(reason, retry_after_s=closed_for_s)
-        await asyncio.sleep(self._bucket.take(self._clock()))
+        await asyncio.sleep(self._limiter.reserve(self._clock()))
 
     async def _post_waiting(self) -> None:
         lines, self._waiting = self._waiting, []
@@ -148,7 +148,7 @@ async def open_webhooks(
                 name=name,
                 url=url,
                 http=http,
-                bucket=TokenBucket(capacity=max(1, max_per_minute // 4), per_s=max_per_minute / 60),
+                limiter=RateLimiter(max_per_minute / 60, burst=max(1, max_per_minute // 4)),
             )
             for url, name in names.items()
         }

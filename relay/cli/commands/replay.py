@@ -5,6 +5,7 @@ import contextlib
 import math
 import secrets
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +22,6 @@ from relay.cli import history_stream, replay_progress, service_queue
 from relay.cli.connection import connected
 from relay.cli.history_stream import HistoryStream, Past
 from relay.cli.output import is_terminal, show_row
-from relay.cli.rate_limiter import RateLimiter
 from relay.cli.replay_progress import Progress, ProgressFile, ReplayRequest
 from relay.cli.service_queue import ServiceQueue
 from relay.cli.timestamps import MOMENT
@@ -30,12 +30,15 @@ from relay.errors import BrokerError, RelayError
 from relay.events.topology import history_exchange
 from relay.observability import logs
 from relay.process.command import config_option, run
+from relay.process.rate_limiter import RateLimiter
 from relay.settings import BrokerSettings, load
 
 _DEFAULT_RATE = 2000
 """Below what a service keeps up with beside its own events: the archive takes 3,000 a second."""
 _LOWEST_RATE = 10
 """RabbitMQ takes back what is unanswered for 30 minutes, and it may send some 5,000 at once."""
+_MAX_BATCH_EVENTS = 1000
+_BATCHES_PER_S = 10
 _CLOCKS_DIFFER_S = 60
 """The stream is searched by the broker's clock, events are chosen by the relay's."""
 _RANDOM_BYTES = 3
@@ -124,7 +127,7 @@ def command(  # noqa: PLR0913  one per option
     with replay_progress.opened(path, asked, is_anew=bool(is_anew)) as file:
         if file.latest and is_anew is None:
             _require_overlap(file.latest, since_s)
-        work = _replay(settings.broker, file, RateLimiter(rate), since_s, until_s)
+        work = _replay(settings.broker, file, rate, since_s, until_s)
         run(_until_interrupted(work, file))
     _report(file.latest, service)
 
@@ -162,7 +165,7 @@ def _outlook(file: ProgressFile) -> str:
 
 
 async def _replay(
-    settings: BrokerSettings, file: ProgressFile, pace: RateLimiter, since_s: int, until_s: int
+    settings: BrokerSettings, file: ProgressFile, rate: int, since_s: int, until_s: int
 ) -> None:
     """Begin, or go on with what the file says; return once all is published."""
     name = file.asked.history
@@ -188,7 +191,7 @@ async def _replay(
                 file.write()
             if file.latest and not file.latest.is_done:
                 patterns = file.asked.key.split() or await _bound(connection, file.asked.to)
-                await _pass_on(stream, queue, file, file.latest, pace, patterns=patterns)
+                await _pass_on(stream, queue, file, file.latest, rate, patterns=patterns)
 
 
 def _roughly(since_s: int) -> datetime:
@@ -226,12 +229,14 @@ async def _pass_on(  # noqa: PLR0913  it stands between them
     queue: ServiceQueue,
     file: ProgressFile,
     progress: Progress,
-    pace: RateLimiter,
+    rate: int,
     *,
     patterns: Sequence[str],
 ) -> None:
     """Publish what is wanted, batch by batch; what is noted is confirmed."""
     now = asyncio.get_running_loop().time
+    limiter = RateLimiter(rate or math.inf)
+    batch_events = min(_MAX_BATCH_EVENTS, max(1, (rate or sys.maxsize) // _BATCHES_PER_S))
     matchers = [matcher(it) for it in patterns]
 
     def is_wanted(it: Past) -> bool:
@@ -243,9 +248,9 @@ async def _pass_on(  # noqa: PLR0913  it stands between them
         )
 
     with _bar(progress) as show:
-        async for batch in stream.batches(end=progress.end_offset, most=pace.window):
+        async for batch in stream.batches(end=progress.end_offset, most=batch_events):
             wanted = [_addressed(it, progress.id) for it in batch if is_wanted(it)]
-            await asyncio.sleep(pace.wait_s(len(wanted), now()))
+            await asyncio.sleep(limiter.reserve(now(), len(wanted)))
             await queue.publish(wanted)
             progress = replace(
                 progress,

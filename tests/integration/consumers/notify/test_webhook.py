@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from consumers.kit import Unavailable
-from consumers.notify.rate_limit import TokenBucket
 from consumers.notify.webhook import Webhook
 from relay.errors import RelayError
+from relay.process.rate_limiter import RateLimiter
 from tests.support.slack import Slack
 
 
@@ -25,9 +25,9 @@ async def slack() -> AsyncIterator[Slack]:
 @pytest.fixture
 async def webhook(slack: Slack) -> AsyncIterator[Webhook]:
     """A webhook that may send at once what a test sends, and then 50 messages a second."""
-    bucket = TokenBucket(capacity=5, per_s=50)
+    limiter = RateLimiter(50, burst=5)
     async with aiohttp.ClientSession() as http:
-        yield Webhook(name="missed", url=slack.url, http=http, bucket=bucket)
+        yield Webhook(name="missed", url=slack.url, http=http, limiter=limiter)
 
 
 async def under_way(slack: Slack, webhook: Webhook, *texts: str) -> list[asyncio.Task[bool]]:
