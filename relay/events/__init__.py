@@ -1,1 +1,1 @@
-"""What goes out on the wire: events, their envelopes, routing keys and AMQP bytes. Pure."""
+"""What goes out on the wire: events, their documents, routing keys and AMQP bytes. Pure."""

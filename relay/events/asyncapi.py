@@ -1,4 +1,4 @@
-"""What the relay publishes, as an AsyncAPI 3 document. Pure but for the schemas it reads.
+"""What the relay publishes, as an AsyncAPI 3 document. Pure, except that it reads the schemas.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0, with its AMQP bindings:
 https://github.com/asyncapi/bindings/tree/master/amqp
@@ -17,7 +17,7 @@ _DETAILED = {
     "message.created": "The kind of the message, such as `text`.",
     "unrecognized": "The vendor's own word for the type.",
 }
-"""The types whose routing key has a third part, and what it says."""
+"""The types whose routing key has a third part, and what that part is."""
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 
@@ -33,22 +33,24 @@ def document(
 
     Args:
         version: of the relay.
-        exchange: of the events.
+        exchange: the name of the events' exchange.
         urls: of the brokers; user and password are left out.
         sources: the names of the configured sources, by vendor.
         types: the types of events a vendor sends, by vendor.
     """
     events = [
-        (vendor, it, f"From {', '.join(sorted(sources[vendor]))}.")
+        (vendor, event_type, f"From {', '.join(sorted(sources[vendor]))}.")
         for vendor in sorted(sources)
-        for it in sorted(types[vendor])
+        for event_type in sorted(types[vendor])
     ]
     channels = {
-        topology.routing_key(vendor, it): _channel(vendor, it, exchange, about)
-        for vendor, it, about in events
+        topology.routing_key(vendor, event_type): _channel(vendor, event_type, exchange, about)
+        for vendor, event_type, about in events
     }
     channels["quarantine"] = _quarantine_channel(exchange, sources)
-    published = sorted({it for _, it, _ in events})
+    published = sorted({event_type for _, event_type, _ in events})
+    messages = {event_type: _message(event_type) for event_type in published}
+    payloads = {event_type: _payload(event_type) for event_type in published}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -57,12 +59,12 @@ def document(
             "description": "Webhooks of chat platforms as normalized events, at least once.",
         },
         "defaultContentType": amqp.CONTENT_TYPE,
-        "servers": {f"broker-{number}": _server(it) for number, it in enumerate(urls, 1)},
+        "servers": {f"broker-{number}": _server(url) for number, url in enumerate(urls, 1)},
         "channels": channels,
         "operations": {f"publish.{name}": _operation(name) for name in channels},
         "components": {
-            "messages": {it: _message(it) for it in published} | {"quarantined": _QUARANTINED},
-            "schemas": {it: _payload(it) for it in published} | _moved(schemas.shared()),
+            "messages": messages | {"quarantined": _QUARANTINED},
+            "schemas": payloads | _with_document_refs(schemas.shared()),
         },
     }
 
@@ -94,7 +96,7 @@ def _channel(vendor: str, event_type: str, exchange: str, about: str) -> Documen
 def _quarantine_channel(exchange: str, vendors: Iterable[str]) -> Document:
     return {
         "address": "{vendor}.{reason}",
-        "description": "Deliveries that were authenticated and not understood, for a person.",
+        "description": "Deliveries that were authenticated but not understood, for a person.",
         "parameters": {
             "vendor": {"enum": sorted(vendors)},
             "reason": {"description": "Why, such as `not_json`."},
@@ -147,12 +149,15 @@ def _message(event_type: str) -> Document:
 
 _QUARANTINED: Document = {
     "name": "quarantined",
-    "title": "A delivery as it came, without live secrets",
+    "title": "A delivery as it was received, without live secrets",
     "headers": {
         "type": "object",
         "required": ["vendor", "source", "reason", "content-type", "received_at", "headers"],
         "properties": {
-            **{it: {"type": "string"} for it in ("vendor", "source", "reason", "content-type")},
+            "vendor": {"type": "string"},
+            "source": {"type": "string"},
+            "reason": {"type": "string"},
+            "content-type": {"type": "string"},
             "received_at": {"type": "string", "format": "date-time"},
             "headers": {"type": "object", "description": "Those of the request."},
         },
@@ -164,18 +169,19 @@ _QUARANTINED: Document = {
 
 def _payload(event_type: str) -> Document:
     schema = schemas.schema(event_type)
-    moved: Document = _moved({name: it for name, it in schema.items() if name[0] != "$"})
-    return moved
+    own = {keyword: value for keyword, value in schema.items() if not keyword.startswith("$")}
+    payload: Document = _with_document_refs(own)
+    return payload
 
 
-def _moved(schema: Any) -> Any:
-    """Return a schema that refers to the document's components."""
+def _with_document_refs(schema: Any) -> Any:
+    """Return the schema with its references into `$defs` pointed at the document's components."""
     match schema:
         case {"$ref": str(name)}:
             return {"$ref": name.replace("#/$defs/", "#/components/schemas/")}
         case dict():
-            return {name: _moved(it) for name, it in schema.items()}
+            return {keyword: _with_document_refs(value) for keyword, value in schema.items()}
         case list():
-            return [_moved(it) for it in schema]
+            return [_with_document_refs(value) for value in schema]
         case _:
             return schema

@@ -1,10 +1,10 @@
-"""The normalized event: one occurrence at a vendor, in words all vendors share. Pure values.
+"""The normalized event: one occurrence at a vendor, in words that all vendors share. Pure values.
 
-What is made for each delivery, here and in request, delivery and envelope, is a NamedTuple: frozen
-like the other values, and made in a third of a frozen dataclass's time. Make it by keyword.
+README.md beside this file says which `data` each type carries. Ids are strings, and what is unknown
+is left out: never `null`, `""` or `{}`.
 
-Which `data` each type carries is the table of "The event" in README.md. Ids are strings and
-left out when unknown; no `null`, no `""`, no `{}` stands for "unknown".
+Values that are made per delivery are NamedTuples, here and elsewhere: they are frozen like the
+dataclasses, and made in a third of the time. Construct them by keyword.
 """
 
 from typing import Any, NamedTuple
@@ -41,18 +41,18 @@ TYPES = frozenset(
 """The shared vocabulary. A vendor that needs another word adds it here first."""
 
 MAX_EVENTS = 10_000
-"""In one delivery. No vendor is known to send a hundred at once, while 5 MiB hold 200,000 that are
-understood: each a message to encode, store, publish and have confirmed, 30 times its size."""
+"""In one delivery. No vendor is known to send a hundred at once, but 5 MiB have room for 200,000,
+and each becomes a message to encode, store, publish and confirm, of 30 times its size."""
 
 
 class NormalizedEvent(NamedTuple):
-    """One occurrence, as a vendor's `normalize` understood it.
+    """One occurrence, as a vendor's `normalize` returns it.
 
     Args:
         type: one of TYPES.
         vendortype: the vendor's own word for it, as sent.
         data: the normalized fields, without `raw`.
-        raw: the vendor's own element, the bytes as they were sent.
+        raw: the vendor's own element, byte for byte as sent.
         detail: third part of the routing key (a message kind, an unrecognized type), or "".
         time: the vendor's clock in RFC 3339 UTC, or None when it gives none to be trusted.
     """

@@ -1,7 +1,7 @@
-"""Taking live secrets out of what is kept, however they are spelled. Pure.
+"""Removes live secrets from what is kept, however they are spelled. Pure.
 
-A secret that came in a body may stand there as it is, escaped as JSON may escape it, or
-percent-encoded as forms do; and each character in a spelling of its own.
+A secret in a body may be plain, escaped as in JSON or percent-encoded as in a form, and each of
+its characters may be spelled in another way.
 """
 
 import re
@@ -19,7 +19,7 @@ def redact(body: bytes, secrets: Sequence[str]) -> bytes:
 
 
 def holds_secret(text: str, secrets: Sequence[str]) -> bool:
-    """Tell whether text has one of secrets in it, in any spelling."""
+    """Return whether text contains one of the secrets, in any spelling."""
     encoded = text.encode(errors="replace")
     return any(_spellings(secret).search(encoded) for secret in secrets)
 

@@ -1,6 +1,6 @@
 """Names on the broker: routing keys, exchanges, queues, and what is declared. Pure.
 
-The names are a contract with consumers; see "Subscribe" in README.md.
+Consumers bind to these names: they never change.
 """
 
 import re
@@ -11,25 +11,25 @@ from typing import Any
 MAX_ROUTING_KEY_BYTES = 255
 """A short string's length is one octet (AMQP 0-9-1, 4.2.5.3)."""
 
-_MAX_WORD = 100
+_MAX_WORD_CHARACTERS = 100
 _NOT_IN_WORD = re.compile(r"[^a-z0-9_]")
 
-# RabbitMQ 4 drops a quorum queue's message after 20 deliveries unless told otherwise, and a
-# person who looks at the quarantine delivers and returns. 3.x has no word for "unlimited".
+# RabbitMQ 4 drops a message of a quorum queue after 20 deliveries by default, and each look at the
+# quarantine is a delivery that is returned. 3.x has no word for "unlimited".
 UNLIMITED_DELIVERIES = 2**31 - 1
 
-# A stream loses whole segments only, so one of the default 500 MB would make a small bound moot.
-_SMALLEST_SEGMENT, _LARGEST_SEGMENT = 1_000_000, 500_000_000
+# A stream drops whole segments only, so a segment of the default 500 MB would defeat a small bound.
+_MIN_SEGMENT_BYTES, _MAX_SEGMENT_BYTES = 1_000_000, 500_000_000
 
 
 def word(text: str) -> str:
     """Return text as one word of a routing key: `[a-z0-9_]`, 1 to 100 characters."""
-    return _NOT_IN_WORD.sub("_", text[:_MAX_WORD].lower())[:_MAX_WORD] or "_"
+    return _NOT_IN_WORD.sub("_", text[:_MAX_WORD_CHARACTERS].lower())[:_MAX_WORD_CHARACTERS] or "_"
 
 
 @lru_cache(maxsize=4096)
 def routing_key(vendor: str, event_type: str, detail: str = "") -> str:
-    """Return `<vendor>.<type>[.<detail>]`, where `.` in type separates words and in detail not."""
+    """Return `<vendor>.<type>[.<detail>]`. A dot separates words in type, but not in detail."""
     words = [word(vendor), *map(word, event_type.split("."))]
     if detail:
         words.append(word(detail))
@@ -37,17 +37,17 @@ def routing_key(vendor: str, event_type: str, detail: str = "") -> str:
 
 
 def unrouted_exchange(exchange: str) -> str:
-    """Return the alternate exchange, which gets what no binding wanted. Its queue has that name."""
+    """Return the alternate exchange: events that match no binding. Its queue has the same name."""
     return f"{exchange}.unrouted"
 
 
 def quarantine_exchange(exchange: str) -> str:
-    """Return the exchange of raw deliveries nobody understood. Its queue has that name."""
+    """Return the exchange of deliveries nobody understood. Its queue has the same name."""
     return f"{exchange}.quarantine"
 
 
 def history_exchange(exchange: str) -> str:
-    """Return the exchange in front of the events' that also feeds the stream of that name."""
+    """Return the exchange in front of the events'. It also feeds the stream of the same name."""
     return f"{exchange}.history"
 
 
@@ -89,7 +89,7 @@ class Topology:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The bounds of the stream that keeps past events: the older of its segments go first."""
+    """The bounds of the stream that keeps past events; its oldest segments are dropped first."""
 
     max_age_s: int
     max_bytes: int
@@ -104,17 +104,17 @@ def topology(
 ) -> Topology:
     """Return what the relay publishes to.
 
-    A full queue refuses (`reject-publish`), so the relay gets a nack, counts it and keeps the
-    event in its outbox; `drop-head`, the broker's default, would lose the oldest without a word.
+    A full queue refuses messages (`reject-publish`): the relay gets a nack, counts it and keeps the
+    event in its outbox. The broker's default, `drop-head`, would lose the oldest silently.
 
-    The history has an exchange of its own in front of the events': bound beside the consumers,
-    it would be a route for every event, and none would be unrouted any more.
+    The history has an exchange of its own in front of the events': bound beside the consumers, it
+    would be a route for every event, and no event would be unrouted any more.
 
     Args:
         exchange: name of the events' exchange; the others are named after it.
         unrouted_max_length: messages the unrouted queue holds.
         quarantine_max_length: messages the quarantine queue holds.
-        history: bounds of the history, or None when there is none.
+        history: bounds of the history, or None for no history.
     """
     unrouted, quarantine = unrouted_exchange(exchange), quarantine_exchange(exchange)
     exchanges = [
@@ -149,7 +149,7 @@ def _queue(name: str, max_length: int) -> Queue:
 
 
 def _stream(name: str, history: History) -> Queue:
-    segment_bytes = min(_LARGEST_SEGMENT, max(_SMALLEST_SEGMENT, history.max_bytes // 10))
+    segment_bytes = min(_MAX_SEGMENT_BYTES, max(_MIN_SEGMENT_BYTES, history.max_bytes // 10))
     arguments = {
         "x-queue-type": "stream",
         "x-max-age": f"{history.max_age_s}s",

@@ -1,4 +1,4 @@
-"""The trace that a request belongs to. Pure. https://www.w3.org/TR/trace-context/."""
+"""The trace that a request belongs to (https://www.w3.org/TR/trace-context/). Pure."""
 
 import re
 from collections.abc import Mapping

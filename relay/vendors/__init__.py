@@ -1,8 +1,8 @@
-"""The vendors: one module each, found by looking. Nothing outside knows a vendor's name.
+"""The vendors: one module each, discovered by name. No code outside knows a vendor's name.
 
-A module here whose name has no underscore in front is a vendor under that name; so is whatever
-another package registers in the entry-point group `relay.vendors`. What it must offer is Vendor;
-what it is made of is in `kit/`.
+Each module here whose name does not begin with an underscore is a vendor of that name. Other
+packages register theirs in the entry-point group `relay.vendors`. `Vendor` says what a module must
+offer; `kit/` has the parts to build it from.
 """
 
 import importlib
@@ -22,9 +22,11 @@ ENTRY_POINTS = "relay.vendors"
 class Vendor(Protocol):
     """All that is known about one vendor. Pure: no I/O, no clock, no environment.
 
-    A module may also offer `handshake(secret: str) -> OutgoingRequest`, the call its vendor makes
-    before any event, `ECHOES = True` when its `authenticate` may return an Echo, and `TYPES`,
-    the types of event its `normalize` returns, beside `unrecognized`.
+    A module may also offer:
+
+    - `handshake(secret: str) -> OutgoingRequest`: the call its vendor makes before any event;
+    - `ECHOES = True`: its `authenticate` may return an Echo;
+    - `TYPES`: the types of event that its `normalize` returns, besides `unrecognized`.
     """
 
     def authenticate(self, request: Request, secrets: Secrets) -> Echo | None:
@@ -42,25 +44,24 @@ class Vendor(Protocol):
 
 def discover() -> dict[str, Vendor]:
     """Import every vendor there is, by name. Entry points may not take a built-in's name."""
-    found = {
+    vendors = {
         entry.name: cast("Vendor", entry.load())
         for entry in metadata.entry_points(group=ENTRY_POINTS)
     }
     for module in pkgutil.iter_modules(__path__):
         if not module.ispkg and not module.name.startswith("_"):
-            found[module.name] = cast(
-                "Vendor", importlib.import_module(f"{__name__}.{module.name}")
-            )
-    return dict(sorted(found.items()))
+            vendor = importlib.import_module(f"{__name__}.{module.name}")
+            vendors[module.name] = cast("Vendor", vendor)
+    return dict(sorted(vendors.items()))
 
 
 def echoes(vendor: Vendor) -> bool:
-    """Tell whether the vendor's handshake wants its token read back."""
+    """Return whether the vendor's handshake wants to read its token in the answer."""
     return bool(getattr(vendor, "ECHOES", False))
 
 
 def types(vendor: Vendor) -> frozenset[str]:
-    """Return the types of event the vendor may send: what it says, or all there are."""
+    """Return the types of event the vendor may send: all of them, unless it has its own TYPES."""
     return frozenset({*getattr(vendor, "TYPES", TYPES), "unrecognized"})
 
 
@@ -72,13 +73,12 @@ def handshake(vendor: Vendor, secret: str) -> OutgoingRequest | None:
 
 def samples(name: str) -> list[Traversable]:
     """Return the documented payloads of a built-in vendor, malformed ones last."""
-    folder = files(__name__) / "samples" / name
-    found = []
-    for place in (folder, folder / "malformed"):
-        if place.is_dir():
-            found += sorted(
-                (file for file in place.iterdir() if _is_sample(file.name)), key=lambda f: f.name
-            )
+    vendor_folder = files(__name__) / "samples" / name
+    found: list[Traversable] = []
+    for folder in (vendor_folder, vendor_folder / "malformed"):
+        if folder.is_dir():
+            samples_here = [file for file in folder.iterdir() if _is_sample(file.name)]
+            found += sorted(samples_here, key=lambda file: file.name)
     return found
 
 

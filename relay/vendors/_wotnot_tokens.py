@@ -1,28 +1,23 @@
-"""Where a WotNot token may travel: their documentation has it in a screenshot alone.
+"""Where a WotNot token may be: their documentation shows it in a screenshot alone.
 
-So it is looked for in every place that makes sense, from the likeliest on.
+So every plausible place is searched, the likeliest first.
 """
 
-import re
 from collections.abc import Iterator
 
 from relay.errors import Malformed
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.fields import mapping, sequence, text
-from relay.vendors.kit.request import Echo, Request, form_fields
+from relay.vendors.kit.forms import form_fields, multipart_fields
+from relay.vendors.kit.request import Echo, Request
 
 _TOKEN_HEADERS = ("token", "x-token", "x-auth-token", "x-webhook-token", "x-api-key")
 _SCHEMES = ("bearer", "token")
-_LONGEST_FORM = 65_536  # bytes; a form only ever carries the token of a handshake
-_MOST_FORM_FIELDS = 64
-_BOUNDARY = re.compile(r'boundary="?([^";, ]{1,70})', re.IGNORECASE)
-_FIELD_NAME = re.compile(
-    rb'content-disposition:[^\r\n]{0,99}[; ]name="?([^"\r\n;]*)', re.IGNORECASE
-)
+_MAX_FORM_BYTES = 65_536  # a form only ever carries the token of a handshake
 
 
 def outside_body(request: Request) -> Iterator[str]:
-    """Yield what may be a token in the headers, the path or the query, the likeliest first."""
+    """Yield what may be a token in the headers, the path or the query."""
     headers = request.headers
     if authorization := headers.get("authorization"):
         yield authorization
@@ -38,7 +33,7 @@ def outside_body(request: Request) -> Iterator[str]:
 
 
 def in_body(request: Request) -> list[Echo]:
-    """Return what may be a token in the body, each in the shape it came in."""
+    """Return what may be a token in the body, each with the shape it came in."""
     body = raw_json.strip_bom(request.body)
     bare = Echo(token=body.decode(errors="replace"), shape="text")
     try:
@@ -49,36 +44,21 @@ def in_body(request: Request) -> list[Echo]:
         case str():
             return [Echo(token=value, shape="string")]
         case dict():
-            first = sequence(value.get("events"))[:1]
-            holders = [value, *map(mapping, first)]
-            return [Echo(token=token) for it in holders if (token := text(it.get("token")))]
+            first_event = sequence(value.get("events"))[:1]
+            tokens = [text(holder.get("token")) for holder in (value, *map(mapping, first_event))]
+            return [Echo(token=token) for token in tokens if token]
         case _:
             return [bare]  # a token of digits alone is JSON, too
 
 
 def _in_form(request: Request) -> list[Echo]:
-    if len(request.body) > _LONGEST_FORM:
+    if len(request.body) > _MAX_FORM_BYTES:
         return []
     content_type = request.headers.get("content-type", "")
     if content_type.lower().startswith("multipart/form-data"):
-        fields = _multipart_fields(content_type, request.body)
+        fields = multipart_fields(content_type, request.body)
     else:
         fields = form_fields(request.body.decode(errors="replace").strip())
     tokens = [value for name, value in fields if name == "token"]
-    alone = len(fields) == 1
-    return [Echo(token=token, shape="form" if alone else "object") for token in tokens]
-
-
-def _multipart_fields(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    """Read the fields of a form (RFC 7578), as far as a handshake may have any."""
-    boundary = _BOUNDARY.search(content_type)
-    if not boundary:
-        return []
-    fields = []
-    for part in body.split(b"--" + boundary[1].encode(errors="replace"))[1:_MOST_FORM_FIELDS]:
-        head, _, value = part.partition(b"\r\n\r\n")
-        if name := _FIELD_NAME.search(head):
-            fields.append(
-                (name[1].decode(errors="replace"), value.decode(errors="replace").strip())
-            )
-    return fields
+    is_alone = len(fields) == 1
+    return [Echo(token=token, shape="form" if is_alone else "object") for token in tokens]

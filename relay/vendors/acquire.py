@@ -3,8 +3,8 @@
 https://developer.acquire.io/webhook-api/webhook-events-1
 https://developer.acquire.io/webhook-api/securing-webhook
 
-Signed: `x-acquire-signature` is the hex HMAC-SHA256 of `JSON.stringify(body)`. No clock in either
-version can be trusted: 2.0.0 has none in its envelope, 1.0.0 names no zone.
+`x-acquire-signature` is the hex HMAC-SHA256 of `JSON.stringify(body)`. Events have no time: 2.0.0
+sends none with the event, and the times of 1.0.0 have no zone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,8 +31,8 @@ from relay.vendors.kit.request import OutgoingRequest, Request
 
 SIGNATURE = "x-acquire-signature"
 
-_LONGEST_RESTRINGIFIED = 512 * 1024
-"""Bytes. The second reading costs half a second per MiB, and anyone may ask for it."""
+_MAX_RESTRINGIFIED_BYTES = 512 * 1024
+"""Restringifying takes half a second per MiB, and anyone may cause it."""
 
 _STATUSES = {"closed": "conversation.closed", "active": "conversation.opened"}
 _ACTORS: dict[object, ActorType] = {
@@ -70,7 +70,7 @@ def normalize(request: Request) -> list[NormalizedEvent]:
     """Return the one event; none for an empty test call.
 
     Raises:
-        Malformed: `not_json` (XML and form encoding, which Acquire can be set to, included),
+        Malformed: `not_json` (also for XML and forms, which Acquire can be set to send),
             `too_deep` or `unknown_shape`.
     """
     raw = raw_json.strip_bom(request.body)
@@ -103,17 +103,17 @@ def sign(body: bytes, secret: str) -> OutgoingRequest:
 
 
 def _readings(body: bytes) -> Iterator[bytes]:
-    """Yield what may have been signed: the bytes sent, then JSON.stringify of what they say.
+    """Yield what may have been signed: the bytes sent, then their JSON.stringify(JSON.parse(...)).
 
-    Which one Acquire signs is not documented; their own sample verifies the second.
+    Which one Acquire signs is not documented; its own sample code verifies the second.
     """
     yield body
-    if len(body) > _LONGEST_RESTRINGIFIED:
+    if len(body) > _MAX_RESTRINGIFIED_BYTES:
         return
     try:
         yield restringify(raw_json.strip_bom(body).decode()).encode()
     except (ValueError, RecursionError):
-        return  # no JSON, or nested beyond what we would take anyway
+        return  # not JSON, or nested more deeply than `normalize` accepts
 
 
 def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
@@ -122,28 +122,28 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
     if vendortype == "case:status":
         event_type = _STATUSES.get((status or "").lower(), event_type)
     customer = mapping(data.get("contact"))
-    found = without_empty(
+    fields = without_empty(
         conversation=without_empty(id=identifier(data.get("caseId"))),
         contact=_contact(customer.get("id"), mapping(customer.get("fields"))),
     )
     match event_type:
         case "message.created":
-            found |= _case_message(data)
+            fields |= _case_message(data)
         case "conversation.joined":
             joined = mapping(data.get("user"))
-            found |= without_empty(actor=_agent(joined or {"id": data.get("userId")}))
+            fields |= without_empty(actor=_agent(joined or {"id": data.get("userId")}))
         case "agent.status_changed":
             agent = mapping(data.get("user")) or data
-            found |= without_empty(actor=_agent(agent), status=status)
+            fields |= without_empty(actor=_agent(agent), status=status)
         case "conversation.created" | "unrecognized":
             pass
         case _:
-            found |= without_empty(status=status)
-    return event_type, found
+            fields |= without_empty(status=status)
+    return event_type, fields
 
 
 def _case_message(data: Mapping[str, Any]) -> Data:
-    """Understand `case:message:new`; unpublished, so taken for an entry of `messages`."""
+    """Read `case:message:new`. Its shape is not published; an entry of `messages` is assumed."""
     message = mapping(data.get("message")) or data
     sender = _ACTORS.get(text(message.get("senderType")))
     content = without_empty(
@@ -185,7 +185,7 @@ def _chat(body: Mapping[str, Any], vendortype: str) -> Data:
 
 
 def _unpacked(value: object) -> Mapping[str, Any]:
-    """Return an object that 1.0.0 sends as itself or as JSON in a string."""
+    """Return an object that 1.0.0 sends as such or as JSON in a string."""
     if type(value) is str:
         try:
             value = orjson.loads(value)
@@ -208,7 +208,7 @@ def _person(user: Mapping[str, Any]) -> Data:
 
 
 def _agent(user: Mapping[str, Any]) -> Data:
-    """Return an agent, whom 1.0.0 calls 15416 in one event and "agent-15416" in the next."""
+    """Return an agent, whose id 1.0.0 sends as 15416 in one event and "agent-15416" in another."""
     agent_id = identifier(user.get("id_real")) or identifier(user.get("id"))
-    found = actor("agent", agent_id and agent_id.removeprefix("agent-"), name=user.get("name"))
-    return found if len(found) > 1 else {}
+    agent = actor("agent", agent_id and agent_id.removeprefix("agent-"), name=user.get("name"))
+    return agent if len(agent) > 1 else {}

@@ -2,9 +2,9 @@
 
 https://developers.channel.io/docs/webhook-events-1, https://developers.channel.io/docs/getting-started-1
 
-The token Channel made for the webhook comes in the URL: `?token=...`. A channel may have several
-webhooks, so several tokens. 100 answers of 4xx or 5xx in a row block a webhook until someone
-unblocks it, and a header `x-quick-reply` would post our answer into the chat.
+The URL carries a token that Channel made for the webhook: `?token=...`. A channel may have several
+webhooks, so several tokens. After 100 answers of 4xx or 5xx in a row Channel blocks a webhook until
+someone unblocks it. A header `x-quick-reply` would post our answer into the chat.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from relay.vendors.kit.request import OutgoingRequest, Request
 
 _CREATED = {"push", "create", "created"}
 _UPDATED = {"update", "updated", "upsert", "upserted"}
-_DELETED = {"delete", "deleted", "remove", "removed"}  # the string is not published
+_DELETED = {"delete", "deleted", "remove", "removed"}  # which one is not published
 
 _TYPES = (
     ("message", _CREATED, "message.created"),
@@ -65,20 +65,12 @@ def normalize(request: Request) -> list[NormalizedEvent]:
     if model is None or verb is None or type(entity) is not dict:
         raise Malformed("unknown_shape")
     event_type = _event_type(model, verb)
-    refers = mapping(body.get("refers"))
-    data = without_empty(account=without_empty(id=identifier(entity.get("channelId"))))
+    data = _data(event_type, entity, mapping(body.get("refers")))
     detail = ""
-    match event_type:
-        case "message.created" | "message.updated":
-            data |= _message(entity, refers)
-            if event_type == "message.created":
-                detail = data["message"]["kind"]
-        case "conversation.created" | "conversation.updated":
-            data |= _user_chat(entity, refers)
-        case "contact.updated" | "contact.deleted":
-            data |= without_empty(contact=_contact(entity.get("id"), entity))
-        case _:
-            detail = f"{model}_{verb}"
+    if event_type == "message.created":
+        detail = data["message"]["kind"]
+    elif event_type == "unrecognized":
+        detail = f"{model}_{verb}"
     is_change = event_type.endswith(("updated", "deleted"))
     clock = (is_change and entity.get("updatedAt")) or entity.get("createdAt")
     return [
@@ -106,6 +98,18 @@ def _event_type(model: str, verb: str) -> str:
     return "unrecognized"
 
 
+def _data(event_type: str, entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
+    data = without_empty(account=without_empty(id=identifier(entity.get("channelId"))))
+    match event_type:
+        case "message.created" | "message.updated":
+            data |= _message(entity, refers)
+        case "conversation.created" | "conversation.updated":
+            data |= _user_chat(entity, refers)
+        case "contact.updated" | "contact.deleted":
+            data |= without_empty(contact=_contact(entity.get("id"), entity))
+    return data
+
+
 def _message(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
     role = text(entity.get("personType"))
     kind = _PEOPLE.get(role)
@@ -127,7 +131,7 @@ def _message(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
 
 
 def _kind(entity: Mapping[str, Any]) -> str:
-    """Return `text` where there is any, else what the message carries."""
+    """Return `text` if the message has any, else what it carries instead."""
     if entity.get("plainText") or entity.get("blocks"):
         return "text"
     if entity.get("files"):
@@ -136,7 +140,7 @@ def _kind(entity: Mapping[str, Any]) -> str:
 
 
 def _text_of(blocks: list[Any]) -> str | None:
-    """Return the lines of blocks, of which `bullets` nests further ones."""
+    """Return the lines of blocks; a block of type `bullets` holds further blocks."""
     lines = []
     for block in map(mapping, blocks):
         nested = sequence(block.get("blocks"))

@@ -1,9 +1,9 @@
-"""Picky Assist, Teambox NormalizedEvent Webhook.
+"""Picky Assist, Teambox Event Webhook.
 
 https://help.pickyassist.com/api-documentation-v2/event-webhook/teambox-event-webhook
 
-Nothing in a delivery proves who sent it; the only secret possible is one in the URL that the
-user enters, as a path segment or as `?token=` (or `?secret=`). One POST is one event.
+Nothing in a delivery proves who sent it. The only possible secret is one in the URL that the user
+enters, as a path segment or as `?token=` (or `?secret=`). One POST is one event.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from relay.vendors.kit.fields import actor, identifier, text, without_empty
 from relay.vendors.kit.request import OutgoingRequest, Request
 
 _TYPES = {
-    1: "conversation.assigned",
-    2: "conversation.accepted",
-    3: "conversation.rejected",
-    4: "conversation.closed",
-    5: "conversation.missed",
-    6: "conversation.joined",
-    7: "conversation.left",
+    "1": "conversation.assigned",
+    "2": "conversation.accepted",
+    "3": "conversation.rejected",
+    "4": "conversation.closed",
+    "5": "conversation.missed",
+    "6": "conversation.joined",
+    "7": "conversation.left",
 }
 TYPES = frozenset(_TYPES.values())
 _THROUGH = {
@@ -48,8 +48,8 @@ def normalize(request: Request) -> list[NormalizedEvent]:
     """Return the one event; none for an empty test call.
 
     Raises:
-        Malformed: `not_json`, `too_deep`, or `unknown_shape`, which the vendor's other
-            webhooks are: they number their events from 1, too, but carry `data`.
+        Malformed: `not_json`, `too_deep` or `unknown_shape`. The vendor's other webhooks have
+            an unknown shape: they too number their events from 1, but carry `data`.
     """
     raw = raw_json.strip_bom(request.body)
     if not raw:
@@ -60,7 +60,7 @@ def normalize(request: Request) -> list[NormalizedEvent]:
     number = identifier(body["event_id"])
     if number is None:
         raise Malformed("unknown_shape")
-    event_type = _TYPES.get(int(number)) if number in _NUMBERS else None
+    event_type = _TYPES.get(number)
     return [
         NormalizedEvent(
             type=event_type or "unrecognized",
@@ -74,13 +74,10 @@ def normalize(request: Request) -> list[NormalizedEvent]:
 
 
 def sign(body: bytes, secret: str) -> OutgoingRequest:
-    """Return the delivery of body to a URL with the secret as its last path segment."""
+    """Return the delivery of body to a URL whose last path segment is the secret."""
     return OutgoingRequest(
         body=body, headers={"Content-Type": "application/json"}, path_secret=secret
     )
-
-
-_NUMBERS = {str(number) for number in _TYPES}
 
 
 def _data(body: Mapping[str, Any], event_type: str | None) -> Data:
@@ -105,7 +102,8 @@ def _data(body: Mapping[str, Any], event_type: str | None) -> Data:
 
 
 def _assignment(body: Mapping[str, Any]) -> Data:
-    mode = (text(body.get("assign_type")) or "").lower()  # the word for "forced" is not published
+    # Only "Manual Assign" is published, not the words for a forced assignment.
+    mode = (text(body.get("assign_type")) or "").lower()
     through = (text(body.get("assigned_through")) or "").lower()
     return without_empty(
         to=actor("agent", body.get("assigned_to_userid"), name=body.get("assigned_to")),

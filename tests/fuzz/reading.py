@@ -19,7 +19,7 @@ from relay.errors import BodyTooLarge, Malformed
 from relay.events import redaction, timestamps
 from relay.ingress import client_address, http_body
 from relay.vendors import _wotnot_tokens
-from relay.vendors.kit import javascript, raw_json, request
+from relay.vendors.kit import forms, javascript, raw_json, request
 from relay.vendors.kit.authentication import Secrets
 from tests.fuzz import delivered, spelling
 
@@ -117,8 +117,8 @@ def check_redaction(data: bytes) -> None:
 def check_form(data: bytes) -> None:
     """A form has the fields that the standard says, or too many."""
     text = data.decode(errors="surrogateescape")
-    fields = request.form_fields(text)
-    assert len(fields) <= request.MAX_QUERY_FIELDS
+    fields = forms.form_fields(text)
+    assert len(fields) <= forms.MAX_FORM_FIELDS
     assert fields in ([], parse_qsl(text, keep_blank_values=True))
     tokens = request.Request(body=b"", query_string=text).query("token")
     assert tokens == [value for name, value in fields if name == "token"]
@@ -128,9 +128,9 @@ def check_tokens(data: bytes) -> None:
     """What may be a token is text, of which there is little, and never in the wrong shape."""
     it = delivered.read(data)
     in_body = _wotnot_tokens.in_body(it)
-    assert len(in_body) <= 1 + request.MAX_QUERY_FIELDS
+    assert len(in_body) <= 1 + forms.MAX_FORM_FIELDS
     outside = list(_wotnot_tokens.outside_body(it))
-    assert len(outside) <= 8 + request.MAX_QUERY_FIELDS
+    assert len(outside) <= 8 + forms.MAX_FORM_FIELDS
     for token in [*outside, *(echo.token for echo in in_body)]:
         assert isinstance(token, str)
         Secrets(delivered.LIVE).matches(token)

@@ -30,6 +30,7 @@ SAMPLES = [
     for name in VENDORS
     for sample in vendors.samples(name)
 ]
+HANDSHAKING = [name for name, vendor in VENDORS.items() if vendors.handshake(vendor, SECRET)]
 ATTRIBUTES = ("type", "vendortype", "subject", "time", "partitionkey", "data")
 
 
@@ -42,10 +43,13 @@ def received(delivery: OutgoingRequest) -> Request:
     )
 
 
+def expectation_of(sample: Path) -> Path:
+    """Return the file beside a sample that says what consumers get."""
+    return sample.with_name(sample.name.removesuffix(sample.suffix) + ".expected.json")
+
+
 def expected_of(sample: Traversable | Path) -> dict[str, Any]:
-    path = Path(str(sample))
-    expectation = path.with_name(path.name.removesuffix(path.suffix) + ".expected.json")
-    return json.loads(expectation.read_bytes())
+    return json.loads(expectation_of(Path(str(sample))).read_bytes())
 
 
 def part_at(document: Any, pointer: str) -> Any:
@@ -68,6 +72,10 @@ def published(name: str, vendor: vendors.Vendor, body: bytes) -> list[dict[str, 
     return found
 
 
+def raws_of(events: list[dict[str, Any]]) -> list[bytes]:
+    return [orjson.dumps(event["raw"]) for event in events]
+
+
 def check_the_sample_gives_what_is_expected(
     name: str, vendor: vendors.Vendor, sample: Traversable | Path
 ) -> None:
@@ -85,7 +93,7 @@ def check_the_sample_gives_what_is_expected(
     wanted = [event | {"raw": part_at(document, event["raw"])} for event in expected["events"]]
     assert found == wanted
     # `==` takes 0 for false and does not see the order of members.
-    assert [orjson.dumps(it["raw"]) for it in found] == [orjson.dumps(it["raw"]) for it in wanted]
+    assert raws_of(found) == raws_of(wanted)
     assert {event["type"] for event in found} <= TYPES
 
 
@@ -125,9 +133,9 @@ def test_every_vendor_has_samples_and_every_expectation_belongs_to_one(name: str
 
     assert samples
     folder = samples[0].parent
-    wanted = {it.with_name(it.name.removesuffix(it.suffix) + ".expected.json") for it in samples}
-    assert set(folder.rglob("*.expected.json")) == wanted
-    assert {it.suffix for it in folder.rglob("*") if it.is_file()} <= {".json", ".txt", ".md"}
+    assert set(folder.rglob("*.expected.json")) == set(map(expectation_of, samples))
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert suffixes <= {".json", ".txt", ".md"}
 
 
 @pytest.mark.parametrize("name", VENDORS)
@@ -148,7 +156,7 @@ def test_a_call_without_a_body_is_a_test_call_without_events(name: str) -> None:
     assert found == [[], [], []]
 
 
-@pytest.mark.parametrize("name", [it for it in VENDORS if vendors.handshake(VENDORS[it], SECRET)])
+@pytest.mark.parametrize("name", HANDSHAKING)
 def test_a_handshake_is_let_in_and_holds_no_event(name: str) -> None:
     vendor = VENDORS[name]
     delivery = vendors.handshake(vendor, SECRET)

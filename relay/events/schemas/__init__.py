@@ -1,7 +1,7 @@
-"""JSON Schemas of the events, one file per type beside this one; what they share is in shared.json.
+"""JSON Schemas of the events: one file per type, and shared.json for what they have in common.
 
-They are open: a member that is not named may come, with a later version of the relay or of
-CloudEvents. Only keywords that drafts 7 and 2020-12 have in common, as AsyncAPI wants them.
+They are open: a later version of the relay or of CloudEvents may add members. They use only
+keywords that drafts 7 and 2020-12 share, because AsyncAPI reads them as draft 7.
 """
 
 import json
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 
 def schema(event_type: str) -> Schema:
-    """Return the schema of a type of event, with all it refers to.
+    """Return the schema of a type of event, with everything that it refers to.
 
     Raises:
         ValueError: there is no such type.
@@ -32,10 +32,10 @@ def shared() -> dict[str, Schema]:
 
 
 def titles() -> dict[str, str]:
-    """Return what each type of event means, in a sentence."""
-    return {it: str(_read(it)["title"]) for it in sorted(TYPES)}
+    """Return what each type of event means: one sentence per type."""
+    return {event_type: str(_read(event_type)["title"]) for event_type in sorted(TYPES)}
 
 
 def _read(name: str) -> Schema:
-    found: Schema = json.loads(files(__name__).joinpath(f"{name}.json").read_text())
-    return found
+    content: Schema = json.loads(files(__name__).joinpath(f"{name}.json").read_text())
+    return content

@@ -1,1 +1,1 @@
-"""What a vendor's file is made of: requests, proofs of identity, fields, raw JSON. Pure."""
+"""What a vendor's file is made of: requests, authentication, fields, raw JSON. Pure."""

@@ -1,7 +1,7 @@
 """How a caller proves who it is: shared secrets and signatures. Pure.
 
-Every comparison takes the same time whatever the secret is: `hmac.compare_digest` makes it, between
-digests, so not even a secret's length shows, and every secret is tried, found or not.
+Comparisons take the same time whatever the secret is: `hmac.compare_digest` compares digests, so
+not even a secret's length shows, and every secret is tried, even after one has matched.
 """
 
 import hmac
@@ -15,7 +15,8 @@ class Secrets:
     """The live secrets of one source; several during a rotation.
 
     Args:
-        values: the secrets. None at all means the source is `insecure`: everyone is let in.
+        values: the secrets. An empty sequence means that the source is `insecure`: everyone is
+            let in.
     """
 
     __slots__ = ("_digests", "values")
@@ -28,13 +29,13 @@ class Secrets:
         return f"Secrets({len(self.values)} hidden)"
 
     def matches(self, candidate: str) -> bool:
-        """Tell whether candidate is one of the secrets, in constant time."""
+        """Return whether candidate is one of the secrets, in constant time."""
         digest = _digest(candidate)
-        found = [hmac.compare_digest(digest, live) for live in self._digests]
-        return any(found)
+        matches = [hmac.compare_digest(digest, live) for live in self._digests]
+        return any(matches)
 
     def has_signed(self, signature: str, body: bytes) -> bool:
-        """Tell whether signature is the hex HMAC-SHA256 of body under one of the secrets."""
+        """Return whether signature is the hex HMAC-SHA256 of body under one of the secrets."""
         given = signature.lower().encode(errors="replace")
         matches = [
             hmac.compare_digest(given, signature_of(body, value).encode()) for value in self.values
@@ -65,8 +66,8 @@ def require_signature(signature: str | None, bodies: Iterable[bytes], secrets: S
 
     Args:
         signature: hex digits, or None when the request carried none.
-        bodies: the readings of the body that may have been signed; a later one is only made
-            when the earlier ones did not match.
+        bodies: the forms of the body that may have been signed; each is computed only if the ones
+            before it did not match.
         secrets: the keys.
     """
     if not secrets.values:

@@ -6,8 +6,11 @@ import re
 from typing import Any
 
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
-_LARGEST_INDEX = 2**32 - 2
+_MAX_ARRAY_INDEX = 2**32 - 2
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Where the decimal point may be for a number to be written without an exponent.
+_MIN_POINT, _MAX_POINT = -6, 21
 
 
 def restringify(text: str) -> str:
@@ -15,7 +18,7 @@ def restringify(text: str) -> str:
 
     Raises:
         ValueError: text is not JSON.
-        RecursionError: text is nested too deeply; callers check the depth first.
+        RecursionError: text is nested too deeply.
     """
     value = json.loads(
         text,
@@ -31,24 +34,25 @@ def _refuse_constant(name: str) -> None:
 
 
 def _in_property_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Put array indexes first in ascending order, as objects keep them (ECMA-262, 10.1.11)."""
+    """Put array indexes first, in ascending order, as objects keep them (ECMA-262, 10.1.11)."""
     members = dict(pairs)
-    indexes = [key for key in members if _is_array_index(key)]
+    indexes = [name for name in members if _is_array_index(name)]
     if not indexes:
         return members
-    return {key: members[key] for key in sorted(indexes, key=int)} | members
+    return {name: members[name] for name in sorted(indexes, key=int)} | members
 
 
-def _is_array_index(key: str) -> bool:
-    return bool(_ARRAY_INDEX.fullmatch(key)) and int(key) <= _LARGEST_INDEX
+def _is_array_index(name: str) -> bool:
+    return bool(_ARRAY_INDEX.fullmatch(name)) and int(name) <= _MAX_ARRAY_INDEX
 
 
 def _stringify(value: Any) -> str:
     match value:
         case dict():
-            return "{" + ",".join([f"{_quote(k)}:{_stringify(v)}" for k, v in value.items()]) + "}"
+            members = [f"{_quote(name)}:{_stringify(member)}" for name, member in value.items()]
+            return "{" + ",".join(members) + "}"
         case list():
-            return "[" + ",".join([_stringify(item) for item in value]) + "]"
+            return "[" + ",".join([_stringify(element) for element in value]) + "]"
         case str():
             return _quote(value)
         case float():
@@ -69,20 +73,25 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     sign = "-" if value < 0 else ""
-    mantissa, _, exponent = repr(abs(value)).partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    digits = (whole + fraction.removesuffix("0" if fraction == "0" else "")).lstrip("0")
-    point = len(whole) + int(exponent or 0)  # digits before the decimal point
-    if whole == "0":
-        point -= len(fraction) - len(fraction.lstrip("0")) + 1
-    digits = digits.rstrip("0") or "0"
+    digits, point = _digits(abs(value))
     count = len(digits)
-    if count <= point <= 21:  # noqa: PLR2004  the thresholds are the standard's
+    if count <= point <= _MAX_POINT:
         return sign + digits + "0" * (point - count)
-    if 0 < point <= 21:  # noqa: PLR2004
+    if 0 < point <= _MAX_POINT:
         return f"{sign}{digits[:point]}.{digits[point:]}"
-    if -6 < point <= 0:  # noqa: PLR2004
+    if _MIN_POINT < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
-    power = f"{point - 1:+d}"
-    rest = f".{digits[1:]}" if count > 1 else ""
-    return f"{sign}{digits[0]}{rest}e{power}"
+    fraction = f".{digits[1:]}" if count > 1 else ""
+    return f"{sign}{digits[0]}{fraction}e{point - 1:+d}"
+
+
+def _digits(value: float) -> tuple[str, int]:
+    """Return the significant digits, and how many of them are before the decimal point.
+
+    Python's `repr` finds the same digits as JavaScript: the fewest that tell the number apart.
+    """
+    mantissa, _, exponent = repr(value).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = whole + fraction
+    leading_zeros = len(digits) - len(digits.lstrip("0"))
+    return digits.strip("0"), len(whole) + int(exponent or 0) - leading_zeros

@@ -4,21 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, NamedTuple
-from urllib.parse import parse_qsl
 
-MAX_QUERY_FIELDS = 64
-"""More query parameters than any vendor sends; the rest is not looked at."""
-
+from relay.vendors.kit.forms import form_fields
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Request(NamedTuple):
-    """An incoming delivery, before anyone has checked it.
+    """An incoming delivery that nobody has checked yet.
 
     Args:
         body: the bytes sent, decompressed, at most `ingress.body_limit_bytes`.
-        headers: case-insensitive, first value per name.
+        headers: case-insensitive, the first value of each name.
         query_string: as in the URL, without the question mark.
         path_secret: the path segment after the source's name, percent-decoded.
     """
@@ -29,11 +26,11 @@ class Request(NamedTuple):
     path_secret: str | None = None
 
     def query(self, name: str) -> list[str]:
-        """Return every value the query gives for name."""
+        """Return every value that the query has for name."""
         return [value for key, value in self.query_fields() if key == name]
 
     def query_fields(self) -> list[tuple[str, str]]:
-        """Return the query as (name, value) pairs; nothing at all if there are too many."""
+        """Return the query as (name, value) pairs; no pairs at all if there are too many."""
         return form_fields(self.query_string) if self.query_string else []
 
 
@@ -48,12 +45,12 @@ class OutgoingRequest:
 
 
 class Echo(NamedTuple):
-    """A live token the vendor wants to read back in the answer.
+    """A live token that the vendor wants to read in the answer.
 
     Args:
         token: equal to a configured secret; nothing else is ever echoed.
-        shape: how it came. "object": in a header, the query or a JSON object. For the others
-            the body was nothing but the token: "string" (JSON), "text" (bare) or "form".
+        shape: how the token came. "object": in a header, the query or a JSON object. The others
+            say that the body was the token alone: as a JSON "string", bare "text" or a "form".
     """
 
     token: str
@@ -61,13 +58,5 @@ class Echo(NamedTuple):
 
     @property
     def is_handshake(self) -> bool:
-        """Tell whether the body was nothing but the token, so that there are no events in it."""
+        """Return whether the body was the token alone, so that it holds no events."""
         return self.shape != "object"
-
-
-def form_fields(text: str) -> list[tuple[str, str]]:
-    """Read `application/x-www-form-urlencoded` text; nothing at all if it has too many fields."""
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
-    except ValueError:
-        return []

@@ -73,7 +73,7 @@ def test_without_secrets_nothing_is_taken_out() -> None:
     secret=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=4, max_size=12),
     before=st.binary(max_size=20),
     after=st.binary(max_size=20),
-    style=st.sampled_from([str, lambda it: json.dumps(it)[1:-1], quote, quote_plus]),
+    style=st.sampled_from([str, lambda text: json.dumps(text)[1:-1], quote, quote_plus]),
 )
 def test_no_body_keeps_a_secret(secret: str, before: bytes, after: bytes, style: object) -> None:
     spelled = style(secret).encode()  # type: ignore[operator]

@@ -21,8 +21,10 @@ from tests.unit.vendors.test_vendor_properties import bodies
 
 VENDORS = vendors.discover()
 VALIDATORS = {
-    it: Draft202012Validator(schemas.schema(it), format_checker=Draft202012Validator.FORMAT_CHECKER)
-    for it in TYPES
+    name: Draft202012Validator(
+        schemas.schema(name), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    for name in TYPES
 }
 # Documented, in a table or in words, but without a payload to show.
 _WOTNOT = {
@@ -52,7 +54,7 @@ def messages(name: str, body: bytes) -> list[Message]:
 
 
 def documents(name: str, body: bytes) -> list[dict[str, Any]]:
-    return [orjson.loads(it.body) for it in messages(name, body)]
+    return [orjson.loads(message.body) for message in messages(name, body)]
 
 
 SAMPLES = [
@@ -73,9 +75,9 @@ def undocumented(document: dict[str, Any]) -> Iterator[str]:
 
 def test_every_type_has_a_schema_that_is_one() -> None:
     assert set(schemas.titles()) == TYPES
-    for it in TYPES:
-        Draft202012Validator.check_schema(schemas.schema(it))
-        Draft7Validator.check_schema(schemas.schema(it))
+    for name in TYPES:
+        Draft202012Validator.check_schema(schemas.schema(name))
+        Draft7Validator.check_schema(schemas.schema(name))
 
 
 @pytest.mark.parametrize(("document", "name"), SAMPLES)
@@ -97,7 +99,7 @@ def test_whatever_is_understood_is_as_its_schema_says(name: str, data: st.DataOb
 
 @pytest.mark.parametrize("name", VENDORS)
 def test_a_vendor_shows_each_type_that_it_says_it_sends(name: str) -> None:
-    shown = {it.values[0]["type"] for it in SAMPLES if it.values[1] == name}
+    shown = {sample.values[0]["type"] for sample in SAMPLES if sample.values[1] == name}
 
     unshown = vendors.types(VENDORS[name]) - shown - {"unrecognized"}
     assert unshown == UNSHOWN.get(name, set())

@@ -80,13 +80,13 @@ def test_a_key_that_is_cut_never_ends_in_a_dot(length: int) -> None:
 def test_the_relay_declares_its_exchanges_before_what_needs_them() -> None:
     declared = topology.topology("hooks", unrouted_max_length=5, quarantine_max_length=7)
 
-    assert [(it.name, it.kind, it.arguments) for it in declared.exchanges] == [
+    assert [(found.name, found.kind, found.arguments) for found in declared.exchanges] == [
         ("hooks.unrouted", "fanout", {}),
         ("hooks.quarantine", "topic", {}),
         ("hooks", "topic", {"alternate-exchange": "hooks.unrouted"}),
     ]
-    assert [it.name for it in declared.queues] == ["hooks.unrouted", "hooks.quarantine"]
-    assert [(it.exchange, it.pattern, it.to) for it in declared.bindings] == [
+    assert [queue.name for queue in declared.queues] == ["hooks.unrouted", "hooks.quarantine"]
+    assert [(found.exchange, found.pattern, found.to) for found in declared.bindings] == [
         ("hooks.unrouted", "", "hooks.unrouted"),
         ("hooks.quarantine", "#", "hooks.quarantine"),
     ]
@@ -108,11 +108,12 @@ def test_the_history_lies_in_front_of_the_events_exchange_so_that_unrouted_stays
         "x-stream-max-segment-size-bytes": 5_000_000,
     }
     added = declared.bindings[len(without.bindings) :]
-    assert [(it.exchange, it.to, it.is_to_exchange) for it in added] == [
+    assert [(binding.exchange, binding.to, binding.is_to_exchange) for binding in added] == [
         ("hooks.history", "hooks.history", False),
         ("hooks.history", "hooks", True),
     ]
-    assert not [it for it in declared.bindings if it.exchange == "hooks" and not it.is_to_exchange]
+    from_events = [binding for binding in declared.bindings if binding.exchange == "hooks"]
+    assert all(binding.is_to_exchange for binding in from_events)
 
 
 def test_a_full_queue_refuses_instead_of_losing_the_oldest() -> None:
@@ -120,7 +121,7 @@ def test_a_full_queue_refuses_instead_of_losing_the_oldest() -> None:
 
     bounds = [queue.arguments for queue in declared.queues]
 
-    assert [it["x-max-length"] for it in bounds] == [5, 7]
+    assert [arguments["x-max-length"] for arguments in bounds] == [5, 7]
     for arguments in bounds:
         assert arguments["x-queue-type"] == "quorum"
         assert arguments["x-overflow"] == "reject-publish"

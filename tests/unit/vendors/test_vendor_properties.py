@@ -21,7 +21,7 @@ from relay.events.message import Message, Origin
 from relay.vendors.kit.request import Request
 
 VENDORS = vendors.discover()
-SAMPLES = {name: [it.read_bytes() for it in vendors.samples(name)] for name in VENDORS}
+SAMPLES = {name: [sample.read_bytes() for sample in vendors.samples(name)] for name in VENDORS}
 ORIGIN = Origin(vendor="some_vendor", source="acme")
 
 every_vendor = pytest.mark.parametrize("name", VENDORS)
@@ -142,7 +142,7 @@ def elements(name: str, body: bytes, exactly: Callable[[bytes], Any]) -> list[An
     if not vendors.echoes(VENDORS[name]):
         return [document]
     sent = dict(document)["events"]
-    return [tuple(it for it in event if it[0] != "token") for event in sent]
+    return [tuple(member for member in event if member[0] != "token") for event in sent]
 
 
 @every_vendor

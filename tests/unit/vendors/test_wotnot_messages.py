@@ -143,7 +143,7 @@ def test_the_answers_of_a_form_are_variables() -> None:
         None,
     ]
 
-    answered, asked = (message(it, {"fields": fields}) for it in ("form.response", "form"))
+    answered, asked = (message(kind, {"fields": fields}) for kind in ("form.response", "form"))
 
     assert answered["variables"] == [
         {"name": "name", "type": "text", "value": "abc"},

@@ -16,7 +16,7 @@ from relay.vendors.kit.request import OutgoingRequest, Request
 SECRET = "s3cret-Live+1/x=="
 SECRETS = Secrets([SECRET, "12345"])
 VENDORS = vendors.discover()
-SAMPLES = {name: [it.read_bytes() for it in vendors.samples(name)] for name in VENDORS}
+SAMPLES = {name: [sample.read_bytes() for sample in vendors.samples(name)] for name in VENDORS}
 
 every_vendor = pytest.mark.parametrize("name", VENDORS)
 

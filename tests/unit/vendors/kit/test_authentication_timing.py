@@ -68,11 +68,11 @@ def received(delivery: OutgoingRequest) -> Request:
 
 
 def attempt(name: str, guess: str, live: list[str]) -> bool:
-    """Tell whether a delivery made with a guess is let in."""
+    """Return whether a delivery made with a guess is let in."""
     body = vendors.samples(name)[0].read_bytes()
     request = received(VENDORS[name].sign(body, guess))
     try:
-        VENDORS[name].authenticate(request, Secrets([Untouchable(it) for it in live]))
+        VENDORS[name].authenticate(request, Secrets([Untouchable(secret) for secret in live]))
     except Unauthenticated:
         return False
     return True
@@ -146,22 +146,22 @@ def test_a_signature_of_any_length_is_compared_with_a_whole_one(compared: Compar
 # Who asks for a token to be read back has to know it.
 
 ECHOING = [name for name, vendor in VENDORS.items() if vendors.echoes(vendor)]
-FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data; boundary=b"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+MULTIPART = {"content-type": "multipart/form-data; boundary=b"}
 CALLS: dict[str, Callable[[str], Request]] = {
-    "header": lambda it: Request(body=b"", headers={"authorization": it}),
-    "bearer": lambda it: Request(body=b"", headers={"authorization": f"Bearer {it}"}),
-    "query": lambda it: Request(body=b"", query_string=urlencode({"token": it})),
-    "path": lambda it: Request(body=b"", path_secret=it),
-    "object": lambda it: Request(body=b'{"token":"%b"}' % it.encode()),
-    "element": lambda it: Request(body=b'{"events":[{"token":"%b"}]}' % it.encode()),
-    "string": lambda it: Request(body=b'"%b"' % it.encode()),
-    "text": lambda it: Request(body=it.encode()),
-    "form": lambda it: Request(body=b"token=%b" % it.encode(), headers={"content-type": FORM}),
-    "multipart": lambda it: Request(
+    "header": lambda token: Request(body=b"", headers={"authorization": token}),
+    "bearer": lambda token: Request(body=b"", headers={"authorization": f"Bearer {token}"}),
+    "query": lambda token: Request(body=b"", query_string=urlencode({"token": token})),
+    "path": lambda token: Request(body=b"", path_secret=token),
+    "object": lambda token: Request(body=b'{"token":"%b"}' % token.encode()),
+    "element": lambda token: Request(body=b'{"events":[{"token":"%b"}]}' % token.encode()),
+    "string": lambda token: Request(body=b'"%b"' % token.encode()),
+    "text": lambda token: Request(body=token.encode()),
+    "form": lambda token: Request(body=b"token=%b" % token.encode(), headers=FORM),
+    "multipart": lambda token: Request(
         body=b'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n%b\r\n--b--'
-        % it.encode(),
-        headers={"content-type": MULTIPART},
+        % token.encode(),
+        headers=MULTIPART,
     ),
 }
 
