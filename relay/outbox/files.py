@@ -1,6 +1,6 @@
-"""The outbox's database as a file: whether it is still where it was, and putting it aside.
+"""The outbox's database as a file: whether it is still in its place, and how it is set aside.
 
-Plain functions on paths; what is in the file is outbox_db's.
+Plain functions on paths; `database` knows what is in the file.
 """
 
 import os
@@ -12,16 +12,19 @@ _INDEX_SUFFIX = "-shm"
 
 
 def identity(path: Path) -> tuple[tuple[int, int], ...]:
-    """Return what tells a database and its log from others of the same name; () if one is gone."""
+    """Return the inodes of a database and its log, which a new file of that name would not have.
+
+    Empty if one of them is gone.
+    """
     try:
         found = [path.stat(), _beside(path, _LOG_SUFFIX).stat()]
     except OSError:
         return ()
-    return tuple([(it.st_dev, it.st_ino) for it in found])
+    return tuple([(status.st_dev, status.st_ino) for status in found])
 
 
 def is_at(path: Path, descriptor: int) -> bool:
-    """Tell whether an open file still has this name."""
+    """Return whether an open file still has this name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
@@ -32,18 +35,18 @@ def set_aside(path: Path, now: float) -> Path:
     """Rename a corrupt database, with its log, so that a new one can be made in its place.
 
     Args:
-        path: of the database; nobody may have it open.
-        now: seconds since 1970, for its new name.
+        path: of the database. Nobody may have it open.
+        now: seconds since 1970, for the new name.
 
     Returns:
-        Its new path. Nothing was changed in it.
+        The new path. The file's content is as it was.
 
     Raises:
-        OSError: it can't be renamed.
+        OSError: the file can't be renamed.
     """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06}Z"
     kept = path.with_name(f"{path.name}.corrupt-{stamp}")
-    # The log first: one that is left beside a new database would be replayed into that.
+    # The log first: SQLite would replay one that is left behind into the new database.
     for suffix in (_LOG_SUFFIX, ""):
         if _beside(path, suffix).exists():
             _beside(path, suffix).rename(_beside(kept, suffix))
@@ -53,7 +56,7 @@ def set_aside(path: Path, now: float) -> Path:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names of files durable, too."""
+    """Make the names of the files in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Where the outboxes of one receiver lie: worker 0's in the directory itself, the others' below.
+"""Where the outboxes of a receiver are: worker 0's in the directory itself, the others' below.
 
-So the outbox of a relay of one process is worker 0's once there are more. Paths only.
+So the outbox of a single process becomes worker 0's once there are more. Paths only.
 """
 
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relay.outbox.database import FILE_NAME
 
-_BELOW = re.compile(r"worker-([1-9][0-9]{0,5})")
+_WORKER_DIRECTORY = re.compile(r"worker-([1-9][0-9]{0,5})")
 
 
 def directory_of(root: Path, worker: int) -> Path:
@@ -17,26 +17,27 @@ def directory_of(root: Path, worker: int) -> Path:
 
 
 def share_bytes(max_bytes: int, workers: int) -> int:
-    """Return what each outbox may take, so that all of them stay within max_bytes."""
+    """Return the bound on each outbox with which all of them stay within max_bytes."""
     return max_bytes // workers
 
 
 def present(root: Path) -> list[int]:
-    """Return the workers, in order, that have an outbox, be it left over from another time.
+    """Return the workers, in order, that have an outbox, orphaned or not.
 
     Raises:
         OSError: the directory can't be read.
     """
-    below = [_BELOW.fullmatch(it.name) for it in root.iterdir()] if root.exists() else []
-    numbers = [0, *sorted(int(it[1]) for it in below if it)]
-    return [it for it in numbers if (directory_of(root, it) / FILE_NAME).exists()]
+    names = [path.name for path in root.iterdir()] if root.exists() else []
+    below = [match for name in names if (match := _WORKER_DIRECTORY.fullmatch(name))]
+    numbers = [0, *sorted(int(match[1]) for match in below)]
+    return [number for number in numbers if (directory_of(root, number) / FILE_NAME).exists()]
 
 
 def orphaned(root: Path, *, worker: int, count: int) -> list[Path]:
-    """Return the outboxes that none of count workers uses, as far as this one takes them over.
+    """Return the outboxes that none of count workers uses, as far as this worker drains them.
 
     Raises:
         OSError: the directory can't be read.
     """
-    numbers = [it for it in present(root) if it >= count and it % count == worker]
-    return [directory_of(root, it) for it in numbers]
+    numbers = [number for number in present(root) if number >= count and number % count == worker]
+    return [directory_of(root, number) for number in numbers]

@@ -16,10 +16,10 @@ _EXACT_COUNT_LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What is in an outbox now.
+    """How much is in an outbox now.
 
     Args:
-        depth: events waiting; exact up to 20,000, beyond that at most `max_in_flight` too high.
+        depth: events waiting; exact up to 20,000, beyond it too high by at most `max_in_flight`.
         used_bytes: of the database file, free pages not counted.
         max_bytes: the bound.
         oldest_received_at: seconds since 1970, or None when empty.
@@ -32,7 +32,7 @@ class Stats:
 
 
 def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
-    """Return what is in the outbox."""
+    """Return how much is in the outbox."""
     first, last = db.execute("SELECT min(seq), max(seq) FROM outbox").fetchone()
     depth, oldest = 0, None
     if first is not None:
@@ -51,18 +51,18 @@ def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
 
 
 def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
-    """Return what is in several outboxes that have one bound together."""
-    ages = [it.oldest_received_at for it in parts if it.oldest_received_at is not None]
+    """Return how much is in several outboxes that share one bound."""
+    oldest = [part.oldest_received_at for part in parts if part.oldest_received_at is not None]
     return Stats(
-        depth=sum(it.depth for it in parts),
-        used_bytes=sum(it.used_bytes for it in parts),
+        depth=sum(part.depth for part in parts),
+        used_bytes=sum(part.used_bytes for part in parts),
         max_bytes=max_bytes,
-        oldest_received_at=min(ages, default=None),
+        oldest_received_at=min(oldest, default=None),
     )
 
 
 def look(directory: Path, max_bytes: int) -> Stats:
-    """Return what is in an outbox, from outside, while a relay may be using it.
+    """Return how much is in an outbox, from outside, while a relay may be using it.
 
     Raises:
         OutboxError: there is none, or it can't be read.
@@ -75,7 +75,7 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
     """Look into an outbox from outside, while a relay may be using it.
 
     Returns:
-        Its stats, and the routing keys in it with their number of messages, most first.
+        Its stats, and its routing keys with their numbers of messages, the largest first.
 
     Raises:
         OutboxError: there is none, or it can't be read.
@@ -90,12 +90,12 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
 def inspect_all(
     root: Path, max_bytes: int, workers: int
 ) -> dict[int, tuple[Stats, list[tuple[str, int]]]]:
-    """Look into all outboxes of a receiver as `inspect` does, by the number of their worker.
+    """Inspect all outboxes of a receiver. The keys of the result are the numbers of workers.
 
     Args:
         root: its `outbox.directory`.
         max_bytes: the bound on all of them.
-        workers: that share the bound; what others left over is looked into, too.
+        workers: how many share the bound; orphaned outboxes are inspected, too.
 
     Raises:
         OutboxError: there is none, or one can't be read.
@@ -106,13 +106,13 @@ def inspect_all(
     except OSError as error:
         raise OutboxError(f"The outbox directory {root} can't be read: {error}.") from error
     found = {}
-    for it in numbers:
-        directory = layout.directory_of(root, it)
+    for number in numbers:
+        directory = layout.directory_of(root, number)
         try:
-            found[it] = inspect(directory, share_bytes)
+            found[number] = inspect(directory, share_bytes)
         except OutboxError:
             if (directory / FILE_NAME).exists():
-                raise  # else it was taken over meanwhile
+                raise  # else it was orphaned, and drained meanwhile
     if not found:
         raise OutboxError(f"There is no outbox in {root}.")
     return found
@@ -126,7 +126,7 @@ def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
             raise OutboxError(f"There is no outbox in {directory}.")
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            db.execute("BEGIN")  # one moment for all that follows, whatever a relay deletes
+            db.execute("BEGIN")  # all that follows sees one moment, whatever a relay deletes
             yield db
         finally:
             db.close()

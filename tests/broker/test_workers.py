@@ -299,7 +299,7 @@ async def test_fewer_workers_deliver_what_the_others_had_to_leave(
         await eventually(second.is_drained)
 
     assert sorted(recorder.ids) == sorted(accepted)
-    taken = {Path(it["directory"]) for it in second.lines("outbox taken over")}
+    taken = {Path(it["directory"]) for it in second.lines("orphaned outbox drained")}
     assert taken == set(left[count - 1 :])
 
 

@@ -11,6 +11,7 @@ from relay.events.message import Message
 from relay.forwarder import Forwarder
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
+from tests.integration.outbox.conftest import execute
 from tests.support.eventually import eventually
 
 MESSAGES = [
@@ -48,7 +49,7 @@ class HeldSession:
 async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: Outbox) -> None:
     forwarder = Forwarder(
         outbox=outbox,
-        committed=outbox._grown,
+        committed=outbox._committed,
         max_in_flight=len(MESSAGES),
     )
     await outbox.append(MESSAGES)
@@ -76,11 +77,11 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
 ) -> None:
     monkeypatch.setattr("relay.forwarder._READ_AGAIN_S", 0.01)
     await outbox.append(MESSAGES)
-    outbox._fresh.clear()
-    await outbox._run(lambda: outbox._db.execute("ALTER TABLE outbox RENAME TO away"))
+    await outbox.pending(after=0, limit=100)  # now they are in memory no more
+    await execute(outbox, "ALTER TABLE outbox RENAME TO away")
     forwarder = Forwarder(
         outbox=outbox,
-        committed=outbox._grown,
+        committed=outbox._committed,
         max_in_flight=10,
     )
     session = HeldSession()
@@ -88,7 +89,7 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
     with capture_logs() as lines:
         forwarding = asyncio.create_task(forwarder.forward(session))
         await eventually(lambda: lines)
-        await outbox._run(lambda: outbox._db.execute("ALTER TABLE away RENAME TO outbox"))
+        await execute(outbox, "ALTER TABLE away RENAME TO outbox")
         await eventually(lambda: [it.message for it in session.published] == MESSAGES)
 
     forwarding.cancel()

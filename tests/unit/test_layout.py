@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "relay.sink": "relay.events",
     "relay.settings_file": "relay.errors",
     "relay.settings": "relay.settings_file relay.vendors",
-    "relay.outbox": "relay.errors relay.events relay.sink",
+    "relay.outbox": "relay.errors relay.events relay.process relay.sink",
     "relay.broker": "relay.errors relay.events relay.observability",
     # Neither broker nor outbox: no outage of theirs can fail a request but through the sink.
     "relay.ingress": "relay.errors relay.events relay.observability relay.sink relay.vendors"

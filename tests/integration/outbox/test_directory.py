@@ -1,46 +1,43 @@
 """An outbox whose file is damaged when it is opened, or removed while it is in use."""
 
-import asyncio
+import contextlib
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from relay.errors import NotDurable, OutboxCorrupt
-from relay.events.message import Message
+from relay.errors import NotDurable, OutboxCorrupt, OutboxError
 from relay.outbox import database, files
 from relay.outbox import stats as outbox_stats
+from relay.outbox.limits import OutboxLimits
+from relay.outbox.lock import LOCK_NAME
 from relay.outbox.outbox import Outbox
+from tests.integration.outbox.conftest import Open, message
 from tests.support.eventually import eventually
 
 
-def message(name: str) -> Message:
-    return Message(id=name, routing_key="a.b", properties=b"", body=b"b" * 5000, received_at=1.0)
-
-
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "outbox"
-
-
-@pytest.fixture
-async def filled(directory: Path) -> Path:
+async def filled(open_outbox: Open, directory: Path) -> Path:
     """The path of a database with some messages."""
-    box = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
-    await box.open()
-    await box.append([message(f"{n}") for n in range(50)])
+    box = await open_outbox()
+    await box.append([message(f"{n}", size=5000) for n in range(50)])
     await box.close()
     return directory / database.FILE_NAME
 
 
 @pytest.fixture
-async def box(directory: Path) -> AsyncIterator[Outbox]:
-    box = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
-    await box.open()
-    yield box
-    await box.close()
+async def box(open_outbox: Open) -> Outbox:
+    """An outbox that checks before each commit whether its file was removed."""
+    return await open_outbox(limits=OutboxLimits(check_file_every_s=0))
+
+
+def create(path: Path, content: bytes = b"") -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
 
 
 def overwrite(path: Path, offset: int, content: bytes) -> None:
@@ -64,7 +61,7 @@ def digest(path: Path) -> str:
 
 def aside(directory: Path) -> list[Path]:
     """The databases that were set aside, without their logs."""
-    return [it for it in directory.glob("*corrupt*") if it.name.endswith("Z")]
+    return [path for path in directory.glob("*corrupt*") if path.name.endswith("Z")]
 
 
 def damage_a_page(path: Path) -> None:
@@ -76,38 +73,29 @@ DAMAGES = [clear_header, tear, damage_a_page]
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_corrupt_database_is_kept_and_a_new_one_begun(
-    filled: Path, directory: Path, damage: Callable[[Path], None]
+    filled: Path, directory: Path, open_outbox: Open, damage: Callable[[Path], None]
 ) -> None:
     damage(filled)
     damaged = digest(filled)
 
-    box = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
-    await box.open()
+    box = await open_outbox()
     await box.append([message("new")])
     await box.close()
 
     (kept,) = aside(directory)
     assert digest(kept) == damaged
-    again = Outbox(directory=directory, max_bytes=1 << 30, committed=asyncio.Event())
-    await again.open()
-    assert [it.message.id for it in await again.pending(after=0, limit=9)] == ["new"]
-    await again.close()
+    again = await open_outbox()
+    assert [row.message.id for row in await again.pending(after=0, limit=9)] == ["new"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_corrupt_database_is_refused_if_told_so(
-    filled: Path, directory: Path, damage: Callable[[Path], None]
+    filled: Path, directory: Path, open_outbox: Open, damage: Callable[[Path], None]
 ) -> None:
     damage(filled)
-    box = Outbox(
-        directory=directory,
-        max_bytes=1 << 30,
-        committed=asyncio.Event(),
-        sets_corrupt_aside=False,
-    )
 
     with pytest.raises(OutboxCorrupt, match=r"outbox\.db"):
-        await box.open()
+        await open_outbox(sets_corrupt_aside=False)
 
     assert aside(directory) == []
 
@@ -119,15 +107,14 @@ def test_the_log_of_a_database_goes_with_it(tmp_path: Path) -> None:
     kept = files.set_aside(tmp_path / "outbox.db", 1_700_000_000.5)
 
     assert kept.name == "outbox.db.corrupt-20231114T221320.500000Z"
-    assert {it.name for it in tmp_path.iterdir()} == {kept.name, f"{kept.name}-wal"}
+    assert {path.name for path in tmp_path.iterdir()} == {kept.name, f"{kept.name}-wal"}
     assert (tmp_path / f"{kept.name}-wal").read_text() == "-wal"
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal"])
 async def test_a_database_that_was_removed_takes_nothing_until_it_is_delivered(
-    box: Outbox, directory: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+    box: Outbox, directory: Path, suffix: str
 ) -> None:
-    monkeypatch.setattr("relay.outbox.directory._LOOK_S", 0)
     await box.append([message("old")])
     (directory / f"{database.FILE_NAME}{suffix}").unlink()
 
@@ -153,12 +140,51 @@ async def test_a_database_that_was_removed_takes_nothing_until_it_is_delivered(
 
 
 async def test_a_directory_that_was_removed_is_made_anew_with_its_lock(
-    box: Outbox, directory: Path, monkeypatch: pytest.MonkeyPatch
+    box: Outbox, directory: Path
 ) -> None:
-    monkeypatch.setattr("relay.outbox.directory._LOOK_S", 0)
     shutil.rmtree(directory)
 
     await box.append([message("new")])
 
     assert (directory / database.FILE_NAME).exists()
-    assert (directory / database.LOCK_NAME).exists()
+    assert (directory / LOCK_NAME).exists()
+
+
+async def test_an_outbox_of_another_version_is_left_alone(
+    open_outbox: Open, directory: Path
+) -> None:
+    create(directory / database.FILE_NAME)
+    with contextlib.closing(sqlite3.connect(directory / database.FILE_NAME)) as db:
+        db.execute("PRAGMA user_version = 7")
+
+    with pytest.raises(OutboxError, match=r"schema version 7, this relay knows 1"):
+        await open_outbox()
+
+
+async def test_a_file_that_is_no_database_is_left_alone_if_told_so(
+    open_outbox: Open, directory: Path
+) -> None:
+    path = directory / database.FILE_NAME
+    create(path, b"not a database " * 1000)
+
+    with pytest.raises(OutboxError, match="can't be opened: file is not a database"):
+        await open_outbox(sets_corrupt_aside=False)
+
+    assert path.read_bytes().startswith(b"not a database")
+    path.unlink()
+    await open_outbox()  # the lock was given back
+
+
+async def test_a_directory_that_is_a_file_is_refused(open_outbox: Open, directory: Path) -> None:
+    create(directory)
+
+    with pytest.raises(OutboxError, match="outbox can't be used: File exists"):
+        await open_outbox()
+
+
+async def test_the_directory_is_created_for_its_owner_alone(
+    open_outbox: Open, tmp_path: Path
+) -> None:
+    await open_outbox(directory=tmp_path / "a" / "b")
+
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700

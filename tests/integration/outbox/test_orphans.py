@@ -1,4 +1,4 @@
-"""Left-over outboxes on a real disk: moved, removed, and left alone when they can't be."""
+"""Orphaned outboxes on a real disk: drained, removed, and left alone when they can't be."""
 
 import asyncio
 import contextlib
@@ -6,22 +6,23 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from structlog.testing import capture_logs
 
 from relay.events.message import Message
-from relay.outbox import database, orphans
+from relay.outbox import database
 from relay.outbox.layout import directory_of
 from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
 from relay.process import tasks
 from tests.support.eventually import eventually
 
+NOT_DRAINED = "orphaned outbox not drained"
+
 
 def messages(*names: str, size: int = 100) -> list[Message]:
     return [
-        Message(id=it, routing_key="a.b", properties=b"\0\0", body=b"b" * size, received_at=1.5)
-        for it in names
+        Message(id=name, routing_key="a.b", properties=b"\0\0", body=b"b" * size, received_at=1.5)
+        for name in names
     ]
 
 
@@ -45,14 +46,14 @@ async def leave(root: Path, worker: int, left: list[Message]) -> Path:
 
 
 async def ids(outbox: Outbox) -> list[str]:
-    return [it.message.id for it in await outbox.pending(after=0, limit=100_000)]
+    return [row.message.id for row in await outbox.pending(after=0, limit=100_000)]
 
 
 @contextlib.asynccontextmanager
-async def taking_over(root: Path, outbox: Outbox) -> AsyncIterator[OrphanDrain]:
-    takeover = OrphanDrain(root=root, worker=0, count=1, outbox=outbox)
-    async with tasks.task("takeover", takeover.run()):
-        yield takeover
+async def draining(root: Path, outbox: Outbox) -> AsyncIterator[OrphanDrain]:
+    drain = OrphanDrain(root=root, worker=0, count=1, outbox=outbox, wait_for_room_s=0.01)
+    async with tasks.task("drain", drain.run(search_every_s=0.02)):
+        yield drain
 
 
 async def test_all_is_moved_in_order_and_the_files_are_removed(tmp_path: Path) -> None:
@@ -63,9 +64,9 @@ async def test_all_is_moved_in_order_and_the_files_are_removed(tmp_path: Path) -
     async with opened(tmp_path) as outbox:
         await outbox.append(messages("own"))
         before = await OrphanDrain(root=tmp_path, worker=0, count=1, outbox=outbox).stats()
-        async with taking_over(tmp_path, outbox) as takeover:
+        async with draining(tmp_path, outbox) as drain:
             await eventually(lambda: not (one.exists() or two.exists()))
-            after = await takeover.stats()
+            after = await drain.stats()
 
         assert await ids(outbox) == ["own", *names, "x", "y"]
         assert before.depth == after.depth == 1203
@@ -78,18 +79,17 @@ async def test_an_outbox_that_is_empty_or_was_never_used_is_removed(tmp_path: Pa
     fresh.mkdir()
     (fresh / database.FILE_NAME).touch()
 
-    async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox):
+    async with opened(tmp_path) as outbox, draining(tmp_path, outbox):
         await eventually(lambda: not (used.exists() or fresh.exists()))
 
 
 async def test_what_is_moved_leaves_half_of_the_room_to_deliveries(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(orphans, "_ROOM_AGAIN_S", 0.01)
     names = [f"{n}" for n in range(300)]
     directory = await leave(tmp_path, 1, messages(*names, size=10_000))
 
-    async with opened(tmp_path, 2_000_000) as outbox, taking_over(tmp_path, outbox) as takeover:
+    async with opened(tmp_path, 2_000_000) as outbox, draining(tmp_path, outbox) as drain:
         moved: list[str] = []
 
         async def is_waiting() -> bool:
@@ -100,12 +100,12 @@ async def test_what_is_moved_leaves_half_of_the_room_to_deliveries(
             await eventually(lambda: not directory.exists() or is_waiting())
             await outbox.append(messages("delivery"))
             rows = await outbox.pending(after=0, limit=1000)
-            moved += [it.message.id for it in rows if it.message.id != "delivery"]
-            outbox.confirm([it.seq for it in rows])
+            moved += [row.message.id for row in rows if row.message.id != "delivery"]
+            outbox.confirm([row.seq for row in rows])
             await eventually(lambda: _is_empty(outbox))
 
         assert moved == names
-        assert (await takeover.stats()).depth == 0
+        assert (await drain.stats()).depth == 0
 
 
 async def _is_empty(outbox: Outbox) -> bool:
@@ -120,14 +120,14 @@ async def test_one_that_is_no_database_is_left_alone_and_the_next_one_is_not(
     whole = await leave(tmp_path, 2, messages("a"))
 
     with capture_logs() as logs:
-        async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox) as takeover:
+        async with opened(tmp_path) as outbox, draining(tmp_path, outbox) as drain:
             await eventually(lambda: not whole.exists())
             assert await ids(outbox) == ["a"]
-            assert (await takeover.stats()).depth == 1
+            assert (await drain.stats()).depth == 1
 
-    (told,) = [it for it in logs if it["event"] == "outbox not taken over"]
-    assert told["directory"] == str(broken)
-    assert "not a database" in told["reason"]
+    (failure, *_) = [line for line in logs if line["event"] == NOT_DRAINED]
+    assert failure["directory"] == str(broken)
+    assert "not a database" in failure["reason"]
     assert (broken / database.FILE_NAME).exists()
 
 
@@ -139,8 +139,10 @@ async def test_one_with_a_broken_page_keeps_what_can_not_be_read(tmp_path: Path)
         file.write(b"\xff" * database.PAGE_BYTES * 3)
 
     with capture_logs() as logs:
-        async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox):
-            await eventually(lambda: any(it["event"] == "outbox not taken over" for it in logs))
+        async with opened(tmp_path) as outbox, draining(tmp_path, outbox):
+            await eventually(
+                lambda: any(line["event"] == "orphaned outbox not drained" for line in logs)
+            )
             moved = await ids(outbox)
 
     assert moved == [str(n) for n in range(len(moved))]
@@ -148,13 +150,12 @@ async def test_one_with_a_broken_page_keeps_what_can_not_be_read(tmp_path: Path)
 
 
 async def test_one_in_use_is_left_alone_until_it_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(orphans, "_LOOK_AGAIN_S", 0.02)
     directory = await leave(tmp_path, 1, messages("a"))
 
     with capture_logs() as logs:
-        async with opened(tmp_path) as outbox, taking_over(tmp_path, outbox):
+        async with opened(tmp_path) as outbox, draining(tmp_path, outbox):
             async with opened(directory) as in_use:
                 await eventually(lambda: len(logs) > 2)
                 assert await ids(outbox) == []
@@ -170,7 +171,7 @@ async def test_a_move_that_is_interrupted_is_finished_first(tmp_path: Path) -> N
     directory = await leave(tmp_path, 1, messages(*names))
 
     async with opened(tmp_path) as outbox:
-        async with taking_over(tmp_path, outbox):
+        async with draining(tmp_path, outbox):
             await eventually(lambda: _is_not_empty(outbox))
         moved = await ids(outbox)
     db = sqlite3.connect(directory / database.FILE_NAME)

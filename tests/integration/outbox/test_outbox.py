@@ -1,81 +1,33 @@
-"""The outbox on a real disk: order, durability, bounds, and everything a disk can do wrong."""
+"""The outbox on a real disk: order, durability and bounds."""
 
 import asyncio
-import os
-import resource
-import signal
-import sqlite3
-import stat
-import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from relay.errors import NotDurable, OutboxError, OutboxFull
+from relay.errors import NotDurable, OutboxFull
 from relay.events.message import Message
-from relay.outbox import database
 from relay.outbox import stats as outbox_stats
+from relay.outbox.limits import OutboxLimits
 from relay.outbox.outbox import Outbox
+from tests.integration.outbox.conftest import Open, is_empty, let_disk_fail, message
 from tests.support.eventually import LIMIT_S, eventually
 
 
-def message(name: str = "a", size: int = 100) -> Message:
-    return Message(
-        id=name,
-        routing_key="swiftsell.message.created.text",
-        properties=b"\0\0",
-        body=b"b" * size,
-        received_at=1_700_000_000.5,
-    )
-
-
-async def is_empty(box: Outbox) -> bool:
-    return not (await box.stats()).depth
-
-
 class HeldInsert:
-    """Keeps a batch, and the worker, until it may go."""
+    """Stops the outbox's thread at its next insert, until it may go."""
 
-    def __init__(self) -> None:
-        self._insert = database.insert
+    def __init__(self, box: Outbox) -> None:
         self.is_held, self.may_go = threading.Event(), threading.Event()
+        box._store.db.set_trace_callback(self._trace)
 
-    def __call__(self, db: sqlite3.Connection, rows: Sequence[database.Pending]) -> None:
-        self.is_held.set()
-        assert self.may_go.wait(LIMIT_S)
-        self._insert(db, rows)
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> HeldInsert:
-    held = HeldInsert()
-    monkeypatch.setattr(database, "insert", held)
-    return held
-
-
-Open = Callable[..., Awaitable[Outbox]]
-
-
-@pytest.fixture
-async def open_outbox(tmp_path: Path) -> AsyncIterator[Open]:
-    boxes: list[Outbox] = []
-
-    async def open_outbox(
-        max_bytes: int = 1 << 30, directory: Path | None = None, **options: bool
-    ) -> Outbox:
-        where = directory or tmp_path / "outbox"
-        box = Outbox(directory=where, max_bytes=max_bytes, committed=asyncio.Event(), **options)
-        await box.open()
-        boxes.append(box)
-        return box
-
-    yield open_outbox
-    for box in boxes:
-        if not box._is_closed:
-            await box.close()
+    def _trace(self, statement: str) -> None:
+        if statement.startswith("INSERT"):
+            self.is_held.set()
+            self.may_go.wait(LIMIT_S)
 
 
 async def test_messages_come_back_in_the_order_they_were_appended(open_outbox: Open) -> None:
@@ -122,11 +74,8 @@ async def test_a_confirm_is_deleted_without_another_append(open_outbox: Open) ->
     await eventually(lambda: is_empty(box))
 
 
-async def test_a_reader_that_lags_reads_from_disk_and_misses_nothing(
-    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.outbox.outbox._MAX_FRESH_BYTES", 20_000)
-    box = await open_outbox()
+async def test_a_reader_that_lags_reads_from_disk_and_misses_nothing(open_outbox: Open) -> None:
+    box = await open_outbox(limits=OutboxLimits(recent_bytes=20_000))
 
     seen: list[str] = []
     after = 0
@@ -140,14 +89,12 @@ async def test_a_reader_that_lags_reads_from_disk_and_misses_nothing(
     assert seen == [f"{n}" for n in range(200)]
 
 
-async def test_a_read_is_bounded_in_bytes(
-    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.outbox.database._MAX_READ_BYTES", 10_000)
-    box = await open_outbox()
+async def test_a_read_is_bounded_in_bytes(open_outbox: Open) -> None:
+    limits = OutboxLimits(read_bytes=10_000)
+    box = await open_outbox(limits=limits)
     await box.append([message(f"{n}", size=4_000) for n in range(10)])
     await box.close()
-    again = await open_outbox()
+    again = await open_outbox(limits=limits)
 
     rows = await again.pending(after=0, limit=100)
     fetched = await again.fetch([10, 9, 8, 7])
@@ -165,20 +112,6 @@ async def test_fetch_returns_what_is_left_of_the_numbers(open_outbox: Open) -> N
     rows = await box.fetch([4, 2, 1, 99])
 
     assert [row.seq for row in rows] == [1, 4]
-
-
-async def test_stats_tell_depth_bytes_and_age(open_outbox: Open) -> None:
-    box = await open_outbox(max_bytes=2_000_000)
-    empty = await box.stats()
-    await box.append([message(f"{n}", size=1000) for n in range(50)])
-
-    stats = await box.stats()
-
-    assert (empty.depth, empty.oldest_received_at) == (0, None)
-    assert (stats.depth, stats.max_bytes) == (50, 2_000_000)
-    assert 50_000 < stats.used_bytes < 150_000
-    assert outbox_stats.age_s(stats, now=1_700_000_010.5) == 10
-    assert outbox_stats.age_s(empty) == 0
 
 
 async def test_a_full_outbox_says_so_and_takes_again_once_there_is_room(open_outbox: Open) -> None:
@@ -205,11 +138,8 @@ async def test_a_full_outbox_says_so_and_takes_again_once_there_is_room(open_out
     assert [row.message.id for row in await box.pending(after=stored, limit=9)] == ["after"]
 
 
-async def test_too_much_waiting_for_the_disk_is_refused_at_once(
-    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("relay.outbox.outbox._MAX_QUEUED_BYTES", 10_000)
-    box = await open_outbox()
+async def test_too_much_waiting_for_the_disk_is_refused_at_once(open_outbox: Open) -> None:
+    box = await open_outbox(limits=OutboxLimits(queued_bytes=10_000))
     first = box.append([message(size=8_000)])
 
     with pytest.raises(OutboxFull, match="does not keep up"):
@@ -217,98 +147,6 @@ async def test_too_much_waiting_for_the_disk_is_refused_at_once(
 
     await first
     await box.append([message(size=50_000)])  # alone, even a large one is taken
-
-
-async def test_a_second_process_is_kept_out(open_outbox: Open, tmp_path: Path) -> None:
-    await open_outbox()
-
-    with pytest.raises(OutboxError, match=rf"in use by another relay \(process {os.getpid()}\)"):
-        await open_outbox()
-
-    code = (
-        "import asyncio,sys; from pathlib import Path; from relay.outbox.outbox import Outbox;"
-        "asyncio.run(Outbox(directory=Path(sys.argv[1]), max_bytes=1<<30,"
-        " committed=asyncio.Event()).open())"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, str(tmp_path / "outbox")), stderr=asyncio.subprocess.PIPE
-    )
-    _, errors = await process.communicate()
-    assert process.returncode == 1
-    assert b"in use by another relay" in errors
-
-
-async def test_an_outbox_of_another_version_is_left_alone(
-    open_outbox: Open, tmp_path: Path
-) -> None:
-    (tmp_path / "outbox").mkdir()
-    db = sqlite3.connect(tmp_path / "outbox" / database.FILE_NAME)
-    db.execute("PRAGMA user_version = 7")
-    db.close()
-
-    with pytest.raises(OutboxError, match=r"schema version 7, this relay knows 1"):
-        await open_outbox()
-
-
-async def test_a_file_that_is_no_database_is_left_alone_if_told_so(
-    open_outbox: Open, tmp_path: Path
-) -> None:
-    (tmp_path / "outbox").mkdir()
-    path = tmp_path / "outbox" / database.FILE_NAME
-    path.write_bytes(b"not a database " * 1000)
-
-    with pytest.raises(OutboxError, match="can't be opened: file is not a database"):
-        await open_outbox(sets_corrupt_aside=False)
-
-    assert path.read_bytes().startswith(b"not a database")
-    path.unlink()
-    await open_outbox()  # the lock was given back
-
-
-async def test_a_directory_that_is_a_file_is_refused(open_outbox: Open, tmp_path: Path) -> None:
-    (tmp_path / "outbox").write_text("")
-
-    with pytest.raises(OutboxError, match="outbox can't be used: File exists"):
-        await open_outbox()
-
-
-async def test_the_directory_is_created_for_its_owner_alone(
-    open_outbox: Open, tmp_path: Path
-) -> None:
-    await open_outbox(directory=tmp_path / "a" / "b")
-
-    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
-
-
-async def test_a_failing_disk_is_unavailable_and_recovers(open_outbox: Open) -> None:
-    box = await open_outbox()
-    await box.append([message("before")])
-    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
-
-    with pytest.raises(NotDurable, match="readonly"):
-        await box.append([message("lost")])
-    with pytest.raises(NotDurable, match="readonly"):
-        await box.check_writable()
-    box.confirm([1])
-
-    await box._run(lambda: box._db.execute("PRAGMA query_only = OFF"))
-    await box.check_writable()
-    await box.append([message("after")])
-    rows = await box.pending(after=1, limit=10)
-    assert [row.message.id for row in rows] == ["after"]
-
-
-async def test_closing_with_a_failing_disk_ends(open_outbox: Open) -> None:
-    box = await open_outbox()
-    await box.append([message()])
-    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
-    box.confirm([1])
-
-    async with asyncio.timeout(5):
-        await box.close()
-
-    with pytest.raises(NotDurable, match="shutting down"):
-        box.append([message()])
 
 
 async def test_closing_commits_what_is_queued(open_outbox: Open) -> None:
@@ -332,27 +170,27 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_others(open_outbox: Op
     assert (await box.stats()).depth == 2
 
 
-async def test_the_worker_goes_on_while_the_event_loop_is_busy(
-    open_outbox: Open, held: HeldInsert, tmp_path: Path
+async def test_the_thread_goes_on_while_the_event_loop_is_busy(
+    open_outbox: Open, directory: Path
 ) -> None:
     box = await open_outbox()
+    held = HeldInsert(box)
     first = box.append([message("first")])
     assert held.is_held.wait(LIMIT_S)
     second = box.append([message("second")])
 
     held.may_go.set()
     deadline = time.monotonic() + LIMIT_S
-    while outbox_stats.look(tmp_path / "outbox", 0).depth < 2:
+    while outbox_stats.look(directory, 0).depth < 2:
         assert time.monotonic() < deadline
 
-    assert not any(it.done() for it in (first, second))  # the loop had no turn in all this
+    assert not any(future.done() for future in (first, second))  # the loop had no turn in all this
     await asyncio.gather(first, second)
 
 
-async def test_a_read_is_not_kept_waiting_by_batch_after_batch(
-    open_outbox: Open, held: HeldInsert
-) -> None:
+async def test_a_read_is_not_kept_waiting_by_batch_after_batch(open_outbox: Open) -> None:
     box = await open_outbox()
+    held = HeldInsert(box)
     first = box.append([message("first")])
     assert held.is_held.wait(LIMIT_S)
     second = box.append([message("second")])
@@ -365,136 +203,54 @@ async def test_a_read_is_not_kept_waiting_by_batch_after_batch(
     await asyncio.gather(first, second)
 
 
-async def test_the_database_syncs_every_commit(open_outbox: Open) -> None:
-    box = await open_outbox()
+class Delivery:
+    """A delivery that notes how it was completed."""
 
-    (mode,) = await box._run(lambda: box._db.execute("PRAGMA journal_mode").fetchone())
-    (synchronous,) = await box._run(lambda: box._db.execute("PRAGMA synchronous").fetchone())
+    def __init__(self, *messages: Message) -> None:
+        self.messages = messages
+        self.completed: list[Exception | None] = []
 
-    assert (mode, synchronous) == ("wal", 2)
+    def complete(self, error: Exception | None) -> None:
+        self.completed.append(error)
 
 
-async def test_what_was_confirmed_is_not_written_once_more(
-    open_outbox: Open, tmp_path: Path
+class BuggyDelivery(Delivery):
+    def complete(self, error: Exception | None) -> None:
+        super().complete(error)
+        "s\u20accret".encode("latin-1")
+
+
+@pytest.mark.parametrize("does_disk_fail", [False, True])
+async def test_a_delivery_that_can_not_be_completed_keeps_no_other_from_its_answer(
+    open_outbox: Open,
+    does_disk_fail: bool,  # noqa: FBT001
 ) -> None:
     box = await open_outbox()
-    log = tmp_path / "outbox" / "outbox.db-wal"
-    await box.append([message(size=3_000_000)])  # less than a checkpoint, which would begin anew
-    written = log.stat().st_size
+    if does_disk_fail:
+        await let_disk_fail(box)
+    first, buggy, last = Delivery(message("1")), BuggyDelivery(message("2")), Delivery(message("3"))
 
-    box.confirm([box.last_seq])
-    await eventually(lambda: is_empty(box))
-
-    assert written > 3_000_000
-    assert log.stat().st_size - written < 300_000
-
-
-async def test_inspect_looks_into_an_outbox_in_use(open_outbox: Open, tmp_path: Path) -> None:
-    box = await open_outbox()
-    await box.append([message(f"{n}") for n in range(3)])
-
-    stats, keys = outbox_stats.inspect(tmp_path / "outbox", 1000)
-
-    assert (stats.depth, stats.max_bytes) == (3, 1000)
-    assert keys == [("swiftsell.message.created.text", 3)]
-
-
-async def test_inspect_of_nothing_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OutboxError, match="There is no outbox"):
-        outbox_stats.inspect(tmp_path, 1000)
-    (tmp_path / database.FILE_NAME).write_bytes(b"x" * 5000)
-    with pytest.raises(OutboxError, match="can't be read"):
-        outbox_stats.inspect(tmp_path, 1000)
-
-
-async def test_inspect_sees_one_moment_of_an_outbox_in_use(
-    open_outbox: Open, tmp_path: Path
-) -> None:
-    await open_outbox()
-    db = sqlite3.connect(
-        tmp_path / "outbox" / database.FILE_NAME, isolation_level=None, check_same_thread=False
-    )
-    is_done = threading.Event()
-
-    def come_and_go() -> None:
-        while not is_done.is_set():
-            database.insert(db, [database.Pending(1, message())])
-            database.delete(db, [1])
-
-    comings_and_goings = threading.Thread(target=come_and_go)
-    comings_and_goings.start()
-    try:
-        seen = [outbox_stats.inspect(tmp_path / "outbox", 1000) for _ in range(300)]
-    finally:
-        is_done.set()
-        comings_and_goings.join()
-        db.close()
-
-    assert all(stats.depth == len(keys) for stats, keys in seen)
-
-
-async def test_a_disk_that_refuses_everything_leaves_the_worker_alive(
-    open_outbox: Open, tmp_path: Path
-) -> None:
-    box = await open_outbox()
-    await box.append([message("before")])
-    # A file system that turned read-only lets nothing be unlinked; nor is a directory ever.
-    reserve = tmp_path / "outbox" / database.RESERVE_NAME
-    reserve.unlink()
-    reserve.mkdir()
-    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
-    box.confirm([1])
-
-    async with asyncio.timeout(LIMIT_S):
-        with pytest.raises(NotDurable, match="readonly"):
-            await box.append([message("lost")])
-
-    await box._run(lambda: box._db.execute("PRAGMA query_only = OFF"))
-    await eventually(lambda: is_empty(box))
-
-
-async def test_the_reserve_is_only_given_up_to_delete(open_outbox: Open, tmp_path: Path) -> None:
-    box = await open_outbox()
-    reserve = tmp_path / "outbox" / database.RESERVE_NAME
-    before = reserve.stat().st_ino, reserve.stat().st_mtime_ns
-    await box._run(lambda: box._db.execute("PRAGMA query_only = ON"))
-
-    with pytest.raises(NotDurable):
-        await box.append([message("lost")])
-
-    assert (reserve.stat().st_ino, reserve.stat().st_mtime_ns) == before
-
-
-async def test_a_disk_that_cannot_be_read_is_an_outbox_error(open_outbox: Open) -> None:
-    box = await open_outbox()
-    await box._run(lambda: box._db.execute("ALTER TABLE outbox RENAME TO gone"))
-
-    with pytest.raises(OutboxError, match="can't be read: no such table"):
+    with capture_logs() as logs:
+        box.append_all([first, buggy])
+        box.append_all([last])
+        await eventually(lambda: last.completed)
         await box.stats()
 
+    errors = [*first.completed, *buggy.completed, *last.completed]
+    assert [type(error) for error in errors] == [NotDurable if does_disk_fail else type(None)] * 3
+    (bug,) = [line for line in logs if line["event"] == "delivery not completed"]
+    assert bug["error"] == "UnicodeEncodeError"
+    assert "in complete" in bug["traceback"]
+    assert "can't encode" not in repr(bug)
 
-async def test_a_damaged_database_is_named_at_start(open_outbox: Open, tmp_path: Path) -> None:
+
+async def test_a_delivery_that_can_not_be_refused_keeps_no_other_from_its_answer(
+    open_outbox: Open,
+) -> None:
     box = await open_outbox()
-    await box._run(lambda: box._db.execute("ALTER TABLE outbox RENAME TO gone"))
     await box.close()
+    other = Delivery(message())
 
-    with pytest.raises(OutboxError, match="can't be opened: no such table"):
-        await open_outbox()
+    box.append_all([BuggyDelivery(message()), other])
 
-    assert (tmp_path / "outbox" / database.FILE_NAME).exists()
-
-
-async def test_a_full_disk_does_not_keep_the_lock_from_being_taken(tmp_path: Path) -> None:
-    (tmp_path / database.LOCK_NAME).touch()
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, unlimited[1]))  # no file may grow by a byte
-
-    try:
-        lock = database.lock(tmp_path)
-        lock.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-        signal.signal(signal.SIGXFSZ, ignored)
-
-    assert lock.closed
+    assert [type(error) for error in other.completed] == [NotDurable]

@@ -1,0 +1,27 @@
+"""What an outbox may take beside its disk, and how often it checks it. Values only."""
+
+from dataclasses import dataclass
+
+from relay.outbox import database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxLimits:
+    """The limits that are no settings, for they fit every receiver.
+
+    Args:
+        queued_bytes: bodies that wait for a commit. At the slowest disk worth using, the default
+            is some seconds of traffic.
+        recent_bytes: committed rows kept in memory for the forwarder; beyond it they are read
+            from disk.
+        read_bytes: what one read from disk returns, give or take a row.
+        check_file_every_s: how often to check that the database was not removed.
+    """
+
+    queued_bytes: int = 64 * 1024 * 1024
+    recent_bytes: int = 16 * 1024 * 1024
+    read_bytes: int = database.MAX_READ_BYTES
+    check_file_every_s: float = 1
+
+
+DEFAULT_LIMITS = OutboxLimits()

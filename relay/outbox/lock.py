@@ -1,0 +1,40 @@
+"""The lock that keeps a second process out of an outbox's directory."""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from relay.errors import OutboxError
+
+LOCK_NAME = "outbox.lock"
+
+
+def lock(directory: Path) -> IO[str]:
+    """Create the directory and lock it, until the returned file is closed.
+
+    Raises:
+        OutboxError: the directory can't be used, or another process has the lock.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (directory / LOCK_NAME).open("a+")
+    except OSError as error:
+        raise OutboxError(
+            f"The outbox directory {directory} can't be used: {error.strerror}."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise OutboxError(
+            f"The outbox {directory} is in use by another relay (process {owner}); "
+            "give each relay its own outbox.directory."
+        ) from error
+    with contextlib.suppress(OSError):  # the number only helps a person; the disk may be full
+        os.truncate(file.fileno(), 0)
+        os.write(file.fileno(), str(os.getpid()).encode())
+    return file

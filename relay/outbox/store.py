@@ -1,0 +1,115 @@
+"""The thread's side of the outbox: commits, reads, and what a failing disk means.
+
+Everything here blocks. Whoever opens the outbox uses it first, then the outbox's thread alone.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from relay.errors import NotDurable, OutboxError, OutboxFull
+from relay.outbox import database
+from relay.outbox.database import Pending
+from relay.outbox.directory import OutboxDirectory
+from relay.outbox.stats import Stats, stats_of
+
+
+class CommitResult(NamedTuple):
+    """What became of a commit.
+
+    Args:
+        error: why no row was stored; None if all were.
+        undeleted: numbers of confirmed rows that are still to be deleted.
+    """
+
+    error: NotDurable | None
+    undeleted: list[int]
+
+
+class OutboxStore:
+    """An open database in a locked directory. `open` before use, `close` after.
+
+    Args:
+        directory: where the database is.
+        max_bytes: bound on the database's used pages.
+        max_read_bytes: what one read returns, give or take a row.
+    """
+
+    def __init__(self, directory: OutboxDirectory, *, max_bytes: int, max_read_bytes: int) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._max_read_bytes = max_read_bytes
+        self.db: sqlite3.Connection
+
+    def open(self) -> int:
+        """Lock the directory, open or create the database, and return its last row's number.
+
+        Raises:
+            OutboxError: see Outbox.open.
+        """
+        self.db = self._directory.open()
+        return database.last_seq(self.db)
+
+    def close(self) -> None:
+        """Close the database, then release the lock."""
+        try:
+            self.db.close()
+        finally:
+            self._directory.unlock()
+
+    def commit(self, rows: Sequence[Pending], confirmed: list[int]) -> CommitResult:
+        """Insert rows and delete confirmed ones, in one transaction. It is on disk on return."""
+        try:
+            self.db = self._directory.ensure_current(self.db)
+            with self.db:
+                self.db.execute("BEGIN IMMEDIATE")
+                database.insert(self.db, rows)
+                database.delete(self.db, confirmed)
+        except Exception as failure:  # noqa: BLE001  whatever it is, the senders must be answered
+            error = self._explain(failure, sum(map(database.size, rows)))
+            return CommitResult(error, self._delete_alone(confirmed))
+        return CommitResult(None, [])
+
+    def _delete_alone(self, confirmed: list[int]) -> list[int]:
+        """Delete although there was no room for new rows. Return what is still to be deleted."""
+        try:
+            if confirmed:
+                database.delete_on_full_disk(self.db, self._directory.path, confirmed)
+        except (OSError, sqlite3.Error):
+            return confirmed
+        return []
+
+    def _explain(self, failure: Exception, needed_bytes: int) -> NotDurable:
+        """Return the error of a failed write: SQLite reports our bound as it does a full disk."""
+        is_full = getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        with contextlib.suppress(sqlite3.Error):  # it can't be read: the bound is not the trouble
+            if is_full and not database.fits(self.db, needed_bytes):
+                return OutboxFull(
+                    f"The outbox has reached {self._max_bytes} bytes; try again later."
+                )
+        return NotDurable(f"The outbox can't be written ({failure}); try again later.")
+
+    def check_writable(self) -> None:
+        """Write and delete a row. Raises NotDurable if that fails."""
+        try:
+            self.db = self._directory.ensure_current(self.db)
+            database.probe(self.db)
+        except (OSError, OutboxError, sqlite3.Error) as failure:
+            raise self._explain(failure, database.PROBE_BYTES) from failure
+
+    def read(self, *, after: int, limit: int) -> list[Pending]:
+        """Return at most limit rows that follow `after`, in order.
+
+        Raises:
+            sqlite3.Error: the disk can't be read; so do fetch and stats.
+        """
+        return database.read(self.db, after=after, limit=limit, max_bytes=self._max_read_bytes)
+
+    def fetch(self, seqs: Sequence[int]) -> list[Pending]:
+        """Return the rows with these numbers that are still there, in order."""
+        return database.fetch(self.db, seqs, max_bytes=self._max_read_bytes)
+
+    def stats(self) -> Stats:
+        """Return how much is in the outbox."""
+        return stats_of(self.db, self._max_bytes)

@@ -1,0 +1,64 @@
+"""Outboxes on a real disk."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.events.message import Message
+from relay.outbox.outbox import Outbox
+
+Open = Callable[..., Awaitable[Outbox]]
+
+
+def message(name: str = "a", size: int = 100) -> Message:
+    return Message(
+        id=name,
+        routing_key="swiftsell.message.created.text",
+        properties=b"\0\0",
+        body=b"b" * size,
+        received_at=1_700_000_000.5,
+    )
+
+
+async def is_empty(box: Outbox) -> bool:
+    return not (await box.stats()).depth
+
+
+async def execute(box: Outbox, statement: str) -> Any:
+    """Execute a statement over the outbox's own connection, and return the first row."""
+    return await box._thread.do(lambda: box._store.db.execute(statement).fetchone())
+
+
+async def let_disk_fail(box: Outbox) -> None:
+    """Let all writes fail, as on a file system that turned read-only."""
+    await execute(box, "PRAGMA query_only = ON")
+
+
+async def let_disk_recover(box: Outbox) -> None:
+    await execute(box, "PRAGMA query_only = OFF")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "outbox"
+
+
+@pytest.fixture
+async def open_outbox(directory: Path) -> AsyncIterator[Open]:
+    """Open an outbox; it is closed at the end if the test has not done so."""
+    boxes: list[Outbox] = []
+
+    async def open_outbox(**options: Any) -> Outbox:
+        arguments = {"directory": directory, "max_bytes": 1 << 30, "committed": asyncio.Event()}
+        box = Outbox(**{**arguments, **options})
+        await box.open()
+        boxes.append(box)
+        return box
+
+    yield open_outbox
+    for box in boxes:
+        if not box._is_closed:
+            await box.close()

@@ -1,0 +1,125 @@
+"""The outbox on a disk that fails, and what is written to one that does not."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from relay.errors import NotDurable, OutboxError
+from relay.outbox import database
+from relay.outbox.reserve import RESERVE_NAME
+from tests.integration.outbox.conftest import (
+    Open,
+    execute,
+    is_empty,
+    let_disk_fail,
+    let_disk_recover,
+    message,
+)
+from tests.support.eventually import LIMIT_S, eventually
+
+
+async def test_a_failing_disk_is_unavailable_and_recovers(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message("before")])
+    await let_disk_fail(box)
+
+    with pytest.raises(NotDurable, match="readonly"):
+        await box.append([message("lost")])
+    with pytest.raises(NotDurable, match="readonly"):
+        await box.check_writable()
+    box.confirm([1])
+
+    await let_disk_recover(box)
+    await box.check_writable()
+    await box.append([message("after")])
+    rows = await box.pending(after=1, limit=10)
+    assert [row.message.id for row in rows] == ["after"]
+
+
+async def test_closing_with_a_failing_disk_ends(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await box.append([message()])
+    await let_disk_fail(box)
+    box.confirm([1])
+
+    async with asyncio.timeout(5):
+        await box.close()
+
+    with pytest.raises(NotDurable, match="shutting down"):
+        box.append([message()])
+
+
+async def test_a_disk_that_refuses_everything_leaves_the_thread_alive(
+    open_outbox: Open, directory: Path
+) -> None:
+    box = await open_outbox()
+    await box.append([message("before")])
+    # A file system that turned read-only lets nothing be unlinked; nor is a directory ever.
+    reserve = directory / RESERVE_NAME
+    reserve.unlink()
+    reserve.mkdir()
+    await let_disk_fail(box)
+    box.confirm([1])
+
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(NotDurable, match="readonly"):
+            await box.append([message("lost")])
+
+    await let_disk_recover(box)
+    await eventually(lambda: is_empty(box))
+
+
+async def test_the_reserve_is_only_given_up_to_delete(open_outbox: Open, directory: Path) -> None:
+    box = await open_outbox()
+    reserve = directory / RESERVE_NAME
+    before = reserve.stat().st_ino, reserve.stat().st_mtime_ns
+    await let_disk_fail(box)
+
+    with pytest.raises(NotDurable):
+        await box.append([message("lost")])
+
+    assert (reserve.stat().st_ino, reserve.stat().st_mtime_ns) == before
+
+
+async def test_a_disk_that_cannot_be_read_is_an_outbox_error(open_outbox: Open) -> None:
+    box = await open_outbox()
+    await execute(box, "ALTER TABLE outbox RENAME TO gone")
+
+    with pytest.raises(OutboxError, match="can't be read: no such table"):
+        await box.stats()
+
+
+async def test_a_damaged_database_is_named_at_start(open_outbox: Open, directory: Path) -> None:
+    box = await open_outbox()
+    await execute(box, "ALTER TABLE outbox RENAME TO gone")
+    await box.close()
+
+    with pytest.raises(OutboxError, match="can't be opened: no such table"):
+        await open_outbox()
+
+    assert (directory / database.FILE_NAME).exists()
+
+
+async def test_the_database_syncs_every_commit(open_outbox: Open) -> None:
+    box = await open_outbox()
+
+    (mode,) = await execute(box, "PRAGMA journal_mode")
+    (synchronous,) = await execute(box, "PRAGMA synchronous")
+
+    assert (mode, synchronous) == ("wal", 2)
+
+
+async def test_what_was_confirmed_is_not_written_once_more(
+    open_outbox: Open, directory: Path
+) -> None:
+    box = await open_outbox()
+    log = directory / "outbox.db-wal"
+    await box.append([message(size=3_000_000)])  # less than a checkpoint, which would begin anew
+    written = log.stat().st_size
+
+    box.confirm([box.last_seq])
+    await eventually(lambda: is_empty(box))
+
+    assert written > 3_000_000
+    assert log.stat().st_size - written < 300_000
