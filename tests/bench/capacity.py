@@ -15,10 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deploy.local.broker import open_broker
-from tests.bench import broker_cost, disk, report, results, scaling
-from tests.bench.bench_harness import Arena
-from tests.bench.figures import ratios, spread
-from tests.deploy.proxies import HAProxy
+from tests.bench.harness.bench_harness import BenchHarness
+from tests.bench.measures import broker_cost, disk, scaling
+from tests.bench.report import results, tables
+from tests.bench.report.figures import ratios, spread
+from tests.support.edge_proxies import HAProxy
 
 RESULTS = Path("tests/bench/results")
 _EVENTS = 20_000
@@ -36,10 +37,10 @@ async def _measure(options: argparse.Namespace, directory: Path) -> dict[str, ob
     with open_broker(directory / "disk-broker") as url:
         weights = await disk.measure(url, directory / "disk", _EVENTS)
     with open_broker(directory / "scaling-broker") as url:
-        async with Arena.opened(url, directory / "scaling") as arena:
-            about = results.about(shlex.join(sys.orig_argv[1:]), arena.queue.broker_version)
+        async with BenchHarness.opened(url, directory / "scaling") as harness:
+            about = results.about(shlex.join(sys.orig_argv[1:]), harness.queue.broker_version)
             rounds = await scaling.measure(
-                arena, rounds=options.rounds, seconds=options.seconds, rate_each=options.rate
+                harness, rounds=options.rounds, seconds=options.seconds, rate_each=options.rate
             )
     return {"costs": costs, "weights": weights, "rounds": rounds, "about": about}
 
@@ -68,7 +69,7 @@ def _receivers(rounds: scaling.Rounds) -> list[str]:
         "HAProxy's, µs",
         "busiest receiver's part, of an equal one",
     )
-    return report.table(head, lines)
+    return tables.table(head, lines)
 
 
 def _costs(costs: list[broker_cost.Cost]) -> list[str]:
@@ -82,12 +83,12 @@ def _costs(costs: list[broker_cost.Cost]) -> list[str]:
         )
         for it in costs
     ]
-    return report.table(head, lines)
+    return tables.table(head, lines)
 
 
 def _weights(weights: disk.Weights) -> list[str]:
     values = [f"{it:,.0f} B" for it in asdict(weights).values()]
-    return report.table(
+    return tables.table(
         ("an event as a message", "in the outbox", "in the archive (SQLite)"), [values]
     )
 

@@ -1,6 +1,6 @@
 """`make bench`: how fast services consume, beside plain aio-pika, on one broker in one run.
 
-Each round fills a queue and lets each contestant of consume.py empty one of the same, one after
+Each round fills a queue and lets each candidate of consume.py empty one of the same, one after
 the other, in a process of its own whose CPU time counts. Ratios are the result; the seconds are
 this machine's. Written to tests/bench/results/consumers.{json,md}.
 """
@@ -77,11 +77,19 @@ async def fill(url: str, queue: str, count: int) -> None:
 
 
 def measure(kind: str, url: str, count: int) -> dict[str, float]:
-    """Let one contestant empty a queue; return CPU per event and events per second."""
+    """Let one candidate empty a queue; return CPU per event and events per second."""
     queue = f"bench-{kind}"
     asyncio.run(fill(url, queue, count))
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "tests.bench.consume", kind, url, queue, str(count)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.bench.candidates.consumer",
+            kind,
+            url,
+            queue,
+            str(count),
+        ]
         output = subprocess.run(
             [*command, directory], check=True, capture_output=True, timeout=_ROUND_LIMIT_S
         ).stdout

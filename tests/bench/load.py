@@ -18,8 +18,8 @@ from typing import cast
 
 import uvloop
 
-from tests.bench import workload
-from tests.bench.figures import percentile
+from tests.bench.harness import workload
+from tests.bench.report.figures import percentile
 
 _TICK_S = 0.001  # uvloop's timers are no finer
 _ANSWER_LIMIT_S = 60.0

@@ -1,6 +1,6 @@
 """`make profile`: where the relay spends its CPU, as a flame graph and as a table.
 
-    python -m tests.bench.profile [--seconds S] [--contestant NAME]
+    python -m tests.bench.profile [--seconds S] [--candidate NAME]
 
 The flame graph goes to .run/profile.svg, to be opened in a browser; the table is printed.
 """
@@ -13,19 +13,20 @@ from collections import Counter
 from pathlib import Path
 
 from deploy.local.broker import open_broker
-from tests.bench import results, sampling, stages
-from tests.bench.bench_harness import OUTBOX, WHAT, Arena
+from tests.bench.harness.bench_harness import OUTBOX, WHAT, BenchHarness
+from tests.bench.measures import sampling, stages
+from tests.bench.report import results
 
 _GRAPH = Path(".run/profile.svg")
 _LINES = 30
 
 
 async def _measure(name: str, seconds: float, url: str, directory: Path) -> None:
-    async with Arena.opened(url, directory) as arena:
-        await arena.enter((name,))
-        contestant = arena.contestants[name]
-        _, stacks = await sampling.sample(arena, contestant, seconds=seconds, style="raw")
-        _, graph = await sampling.sample(arena, contestant, seconds=seconds, style="flamegraph")
+    async with BenchHarness.opened(url, directory) as harness:
+        await harness.enter((name,))
+        candidate = harness.candidates[name]
+        _, stacks = await sampling.sample(harness, candidate, seconds=seconds, style="raw")
+        _, graph = await sampling.sample(harness, candidate, seconds=seconds, style="flamegraph")
         if stacks is None or graph is None:
             raise SystemExit("There is no profile.")
         _GRAPH.parent.mkdir(exist_ok=True)
@@ -48,12 +49,12 @@ def main() -> None:
     """Sample, print and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile")
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--contestant", choices=[*WHAT][:4], default=OUTBOX)
+    parser.add_argument("--candidate", choices=[*WHAT][:4], default=OUTBOX)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, open_broker(Path(name) / "broker") as urls:
         results.forget_settings()
         url = urls.split(",")[0]
-        asyncio.run(_measure(options.contestant, options.seconds, url, Path(name)))
+        asyncio.run(_measure(options.candidate, options.seconds, url, Path(name)))
 
 
 if __name__ == "__main__":

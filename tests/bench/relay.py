@@ -17,21 +17,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from deploy.local.broker import open_broker
-from tests.bench import (
-    backlog,
-    large,
-    latency,
-    plot,
-    publishing,
-    report,
-    results,
-    sampling,
-    starting,
-    throughput,
+from tests.bench.harness.bench_harness import (
+    BARE,
+    CONFIRM,
+    OBVIOUS,
+    OUTBOX,
+    RAW,
+    WORKERS,
+    BenchHarness,
 )
-from tests.bench.bench_harness import BARE, CONFIRM, OBVIOUS, OUTBOX, RAW, WORKERS, Arena
-from tests.bench.figures import spread
 from tests.bench.load import Plan
+from tests.bench.measures import backlog, large, latency, publishing, sampling, starting, throughput
+from tests.bench.report import plot, results, tables
+from tests.bench.report.figures import spread
 
 RESULTS = Path("tests/bench/results")
 _LISTENING = (BARE, OBVIOUS, OUTBOX, CONFIRM)
@@ -42,9 +40,11 @@ _ARRAY_CONNECTIONS = 16  # 16 x 100 events are less than the 2,000 that `confirm
 class Bench:
     """One run: what was asked for, where it is measured, and what was found."""
 
-    def __init__(self, options: argparse.Namespace, arena: Arena, found: results.Results) -> None:
+    def __init__(
+        self, options: argparse.Namespace, harness: BenchHarness, found: results.Results
+    ) -> None:
         self._options = options
-        self._arena = arena
+        self._harness = harness
         self._found = found
         self._rounds, self._seconds = options.rounds, options.seconds
         self._plan = Plan(port=0, seconds=options.seconds)
@@ -58,34 +58,34 @@ class Bench:
 
     async def start(self) -> None:
         """Measure how soon a relay is ready."""
-        self._found.starts_s = await starting.measure(self._arena, rounds=self._rounds)
+        self._found.starts_s = await starting.measure(self._harness, rounds=self._rounds)
 
     async def publishing(self) -> None:
         """Measure publishing alone."""
         self._found.publishing = await publishing.measure(
-            self._arena, rounds=self._rounds, seconds=self._seconds
+            self._harness, rounds=self._rounds, seconds=self._seconds
         )
 
     async def _enter(self) -> None:
-        await self._arena.enter(_LISTENING)
+        await self._harness.enter(_LISTENING)
         for other in self._options.other:
             name, _, command = other.partition("=")
             if name not in self._names:
-                await self._arena.enter_command(name, command)
+                await self._harness.enter_command(name, command)
                 self._names.append(name)
 
     async def throughput(self) -> None:
         """Measure what each takes at most."""
         await self._enter()
         self._found.throughput = await throughput.measure(
-            self._arena, [*self._names, RAW], self._plan, rounds=self._rounds
+            self._harness, [*self._names, RAW], self._plan, rounds=self._rounds
         )
 
     async def stages(self) -> None:
         """Measure where the CPU goes."""
         await self._enter()
         self._found.stages = await sampling.measure(
-            self._arena, _LISTENING, seconds=2 * self._seconds
+            self._harness, _LISTENING, seconds=2 * self._seconds
         )
 
     async def arrays(self) -> None:
@@ -93,7 +93,7 @@ class Bench:
         await self._enter()
         for calls in _ARRAYS:
             self._found.arrays[calls] = await throughput.measure(
-                self._arena,
+                self._harness,
                 self._names,
                 replace(self._plan, calls=calls, connections=_ARRAY_CONNECTIONS),
                 rounds=self._fewer,
@@ -109,26 +109,26 @@ class Bench:
             for it in self._names
         }
         self._found.answers = await latency.measure(
-            self._arena, most, rounds=self._fewer, seconds=self._seconds
+            self._harness, most, rounds=self._fewer, seconds=self._seconds
         )
 
     async def large(self) -> None:
         """Measure small deliveries beside large ones."""
         await self._enter()
         self._found.waits = await large.measure(
-            self._arena, (OBVIOUS, OUTBOX), rounds=self._fewer, seconds=2 * self._seconds
+            self._harness, (OBVIOUS, OUTBOX), rounds=self._fewer, seconds=2 * self._seconds
         )
 
     async def workers(self) -> None:
         """Measure two workers beside one."""
-        await self._arena.enter((OUTBOX, WORKERS))
+        await self._harness.enter((OUTBOX, WORKERS))
         self._found.workers = await throughput.measure(
-            self._arena, (OUTBOX, WORKERS), self._plan, rounds=self._rounds
+            self._harness, (OUTBOX, WORKERS), self._plan, rounds=self._rounds
         )
 
     async def backlog(self) -> None:
         """Measure how a backlog weighs and drains."""
-        self._found.backlog = await backlog.measure(self._arena, self._options.backlog)
+        self._found.backlog = await backlog.measure(self._harness, self._options.backlog)
 
 
 PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
@@ -155,7 +155,7 @@ def _options() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=COMMAND",
-        help="another contestant, which listens on 127.0.0.1:{port} and publishes each event to"
+        help="another candidate, which listens on 127.0.0.1:{port} and publishes each event to"
         " the topic exchange {exchange} of the broker at {url}; {secret} signs the requests",
     )
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS}/ in any case")
@@ -163,14 +163,14 @@ def _options() -> argparse.Namespace:
 
 
 async def _measure(options: argparse.Namespace, url: str, directory: Path) -> results.Results:
-    async with Arena.opened(url, directory) as arena:
+    async with BenchHarness.opened(url, directory) as harness:
         command = shlex.join(["python", "-m", "tests.bench.relay", *sys.argv[1:]])
-        found = results.Results(about=results.about(command, arena.queue.broker_version))
+        found = results.Results(about=results.about(command, harness.queue.broker_version))
         found.about["settings"] = (
             f"{options.rounds} rounds, slices of {options.seconds:g} s, 64 connections;"
             ' the relay with its defaults, `log.level = "info"`, logging JSON to a file'
         )
-        await Bench(options, arena, found).run()
+        await Bench(options, harness, found).run()
     return found
 
 
@@ -178,7 +178,7 @@ def _write(found: results.Results, text: str) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "relay.md").write_text(text)
     (RESULTS / "relay.json").write_text(json.dumps(asdict(found), indent=1) + "\n")
-    (RESULTS / report.PLOT).write_text(plot.svg(latency.lines(found.answers), found.stages))
+    (RESULTS / tables.PLOT).write_text(plot.svg(latency.lines(found.answers), found.stages))
 
 
 def main() -> None:
@@ -187,7 +187,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, open_broker(Path(name) / "broker") as urls:
         results.forget_settings()
         found = asyncio.run(_measure(options, urls.split(",")[0], Path(name)))
-    text = report.markdown(found)
+    text = tables.markdown(found)
     print(text)
     is_whole = len(sys.argv) == 1
     if is_whole or options.write:

@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 
 from deploy.local.broker import open_broker
-from tests.bench import results
-from tests.bench.bench_harness import OUTBOX, Arena
+from tests.bench.harness.bench_harness import OUTBOX, BenchHarness
 from tests.bench.load import Plan
 from tests.bench.relay import RESULTS
-from tests.bench.report import table
+from tests.bench.report import results
+from tests.bench.report.tables import table
 
 _EVENTS = 2_000_000
 _SLICES = 20
@@ -29,15 +29,15 @@ _ALLOWED = 0.1
 _MB = 1_000_000
 
 
-async def measure(arena: Arena, events: int) -> list[int]:
+async def measure(harness: BenchHarness, events: int) -> list[int]:
     """Return the relay's resident memory after each of as many equal parts of the events."""
-    await arena.enter((OUTBOX,))
-    contestant = arena.contestants[OUTBOX]
+    await harness.enter((OUTBOX,))
+    candidate = harness.candidates[OUTBOX]
     plan = Plan(port=0, seconds=_LIMIT_S, events=math.ceil(events / _SLICES))
-    log = arena.directory / OUTBOX / "relay.log"
+    log = harness.directory / OUTBOX / "relay.log"
     resident_bytes = []
     for number in range(_SLICES):
-        done = await arena.run(contestant, plan)
+        done = await harness.run(candidate, plan)
         resident_bytes.append(done.resident_bytes)
         await asyncio.to_thread(os.truncate, log, 0)  # it is opened to append
         print(
@@ -68,11 +68,11 @@ def _report(resident_bytes: list[int], about: dict[str, str], events: int) -> st
 
 
 async def _measure(events: int, url: str, directory: Path) -> tuple[list[int], dict[str, str]]:
-    async with Arena.opened(url, directory) as arena:
+    async with BenchHarness.opened(url, directory) as harness:
         about = results.about(
-            f"python -m tests.bench.soak --events {events}", arena.queue.broker_version
+            f"python -m tests.bench.soak --events {events}", harness.queue.broker_version
         )
-        return await measure(arena, events), about
+        return await measure(harness, events), about
 
 
 def main() -> int:

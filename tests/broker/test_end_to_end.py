@@ -12,7 +12,7 @@ from yarl import URL
 
 from relay import vendors
 from relay.events import topology
-from tests.broker.conftest import Recorder
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, RelayProcess
 

@@ -14,7 +14,7 @@ from relay.events import topology
 from relay.events.message import Origin
 from relay.events.quarantine import encode_quarantined
 from relay.events.topology import Topology
-from tests.broker.conftest import Recorder
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess, numbered, post_all

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractConnection
 
 from deploy.local.broker import PrivateBroker
 from relay.events import topology
-from tests.broker.conftest import Recorder
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.parked_queue import ParkedQueue
 from tests.support.proxy import Proxy

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.broker.conftest import Recorder
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all
 

@@ -20,7 +20,7 @@ from pamqp import commands, frame, header
 from deploy.local import package
 from relay.configured import topology_of
 from relay.settings import BrokerSettings, Settings
-from tests.broker.conftest import Recorder
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.proxy import Direction, Proxy
 from tests.support.relay_process import RelayProcess, numbered, post_all

@@ -11,7 +11,7 @@ from yarl import URL
 from relay import vendors
 from relay.events.redaction import holds_secret
 from relay.vendors.kit.request import OutgoingRequest
-from tests.broker.conftest import Recorder
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess

@@ -9,9 +9,9 @@ from aiohttp import ClientSession, web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from relay.observability.tracing import exporting
-from tests.broker.consumers.kit.test_process import service
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, RelayProcess, numbered
+from tests.support.service_process import service
 from tests.support.spans import PARENT_ID, TRACE_ID, TRACEPARENT
 
 if TYPE_CHECKING:

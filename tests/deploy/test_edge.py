@@ -13,9 +13,9 @@ import trustme
 
 from deploy.local.node import free_port, url_of
 from relay.settings import IngressSettings
-from tests.broker.conftest import Recorder
-from tests.deploy.proxies import HAProxy, Nginx, Proxy
-from tests.faults.receiver import Receiver
+from tests.faults.harness.receiver import Receiver
+from tests.support.edge_proxies import HAProxy, Nginx, Proxy
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, numbered
 

@@ -15,9 +15,9 @@ import yaml
 
 from deploy.local.node import Guard, PrivateBroker, free_port
 from relay import vendors
-from tests.broker.consumers.kit.test_process import service
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.service_process import service
 
 PROMETHEUS = Path("deploy/prometheus")
 DASHBOARD = json.loads(Path("deploy/grafana/relay.json").read_text())

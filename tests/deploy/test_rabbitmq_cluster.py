@@ -14,9 +14,9 @@ from aiohttp import ClientSession
 
 from deploy.local.node import PrivateBroker, free_port
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
-from tests.faults.cluster import NAME, NODES, Cluster
 from tests.support.archive_process import ArchiveProcess
 from tests.support.archives import found
+from tests.support.cluster import NAME, NODES, Cluster
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all

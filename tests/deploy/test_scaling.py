@@ -1,6 +1,6 @@
 """Receivers share nothing but the broker: one, two and four of them behind HAProxy.
 
-What an event costs then is measured, not tested: see tests/bench/scaling.py.
+What an event costs then is measured, not tested: see tests/bench/measures/scaling.py.
 """
 
 import contextlib
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import process_tree
-from tests.broker.conftest import Recorder
-from tests.deploy.proxies import HAProxy
+from tests.support import process_tree
+from tests.support.edge_proxies import HAProxy
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from relay.settings import IngressSettings
-from tests.broker.consumers.kit.test_process import service
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess
+from tests.support.service_process import service
 
 UNITS = sorted(Path("deploy/systemd").glob("*.service"))
 _LIMIT_S = 60

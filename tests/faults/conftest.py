@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from deploy.local.broker import PrivateBroker
-from tests.faults.cluster import Cluster
-from tests.faults.fault_harness import Stage
-from tests.faults.invariant import Verdict
-from tests.faults.scenario import Scenario, Size
+from tests.faults.harness.fault_harness import FaultHarness
+from tests.faults.harness.invariant import Verdict
+from tests.faults.scenarios.scenario import Scenario, Size
+from tests.support.cluster import Cluster
 
 SEED = 1
 
@@ -25,8 +25,8 @@ _TOGETHER_RATE = 60  # of each: two cores carry all of them
 async def _play(directory: Path, node: Any, scenario: Scenario, size: Size) -> Verdict:
     if reason := scenario.lacks():
         pytest.skip(reason)
-    async with Stage(directory / scenario.name, node, scenario, size) as stage:
-        verdict = await stage.play()
+    async with FaultHarness(directory / scenario.name, node, scenario, size) as harness:
+        verdict = await harness.play()
     print(f"{scenario.name}, seed {size.seed}: {verdict}")  # noqa: T201  shown when something fails
     assert verdict.holds, f"{scenario.name}: {verdict.violations()}"
     assert verdict.acknowledged >= size.events

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.invariant import Verdict
+from tests.faults.harness.invariant import Verdict
 from tests.support import summary
 
 RESULTS = Path("tests/faults/results")

@@ -30,12 +30,13 @@ from rich.progress import (
 )
 
 from deploy.local.broker import PrivateBroker
-from tests.faults import catalogue, report
-from tests.faults.cluster import Cluster
-from tests.faults.fault_harness import Stage
+from tests.faults import report
+from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.report import Played
-from tests.faults.scenario import Scenario, Size
+from tests.faults.scenarios import catalogue
+from tests.faults.scenarios.scenario import Scenario, Size
 from tests.support import summary
+from tests.support.cluster import Cluster
 
 _ROUNDS = 3
 _HOLD_S = 5.0
@@ -78,11 +79,11 @@ async def _play(
     rounds = 0
     try:
         node = await asyncio.to_thread(nodes.get, scenario.nodes)
-        async with Stage(directory / scenario.name, node, scenario, size) as stage:
+        async with FaultHarness(directory / scenario.name, node, scenario, size) as harness:
             try:
-                verdict = await stage.play(advance)
+                verdict = await harness.play(advance)
             finally:
-                rounds = stage.rounds
+                rounds = harness.rounds
     except Exception as error:  # noqa: BLE001  the others are to be played all the same
         (directory / f"{scenario.name}.txt").write_text(traceback.format_exc())
         text = str(error).partition("\n")[0][:200]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.faults import cluster_faults
 from tests.faults.conftest import PlayInCluster
-from tests.faults.scenario import Scenario
+from tests.faults.scenarios import cluster_faults
+from tests.faults.scenarios.scenario import Scenario
 
 
 @pytest.mark.parametrize("scenario", cluster_faults.SCENARIOS, ids=lambda it: it.name)

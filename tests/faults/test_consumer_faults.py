@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.faults import consumer_faults
 from tests.faults.conftest import Play
-from tests.faults.scenario import Scenario
+from tests.faults.scenarios import consumer_faults
+from tests.faults.scenarios.scenario import Scenario
 
 
 @pytest.mark.parametrize("scenario", consumer_faults.SCENARIOS, ids=lambda it: it.name)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults import deliveries, invariant
-from tests.faults.journal import Arrival, Delivery, Kept, Window
+from tests.faults.harness import deliveries, invariant
+from tests.faults.harness.journal import Arrival, Delivery, Kept, Window
 
 
 def delivery(number: int, *ids: str, **changes: Any) -> Delivery:

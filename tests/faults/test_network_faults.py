@@ -3,8 +3,8 @@
 The broker itself is well, so that all of these share it and fail at the same time.
 """
 
-from tests.faults import network_faults
 from tests.faults.conftest import PlayTogether
+from tests.faults.scenarios import network_faults
 
 _SHORT_CONFIRMING = {"half-open-to-relay-confirm", "cut-to-broker-confirm"}
 

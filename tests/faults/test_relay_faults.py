@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.faults import relay_faults
 from tests.faults.conftest import Play
-from tests.faults.scenario import Scenario
+from tests.faults.scenarios import relay_faults
+from tests.faults.scenarios.scenario import Scenario
 
 
 @pytest.mark.parametrize("scenario", relay_faults.SCENARIOS, ids=lambda it: it.name)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import invariant, report
-from tests.faults.catalogue import ALL
-from tests.faults.journal import Arrival, Delivery
+from tests.faults import report
+from tests.faults.harness import invariant
+from tests.faults.harness.journal import Arrival, Delivery
 from tests.faults.report import Played
+from tests.faults.scenarios.catalogue import ALL
 
 DELIVERY = Delivery(1, "a", "good", 0, 1, 200, ["x"])
 GOOD = Played(

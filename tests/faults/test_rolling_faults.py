@@ -1,7 +1,7 @@
 """Receivers are restarted one after the other under load; no request fails."""
 
-from tests.faults import rolling_faults
 from tests.faults.conftest import Play
+from tests.faults.scenarios import rolling_faults
 
 
 async def test_a_rolling_restart_fails_no_request_and_loses_nothing(play: Play) -> None:

@@ -12,11 +12,11 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from relay.events import event, topology
-from tests.broker.conftest import Recorder
-from tests.faults.queues import Queues
+from tests.faults.harness.queues import Queues
 from tests.hostile import attacker, memory
 from tests.hostile.attack import VENDORS, Attack, shot, signed
 from tests.hostile.connection_attacks import READ_TIMEOUT_S
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from aio_pika.abc import AbstractConnection
 from cloudevents.core.bindings import rabbitmq
 
-from tests.broker.conftest import Recorder
 from tests.interop.conftest import SendAll
+from tests.support.event_recorder import Recorder
 
 
 async def test_the_sdk_reads_every_sample_of_every_vendor(

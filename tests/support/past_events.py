@@ -15,7 +15,7 @@ from relay.broker import connection as broker
 from relay.broker.session import Outcome, Session
 from relay.events import topology
 from relay.events.envelope import encode_events
-from relay.events.event import Event
+from relay.events.event import NormalizedEvent
 from relay.events.message import Message, Origin
 from relay.observability.metrics import BrokerMetrics
 from tests.support.eventually import LIMIT_S
@@ -31,7 +31,11 @@ def past_events(
     received_at = time.time() - age_s
     return [
         encode_events(
-            [Event(type=event_type, vendortype="x", data={}, raw=b'{"number":%d}' % number)],
+            [
+                NormalizedEvent(
+                    type=event_type, vendortype="x", data={}, raw=b'{"number":%d}' % number
+                )
+            ],
             origin=ORIGIN,
             received_at=received_at,
             traceparent=f"00-4bf92f3577b34da6a3ce929d0e0e4736-{number + 1:016x}-01",

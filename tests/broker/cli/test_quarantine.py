@@ -14,8 +14,8 @@ from relay.events.quarantine import encode_quarantined
 from relay.events.topology import Topology, quarantine_exchange
 from relay.vendors import discover
 from relay.vendors.kit.request import Request
-from tests.broker.conftest import Recorder
 from tests.conftest import SAMPLES
+from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess

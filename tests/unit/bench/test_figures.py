@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.figures import percentile, ratios, spread
+from tests.bench.report.figures import percentile, ratios, spread
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench import plot
-from tests.bench.backlog import Backlog
-from tests.bench.bench_harness import BARE, CONFIRM, OBVIOUS, OUTBOX, Slice
-from tests.bench.latency import Answers, lines
-from tests.bench.report import markdown, table
-from tests.bench.results import Results, rows
+from tests.bench.harness.bench_harness import BARE, CONFIRM, OBVIOUS, OUTBOX, Slice
+from tests.bench.measures.backlog import Backlog
+from tests.bench.measures.latency import Answers, lines
+from tests.bench.report import plot
+from tests.bench.report.results import Results, rows
+from tests.bench.report.tables import markdown, table
 from tests.bench.soak import growth
 
 BACKLOG = Backlog(
@@ -63,7 +63,7 @@ def test_what_was_not_measured_is_not_in_the_report() -> None:
     assert text.count("| --- | ---") == 2  # of the one table's four columns
 
 
-def test_a_whole_report_has_each_contestant_in_each_table() -> None:
+def test_a_whole_report_has_each_candidate_in_each_table() -> None:
     names = (BARE, OBVIOUS, OUTBOX, CONFIRM, "another")
     rounds = [{name: slice_of(100, 1_000) for name in names}]
     parts = (0.25, 0.5, 0.75, 0.9)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import stages
+from tests.bench.measures import stages
 
 MAIN = "thread (11): MainThread;run (uvloop/__init__.py:92)"
 WORKER = "thread (12): outbox;run (threading.py:982)"
@@ -12,14 +12,14 @@ WORKER = "thread (12): outbox;run (threading.py:982)"
     ("frames", "expected"),
     [
         (["run (uvloop/__init__.py:92)"], stages.LOOP),
-        (["<module> (candidate.py:88)", "run (uvloop/__init__.py:92)"], stages.LOOP),
+        (["<module> (plain_relay.py:88)", "run (uvloop/__init__.py:92)"], stages.LOOP),
         (["_reply (relay/ingress/http_server.py:1)"], stages.HTTP),
-        (["start (aiohttp/web_protocol.py:684)", "handle (candidate.py:54)"], stages.HTTP),
+        (["start (aiohttp/web_protocol.py:684)", "handle (plain_relay.py:54)"], stages.HTTP),
         (["f (relay/ingress/handler.py:1)", "g (relay/vendors/acquire.py:9)"], stages.UNDERSTAND),
         (["_left (relay/ingress/handler.py:1)", "msg (relay/observability/logs.py:9)"], stages.LOG),
         (["f (relay/outbox/outbox.py:1)", "insert (relay/outbox/database.py:9)"], stages.OUTBOX),
         (["forward (relay/forwarder.py:1)", "write (asyncio/streams.py:9)"], stages.PUBLISH),
-        (["handle (candidate.py:54)", "publish (aio_pika/exchange.py:9)"], stages.PUBLISH),
+        (["handle (plain_relay.py:54)", "publish (aio_pika/exchange.py:9)"], stages.PUBLISH),
     ],
 )  # fmt: skip
 def test_a_stack_counts_for_its_innermost_known_frame(frames: list[str], expected: str) -> None:

@@ -3,8 +3,8 @@
 import signal
 from pathlib import Path
 
-from tests.broker.consumers.kit.test_process import publish, service
 from tests.support.eventually import eventually
+from tests.support.service_process import publish, service
 
 
 async def test_a_writer_that_blocks_does_not_keep_the_process(

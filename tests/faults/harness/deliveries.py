@@ -1,0 +1,89 @@
+"""What is sent: every delivery follows from the seed and its number alone. Pure.
+
+Each event carries a mark that no relay takes away, so that it can be told apart wherever it turns
+up, also in a quarantined body, in an outbox, or where it has no business to be.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+
+from relay import vendors
+from tests.faults.harness.journal import Kind
+
+BODY_LIMIT_BYTES = 32 * 1024
+_HUGE_BYTES = BODY_LIMIT_BYTES + 1
+_MARK = re.compile(rb"fault-(\d+)-(\d+)-")
+# Of a thousand deliveries. Most are what they should be; the others must not get lost among them.
+_ODD, _FORGED, _HUGE = 20, 10, 5
+_MOST_EVENTS = 4
+_TWICE_OF_THOUSAND = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A delivery before it is sent."""
+
+    number: int
+    conversation: str
+    kind: Kind
+    times: int  # how often it is sent: vendors repeat themselves
+    request: bytes
+
+
+def _template() -> tuple[bytes, bytes, bytes]:
+    """Return the documented message, cut where the text and the conversation go."""
+    body = vendors.samples("swiftsell")[1].read_bytes()
+    element = body[body.index(b"[") + 1 : body.rindex(b"]")].strip()
+    before, rest = element.split(b"Hiiiii", 1)
+    between, after = rest.split(b"42bb83f00d8240e5bb41290a12eb44401693552452", 1)
+    return before, between, after
+
+
+_BEFORE, _BETWEEN, _AFTER = _template()
+
+
+def mark(number: int, index: int) -> bytes:
+    return b"fault-%d-%d-" % (number, index)
+
+
+def mark_in(body: bytes) -> tuple[int, int] | None:
+    """Return number and index of the event in body, None if it is none of ours."""
+    found = _MARK.search(body)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def plan(seed: int, number: int, *, sender: int, conversations: int, secret: str) -> Planned:
+    """Return the delivery of that number, by a sender that has so many conversations."""
+    lot = random.Random(seed * 1_000_003 + number)  # noqa: S311  reproducible, not secret
+    draw = lot.randrange(1000)
+    conversation = f"{sender}-{lot.randrange(conversations)}"
+    kind: Kind = "good"
+    body = b'{"events": [' + b",".join(
+        [
+            _BEFORE + mark(number, index) + _BETWEEN + conversation.encode() + _AFTER
+            for index in range(lot.randint(1, _MOST_EVENTS))
+        ]
+    )
+    body += b"]}"
+    if draw < _ODD:
+        kind, body = "odd", b"{broken " + mark(number, 0)
+    elif draw < _ODD + _FORGED:
+        kind = "forged"
+    elif draw < _ODD + _FORGED + _HUGE:
+        kind, body = "huge", body.ljust(_HUGE_BYTES)
+    return Planned(
+        number=number,
+        conversation=conversation,
+        kind=kind,
+        times=2 if lot.randrange(1000) < _TWICE_OF_THOUSAND else 1,
+        request=_request(body, "forged" if kind == "forged" else secret),
+    )
+
+
+def _request(body: bytes, secret: str) -> bytes:
+    head = (
+        "POST /in/swiftsell HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\n"
+        f"Authorization: {secret}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

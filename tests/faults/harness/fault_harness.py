@@ -1,0 +1,267 @@
+"""Everything real that a scenario needs, put together: broker, relay, load, recorder, checker."""
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from tests.faults.harness import invariant, load, recorder
+from tests.faults.harness.child import Child
+from tests.faults.harness.invariant import Verdict
+from tests.faults.harness.journal import ACCEPTED, Arrival, Delivery, Kept, Tail, Window
+from tests.faults.harness.queues import MAX_LENGTH, Queues
+from tests.faults.harness.receiver import Receiver
+from tests.faults.scenarios.scenario import Scenario, Size
+from tests.support.edge_proxies import HAProxy
+from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
+from tests.support.relay_process import SECRET
+
+_CALM = 60  # acknowledgements between two faults, at least; their order is checked
+_ROUNDS_TIMES = 4  # as many rounds as asked for, at most, even if nothing is accepted in a fault
+
+
+class FaultHarness:
+    """What a scenario acts on. Open it, play, then ask for the verdict.
+
+    Args:
+        directory: for journals, logs and the outbox.
+        node: the broker; the scenario may mistreat it.
+        scenario, size: what is played.
+    """
+
+    def __init__(self, directory: Path, node: Any, scenario: Scenario, size: Size) -> None:
+        self.directory = directory
+        self.broker = node
+        self.scenario = scenario
+        self.size = size
+        self.random = random.Random(size.seed)  # noqa: S311  reproducible, not secret
+        self.exchange = f"faults-{scenario.name}"
+        self.queues = Queues(lambda: node.url, self.exchange, scenario.queue_arguments)
+        self.environment: dict[str, str] = {}
+        self.settings = {name: dict(values) for name, values in scenario.settings.items()}
+        self.windows: list[Window] = []
+        self.salvaged: list[Kept] = []  # of outboxes that were set aside
+        self.acknowledged = 0
+        self.rounds = 0
+        self.shim: Any = None  # that of a scenario which prepares one
+        self.consumer: Any = None  # likewise
+        self.extra_queues: list[str] = []
+        self._deliveries = Tail(directory / "deliveries.jsonl", Delivery)
+        self._arrivals = Tail(directory / "arrivals.jsonl", Arrival)
+        self._arrived: set[str] = set()
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        await self.queues.declare()
+        self._stack.push_async_callback(self.queues.delete, self.extra_queues)
+        self.relay_urls = self.broker_urls
+        if self.scenario.through_proxy:
+            self.proxy = await self._stack.enter_async_context(Proxy(self.broker.url))
+            self.relay_urls = [self.proxy.url]
+        if self.scenario.prepare:
+            await self.scenario.prepare(self)
+        self.relays = [
+            await self._stack.enter_async_context(self._receiver(f"relay-{number}"))
+            for number in range(self.scenario.receivers)
+        ]
+        self.relay = self.relays[0]
+        self.recorder = await self._stack.enter_async_context(self._recorder())
+        for it in self.relays:
+            await eventually(it.is_connected)
+        await self._start_load(await self._front())
+
+    async def _front(self) -> int:
+        """Return the port that deliveries go to."""
+        if len(self.relays) == 1:
+            return self.relay.port
+        front = HAProxy(self.directory / "haproxy", self.relays)
+        self.windows.append(Window("several receivers", -math.inf, math.inf))  # no order between
+        return (await self._stack.enter_async_context(front)).port
+
+    @property
+    def broker_urls(self) -> list[str]:
+        urls: list[str] = getattr(self.broker, "urls", None) or [self.broker.url]
+        return urls
+
+    def _receiver(self, name: str) -> Receiver:
+        settings = dict(self.settings)
+        settings["broker"] = {
+            "urls": self.relay_urls,
+            "confirm_timeout_s": 2,
+            "heartbeat_s": 2,
+            "unrouted_max_length": MAX_LENGTH,
+            "quarantine_max_length": MAX_LENGTH,
+            **settings.get("broker", {}),
+        }
+        return Receiver(
+            self.directory / name,
+            broker_url="",
+            exchange=self.exchange,
+            environment=self.environment,
+            **settings,
+        )
+
+    def _recorder(self) -> Child:
+        options = recorder.Options(
+            urls=self.broker_urls,
+            journal=str(self.directory / "arrivals.jsonl"),
+            queues=self.queues.labels,
+        )
+        return Child("tests.faults.harness.recorder", options, self.directory / "recorder.log")
+
+    async def _start_load(self, port: int) -> None:
+        options = load.Options(
+            host="127.0.0.1",
+            port=port,
+            journal=str(self.directory / "deliveries.jsonl"),
+            seed=self.size.seed,
+            secret=SECRET,
+            rate=self.size.rate,
+        )
+        child = Child("tests.faults.harness.load", options, self.directory / "load.log")
+        self.load = await self._stack.enter_async_context(child)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+    def on_exit(self, undo: Callable[[], Awaitable[object]]) -> None:
+        """Undo what `prepare` did, once the relay is gone."""
+        self._stack.push_async_callback(undo)
+
+    # What a script does.
+
+    @contextlib.asynccontextmanager
+    async def fault(self, name: str) -> AsyncIterator[None]:
+        """Note that something is broken on purpose until the end of the block."""
+        began_at = monotonic()
+        try:
+            yield
+        finally:
+            self.windows.append(Window(name, began_at, monotonic()))
+
+    def read(self) -> None:
+        """Take in what the journals have got since the last call."""
+        for it in self._deliveries.read():
+            if it.status == ACCEPTED:
+                self.acknowledged += len(it.ids)
+        self._arrived.update([it.id for it in self._arrivals.read()])
+
+    @property
+    def delivered_ids(self) -> set[str]:
+        """The ids of all events that came out of the broker, quarantined deliveries aside."""
+        self.read()
+        return {it.id for it in self._arrivals.entries if it.queue != invariant.QUARANTINE}
+
+    async def acknowledges(self, more: int) -> None:
+        """Wait until so many more events are acknowledged."""
+        self.read()
+        wanted = self.acknowledged + more
+        await self._grows(lambda: self.acknowledged >= wanted)
+
+    async def answers(self, status: int) -> None:
+        """Wait until a delivery gets an answer of that status; 0 is none."""
+        self.read()
+        seen = len(self._deliveries.entries)
+        await self._grows(
+            lambda: any(it.status == status for it in self._deliveries.entries[seen:])
+        )
+
+    async def delivers(self) -> None:
+        """Wait until an event comes out of the broker that is acknowledged from now on."""
+        self.read()
+        seen = len(self._deliveries.entries)
+
+        def has_come() -> bool:
+            later = [it for it in self._deliveries.entries[seen:] if it.status == ACCEPTED]
+            return any(event_id in self._arrived for it in later for event_id in it.ids)
+
+        await self._grows(has_come)
+
+    async def _grows(self, condition: Callable[[], bool]) -> None:
+        def holds() -> bool:
+            self.read()
+            return condition()
+
+        await eventually(holds, self.size.settle_s)
+
+    async def hold(self, seconds: float | None = None) -> None:
+        """Let a fault last: how long is what the scenario is about, so nothing is waited for."""
+        await asyncio.sleep(self.size.hold_s if seconds is None else seconds)
+
+    # The whole play.
+
+    async def play(self, progress: Callable[[int], None] = lambda _: None) -> Verdict:
+        """Let the fault strike until there were enough rounds and events; then judge."""
+        await self.acknowledges(_CALM)
+        calm = max(_CALM, self.size.events // (_ROUNDS_TIMES * self.size.rounds))
+        while self.rounds < self.size.rounds or self.acknowledged < self.size.events:
+            await self.scenario.strike(self)
+            await self.delivers()
+            await self.acknowledges(calm)
+            self.rounds += 1
+            progress(self.acknowledged)
+        return await self._judge()
+
+    async def _judge(self) -> Verdict:
+        """End the load, wait until the relay and the queues are empty, and look at it all.
+
+        As long as anything comes it is waited for. What never comes is no reason to fail here: the
+        checker names it.
+        """
+        await self.load.stop()
+        arrived = -1
+        while arrived < len(self._arrivals.entries):
+            arrived = len(self._arrivals.entries)
+            with contextlib.suppress(AssertionError):
+                await eventually(self._has_settled, self.size.settle_s)
+                break
+        await self.recorder.stop()
+        aftermath = self.scenario.aftermath
+        astray = await aftermath(self) if aftermath else []
+        for it in self.relays:
+            await it.stop()
+        self.read()
+        kept = [*self.salvaged, *[kept for it in self.relays for kept in it.kept()]]
+        return invariant.check(
+            self._deliveries.entries,
+            self._arrivals.entries,
+            kept,
+            self.windows,
+            spares_senders=self.scenario.spares_senders,
+            astray=astray,
+        )
+
+    async def _has_settled(self) -> bool:
+        self.read()
+        known = {it.id for it in self.salvaged} | self._arrived
+        deliveries = self._deliveries.entries
+        return (
+            all(name in known for it in deliveries if it.status == ACCEPTED for name in it.ids)
+            and await self.is_relay_drained()
+            and await self.queues.are_empty()
+        )
+
+    async def is_relay_drained(self) -> bool:
+        if self.settings.get("ingress", {}).get("ack_after") == "confirm":
+            return True  # it holds nothing that was acknowledged
+        return all([await it.is_drained() for it in self.relays])

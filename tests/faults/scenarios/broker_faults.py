@@ -1,0 +1,170 @@
+"""RabbitMQ fails, in each way that one node can."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
+
+import aio_pika
+
+from deploy.local.node import BrokerError
+from tests.faults.harness.fault_harness import FaultHarness
+from tests.faults.scenarios.scenario import Scenario
+from tests.support.eventually import eventually
+
+_USER = "faults"  # the relay's own, since the others go on meanwhile
+_SHORT_LENGTH = 600  # more than the relay sends at once, or it would never get through
+
+
+def url_of(harness: FaultHarness, password: str) -> str:
+    """Return the URL of the relay's own user."""
+    return f"amqp://{_USER}:{password}@{urlsplit(harness.broker.url).netloc.rpartition('@')[2]}/"
+
+
+async def _ctl(harness: FaultHarness, *command: str) -> str:
+    output: str = await asyncio.to_thread(harness.broker.ctl, *command)
+    return output
+
+
+_AGE_S = 5.0
+"""RabbitMQ 3.10 writes down with a delay whom a quorum queue has for a leader: killed in the first
+seconds of a queue's life, a node that is alone may never elect one again."""
+
+
+@contextlib.asynccontextmanager
+async def _outage(harness: FaultHarness, name: str) -> AsyncIterator[None]:
+    """Break something in the block; the fault lasts until events come through again."""
+    async with harness.fault(name):
+        yield
+        await harness.delivers()
+
+
+async def _kill(harness: FaultHarness) -> None:
+    await harness.hold(_AGE_S)
+    async with _outage(harness, "broker killed"):
+        await asyncio.to_thread(harness.broker.kill)
+        await asyncio.to_thread(harness.broker.start)
+
+
+async def _restart(harness: FaultHarness) -> None:
+    async with _outage(harness, "broker restarted"):
+        await asyncio.to_thread(harness.broker.stop)
+        await asyncio.to_thread(harness.broker.start)
+
+
+async def _stop_app(harness: FaultHarness) -> None:
+    async with _outage(harness, "stop_app"):
+        await _ctl(harness, "stop_app")
+        await harness.hold(harness.size.outage_s)
+        await _ctl(harness, "start_app")
+
+
+def _alarm(name: str, on: tuple[str, ...], off: tuple[str, ...]) -> Scenario:
+    async def strike(harness: FaultHarness) -> None:
+        async with _outage(harness, name):
+            try:
+                await _ctl(harness, *on)
+                await eventually(harness.relay.is_blocked)
+                await harness.hold()
+            finally:
+                await _ctl(harness, *off)
+
+    return Scenario(name=name, strike=strike, spares_senders=True)
+
+
+async def _delete_exchange(harness: FaultHarness) -> None:
+    """Delete the events' exchange, and with it the binding, which its owner has to make again."""
+    async with _outage(harness, "exchange deleted"):
+        async with await aio_pika.connect(harness.broker.url) as connection:
+            await (await connection.channel()).exchange_delete(harness.exchange)
+        await harness.hold()
+        await harness.queues.declare()
+
+
+async def _fill_queue(harness: FaultHarness) -> None:
+    """Let nobody read, until the queue refuses."""
+    nacks = await harness.relay.metric("relay_publish_nacks_total")
+
+    async def has_refused() -> bool:
+        return await harness.relay.metric("relay_publish_nacks_total") > nacks
+
+    async with _outage(harness, "queue full"):
+        harness.recorder.pause()
+        try:
+            await eventually(has_refused)
+            await harness.hold()
+        finally:
+            harness.recorder.resume()
+        await eventually(harness.relay.has_caught_up, limit_s=harness.size.settle_s)
+
+
+async def _own_user(harness: FaultHarness) -> None:
+    """Give the relay a user of its own."""
+    with contextlib.suppress(BrokerError):  # there from another scenario
+        await _ctl(harness, "add_user", _USER, "first")
+    await _ctl(harness, "change_password", _USER, "first")
+    await _grant(harness)
+    harness.relay_urls = [url_of(harness, "first")]
+
+
+async def _grant(harness: FaultHarness) -> None:
+    await _ctl(harness, "set_permissions", "-p", "/", _USER, ".*", ".*", ".*")
+
+
+async def _disconnect(harness: FaultHarness) -> None:
+    await _ctl(harness, "close_all_user_connections", _USER, "on purpose")
+
+
+async def _revoke(harness: FaultHarness) -> None:
+    async with _outage(harness, "permission revoked"):
+        await _ctl(harness, "clear_permissions", "-p", "/", _USER)
+        await _disconnect(harness)
+        await harness.hold()
+        await _grant(harness)
+
+
+async def _rotate(harness: FaultHarness) -> None:
+    """Change the password; an operator changes the settings, too, and starts the relay anew."""
+    password = f"{harness.random.getrandbits(64):x}"
+    async with _outage(harness, "password rotated"):
+        await _ctl(harness, "change_password", _USER, password)
+        await _disconnect(harness)
+        await harness.hold()
+        harness.relay.sections["broker"]["urls"] = [url_of(harness, password)]
+        harness.relay.write_config(harness.relay.sections)
+        await harness.relay.restart()
+
+
+async def _close(harness: FaultHarness) -> None:
+    async with _outage(harness, "connection closed"):
+        await _disconnect(harness)
+
+
+def _with_own_user(name: str, strike: Callable[[FaultHarness], Awaitable[None]]) -> Scenario:
+    spares_senders = strike is not _rotate  # which ends with a restart of the relay
+    return Scenario(name=name, strike=strike, prepare=_own_user, spares_senders=spares_senders)
+
+
+SCENARIOS = [
+    Scenario(name="broker-killed", strike=_kill, spares_senders=True),
+    Scenario(name="broker-restarted", strike=_restart, spares_senders=True),
+    Scenario(name="broker-stop-app", strike=_stop_app, spares_senders=True),
+    _alarm(
+        "memory-alarm",
+        on=("set_vm_memory_high_watermark", "0.0000001"),
+        off=("set_vm_memory_high_watermark", "0.4"),
+    ),
+    _alarm(
+        "disk-alarm", on=("set_disk_free_limit", "900000GB"), off=("set_disk_free_limit", "1MB")
+    ),
+    Scenario(name="exchange-deleted", strike=_delete_exchange, spares_senders=True),
+    Scenario(
+        name="queue-full",
+        strike=_fill_queue,
+        queue_arguments={"x-max-length": _SHORT_LENGTH, "x-overflow": "reject-publish"},
+        spares_senders=True,
+    ),
+    _with_own_user("permission-revoked", _revoke),
+    _with_own_user("password-rotated", _rotate),
+    _with_own_user("connection-closed", _close),
+]

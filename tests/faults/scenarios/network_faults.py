@@ -1,0 +1,138 @@
+"""The network between relay and broker fails, in each direction, through a proxy."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+
+from tests.faults.harness.fault_harness import FaultHarness
+from tests.faults.scenarios.scenario import Scenario
+from tests.support.eventually import LIMIT_S, eventually
+from tests.support.proxy import Direction
+
+_STORM_CUTS = 5  # each doubles the pause before the next attempt
+# Where in a frame a cut falls is drawn by lot, within some batches of each way's usual traffic.
+_MESSAGES_BYTES, _CONFIRMS_BYTES = 30_000, 300
+_LATENCY_S = 2.0
+_STALL_S, _STALLED_SHARE = 0.5, 0.1
+
+Strike = Callable[[FaultHarness], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def _silent(harness: FaultHarness, *directions: Direction) -> AsyncIterator[None]:
+    """Pass nothing on in these directions, without a reset, until the relay has given up."""
+    failures = await _failures(harness)
+    async with harness.fault("half-open"):
+        for it in directions:
+            it.flows.clear()
+        try:
+            yield
+            await eventually(lambda: _has_failed_since(harness, failures))
+        finally:
+            harness.proxy.resume()
+        await harness.delivers()
+
+
+async def _failures(harness: FaultHarness) -> float:
+    return await harness.relay.metric("relay_broker_failures_total")
+
+
+async def _has_failed_since(harness: FaultHarness, failures: float) -> bool:
+    return await _failures(harness) > failures
+
+
+async def _half_open(harness: FaultHarness) -> None:
+    async with _silent(harness, harness.proxy.to_broker, harness.proxy.to_relay):
+        await harness.hold()
+
+
+async def _half_open_to_broker(harness: FaultHarness) -> None:
+    async with _silent(harness, harness.proxy.to_broker):
+        await harness.hold()
+
+
+async def _half_open_to_relay(harness: FaultHarness) -> None:
+    async with _silent(harness, harness.proxy.to_relay):
+        await harness.hold()
+
+
+async def _latency(harness: FaultHarness) -> None:
+    """Half of the latency on each way, on a connection that is already there."""
+    async with harness.fault("latency"):
+        both = harness.proxy.to_broker, harness.proxy.to_relay
+        for it in both:
+            it.delay_s = _LATENCY_S / 2
+        await harness.hold()
+        for it in both:
+            it.delay_s = 0
+        await harness.delivers()
+
+
+async def _stalls(harness: FaultHarness) -> None:
+    async with harness.fault("stalled writes"):
+        both = harness.proxy.to_broker, harness.proxy.to_relay
+        for it in both:
+            it.stall_s, it.stalled_share = _STALL_S, _STALLED_SHARE
+        await harness.hold()
+        for it in both:
+            it.stalled_share = 0
+        await harness.delivers()
+
+
+def _cut(direction_of: Callable[[FaultHarness], Direction], latest_bytes: int) -> Strike:
+    async def strike(harness: FaultHarness) -> None:
+        direction = direction_of(harness)
+        cuts = direction.cuts
+        async with harness.fault("cut in mid-frame"):
+            direction.cut_after_bytes = harness.random.randint(1, latest_bytes)
+            await eventually(lambda: direction.cuts > cuts)
+            await harness.delivers()
+
+    return strike
+
+
+async def _storm(harness: FaultHarness) -> None:
+    """Reset each new connection at a moment of its life drawn by lot."""
+    async with harness.fault("reconnect storm"):
+        for _ in range(_STORM_CUTS):
+            before = harness.proxy.connections
+            harness.proxy.cut()
+            # The relay takes its time when one connection after the other ends at once.
+            await eventually(lambda before=before: harness.proxy.connections > before, 3 * LIMIT_S)
+            await asyncio.sleep(harness.random.uniform(0, 0.05))
+        await harness.delivers()
+
+
+def _through_proxy(name: str, strike: Strike, **broker: object) -> Scenario:
+    return Scenario(
+        name=name,
+        strike=strike,
+        through_proxy=True,
+        settings={"broker": broker},
+        spares_senders=True,
+    )
+
+
+# A confirm that comes two seconds late is no fault to the relay: the limit is above that.
+_PATIENT = {"confirm_timeout_s": 10, "heartbeat_s": 5}
+
+SCENARIOS = [
+    _through_proxy("half-open", _half_open),
+    _through_proxy("half-open-to-broker", _half_open_to_broker),
+    _through_proxy("half-open-to-relay", _half_open_to_relay),
+    _through_proxy("latency", _latency, **_PATIENT),
+    _through_proxy("stalled-writes", _stalls, **_PATIENT),
+    _through_proxy("cut-to-broker", _cut(lambda harness: harness.proxy.to_broker, _MESSAGES_BYTES)),
+    _through_proxy("cut-to-relay", _cut(lambda harness: harness.proxy.to_relay, _CONFIRMS_BYTES)),
+    _through_proxy("reconnect-storm", _storm),
+]
+CONFIRMING = [
+    replace(
+        it,
+        name=f"{it.name}-confirm",
+        settings={**it.settings, "ingress": {"ack_after": "confirm"}},
+        spares_senders=False,
+    )
+    for it in SCENARIOS
+]

@@ -1,0 +1,24 @@
+"""Three receivers behind HAProxy are restarted one after the other; no sender may notice."""
+
+from tests.faults.harness.fault_harness import FaultHarness
+from tests.faults.harness.supervisor import LIMIT_S
+from tests.faults.scenarios.scenario import Scenario
+from tests.support.edge_proxies import HAProxy
+from tests.support.eventually import eventually
+
+
+async def _roll(harness: FaultHarness) -> None:
+    for it in harness.relays:
+        await it.restart()
+        await eventually(it.takes_part, LIMIT_S)  # only then is it safe to take the next one
+
+
+SCENARIOS = [
+    Scenario(
+        name="rolling-restart",
+        strike=_roll,
+        receivers=3,
+        lacks=HAProxy.lacks,
+        spares_senders=True,
+    )
+]

@@ -1,0 +1,63 @@
+"""What a scenario is, and how long it goes on. Values only."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.faults.harness.fault_harness import FaultHarness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How long a scenario goes on.
+
+    Args:
+        seed: what the load and all moments drawn by lot follow from.
+        rounds: how often the fault strikes, at least.
+        events: how many are acknowledged, at least.
+        rate: deliveries per second.
+        hold_s: how long a fault lasts that has no length of its own.
+        outage_s: how long RabbitMQ is stopped when it is stopped for long.
+        settle_s: for what an outage left over to come through; an event that was refused waits up
+            to 90 s for its next attempt.
+    """
+
+    seed: int
+    rounds: int = 1
+    events: int = 500
+    rate: float = 250
+    hold_s: float = 1.0
+    outage_s: float = 3.0
+    settle_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What fails, and how.
+
+    Args:
+        name: of the scenario, in the words of the command line.
+        strike: one round: break something and wait until the relay has got over it.
+        settings: of the relay.
+        through_proxy: whether the relay reaches the broker through `harness.proxy`.
+        queue_arguments: of the queue that gets all events.
+        prepare: what is done before the relay starts.
+        aftermath: looks at what else is to hold once all is delivered; returns what does not.
+        spares_senders: whether every delivery has to be accepted all the same.
+        receivers: how many relays; several are behind HAProxy, and keep no order.
+        lacks: says what this machine has not got that it needs, "" if it has all.
+        nodes: how many RabbitMQ nodes it wants.
+    """
+
+    name: str
+    strike: "Callable[[FaultHarness], Awaitable[None]]"
+    settings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    through_proxy: bool = False
+    queue_arguments: Mapping[str, object] = field(default_factory=dict)
+    prepare: "Callable[[FaultHarness], Awaitable[None]] | None" = None
+    aftermath: "Callable[[FaultHarness], Awaitable[list[str]]] | None" = None
+    spares_senders: bool = False
+    receivers: int = 1
+    lacks: Callable[[], str] = lambda: ""
+    nodes: int = 1
