@@ -1,6 +1,6 @@
-"""The archive in PostgreSQL: as many writers as the service has instances.
+"""The archive in PostgreSQL, for a service with several instances.
 
-A connection on which anything went wrong is closed; the next batch opens another.
+A connection that fails is closed; the next batch opens another.
 """
 
 import contextlib
@@ -25,18 +25,17 @@ from consumers.archive.record import (
     search,
 )
 from consumers.kit import Event, Unavailable
-from consumers.kit.database.postgres import address_of
+from consumers.kit.database.postgres import connection_parameters
 
 _DEFAULTS = {"connect_timeout": 10, "application_name": "relay archive"}
-_SCHEMA_LOCK = 0x72656C61795F6172  # any number that nobody else takes
-_OF_AN_EVENT = (psycopg.DataError, psycopg.IntegrityError, ProgramLimitExceeded)
-"""What an event could be to blame for. All else is the server's or the connection's."""
+_SCHEMA_LOCK = 0x72656C61795F6172  # any number that nobody else uses
+_EVENT_ERRORS = (psycopg.DataError, psycopg.IntegrityError, ProgramLimitExceeded)
+"""Errors that an event may be to blame for. All others are the server's or the connection's."""
 
-# Not partitioned: the primary key of a partitioned table must hold what it is partitioned by, so
-# that an id would be unique per partition only. The indexes answer every query from the rows it
-# shows, however many lie beside them.
-# "C" compares bytes, which is quick, and no upgrade of a library changes their order.
-_SCHEMA = f"""
+# Not partitioned: the primary key of a partitioned table must contain the partition's key, so an id
+# would be unique per partition only. The indexes answer every query from the rows it shows, however
+# large the table. "C" compares bytes, which is fast, and no upgrade of a library changes the order.
+_SCHEMA = """
 CREATE SEQUENCE archive_seq;
 CREATE TABLE archive (
     seq bigint NOT NULL,                -- order of arrival
@@ -57,8 +56,8 @@ CREATE INDEX archive_by_type ON archive (type, occurred_at, seq);
 CREATE INDEX archive_by_vendor ON archive (vendor, occurred_at, seq);
 CREATE INDEX archive_by_vendor_and_type ON archive (vendor, type, occurred_at, seq);
 CREATE TABLE archive_schema (version integer NOT NULL);
-INSERT INTO archive_schema VALUES ({SCHEMA_VERSION});
-"""  # noqa: S608  a constant
+"""
+_SET_VERSION = "INSERT INTO archive_schema VALUES (%s)"
 _VERSION = "SELECT version FROM archive_schema"
 _NUMBERS = "SELECT nextval('archive_seq') FROM generate_series(1, %s)"
 _INSERT = (
@@ -77,14 +76,14 @@ class PostgresArchive:
     """
 
     def __init__(self, url: str) -> None:
-        self._address: dict[str, Any] = _DEFAULTS | address_of(url)
+        self._parameters: dict[str, Any] = _DEFAULTS | connection_parameters(url)
         self._db: psycopg.AsyncConnection | None = None
 
     async def open(self) -> None:
-        """Make the tables where they are missing; of a server that is down, later.
+        """Create the tables where they are missing; if the server is down, later.
 
         Raises:
-            ArchiveError: the tables can't be made, or are of another version.
+            ArchiveError: the tables can't be created, or have another version.
         """
         try:
             async with self._connected():
@@ -95,16 +94,16 @@ class PostgresArchive:
             raise ArchiveError(f"The archive can't be opened: {_reason(error)}.") from error
 
     async def append(self, events: Sequence[Event]) -> int:
-        """Keep events that are new, and return how many were, once they are on disk.
+        """Store events that are new; return how many were, once they are on disk.
 
         Raises:
-            Unavailable: the database can't take anything now; nothing was kept.
+            Unavailable: the database can't be written now; nothing was stored.
         """
         rows = records(events, now=datetime.now(UTC))
         try:
             async with self._connected() as db, db.transaction():
                 return await _insert(db, rows)
-        except _OF_AN_EVENT:
+        except _EVENT_ERRORS:
             raise
         except psycopg.Error as error:
             raise Unavailable(f"The archive can't be written: {_reason(error)}.") from error
@@ -118,7 +117,7 @@ class PostgresArchive:
             ArchiveError: there is none in this database, or it can't be read.
         """
         try:
-            with psycopg.connect(**self._address) as db:
+            with psycopg.connect(**self._parameters) as db:
                 yield from _found(db, query)
         except UndefinedTable as error:
             raise ArchiveError("There is no archive in this database.") from error
@@ -135,20 +134,23 @@ class PostgresArchive:
     async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection]:
         try:
             if self._db is None:
-                self._db = await psycopg.AsyncConnection.connect(**self._address, autocommit=True)
+                self._db = await psycopg.AsyncConnection.connect(
+                    **self._parameters, autocommit=True
+                )
                 await _prepare(self._db)
             yield self._db
-        except BaseException:  # after a cancellation, too, it may be in the middle of something
+        except BaseException:  # also when cancelled: it may be in the middle of something
             await self.close()
             raise
 
 
 async def _prepare(db: psycopg.AsyncConnection) -> None:
-    """Make the tables where they are missing, one instance of the service at a time."""
+    """Create the tables where they are missing, one instance of the service at a time."""
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK])
         if await _one(db, "SELECT to_regclass('archive_schema')") is None:
             await db.execute(_SCHEMA)
+            await db.execute(_SET_VERSION, [SCHEMA_VERSION])
         check_version(await _one(db, _VERSION), "in this database")
 
 
@@ -158,9 +160,10 @@ async def _one(db: psycopg.AsyncConnection, sql: str) -> Any:
 
 
 async def _insert(db: psycopg.AsyncConnection, rows: Sequence[Record]) -> int:
-    """Insert rows in the order of their ids, numbered in the order they have.
+    """Insert rows in the order of their ids, numbered in the order of their arrival.
 
-    Two instances that insert the same ids wait for each other; in two orders, they would for ever.
+    Two instances that insert the same ids wait for each other; in different orders, that would be
+    a deadlock.
     """
     numbers = await (await db.execute(_NUMBERS, [len(rows)])).fetchall()
     values = [(*row, number) for row, (number,) in zip(rows, numbers, strict=True)]
@@ -171,7 +174,7 @@ async def _insert(db: psycopg.AsyncConnection, rows: Sequence[Record]) -> int:
 
 
 def _found(db: psycopg.Connection, query: Query) -> Iterator[Archived]:
-    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one moment for all that follows
+    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # one snapshot for all that follows
     db.read_only = True
     (version,) = db.execute(_VERSION).fetchone() or (0,)
     check_version(version, "in this database")

@@ -1,6 +1,6 @@
-"""What the archive keeps of an event, and how it is asked for. Pure: the stores do the rest.
+"""The archive's rows and queries. Pure: the databases are in sqlite.py and postgres.py.
 
-`body` is the event, byte for byte; the other columns serve to find it, and to name its routing key.
+`body` is the event, byte for byte; the other columns serve to find it and to name its routing key.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from consumers.kit import Event
-from consumers.kit.database.index_key import key
+from consumers.kit.database.index_key import index_key
 from relay.errors import RelayError
 from relay.events.timestamps import from_utc_text
 
@@ -46,15 +46,15 @@ class Archived(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """The newest events of those for which everything holds that is given.
+    """The newest events that meet all conditions.
 
     Args:
         conversation: the conversation's id.
         vendor: such as `swiftsell`.
         type: such as `message.created`.
-        since: when it occurred, or later.
-        until: before which it occurred.
-        limit: how many, at most.
+        since: events that occurred then or later.
+        until: events that occurred before.
+        limit: how many events, at most.
     """
 
     conversation: str | None = None
@@ -66,23 +66,23 @@ class Query:
 
 
 class Archive(Protocol):
-    """Where events are kept, each once."""
+    """A database of events, each of them once."""
 
     async def open(self) -> None:
-        """Make the archive where it is missing, and get ready to append.
+        """Create the archive where it is missing, and get ready to append.
 
         Raises:
             ArchiveError: it can't be used, not even later.
         """
 
     async def append(self, events: Sequence[Event]) -> int:
-        """Keep events, all of them or none; one whose id is there already stays what it is.
+        """Store events, all of them or none. One whose id is stored already is left as it was.
 
         Returns:
             How many were new. They are on disk.
 
         Raises:
-            Unavailable: the database can't take anything now; nothing was kept.
+            Unavailable: the database can't be written now; nothing was stored.
         """
 
     def find(self, query: Query) -> Iterator[Archived]:
@@ -93,14 +93,14 @@ class Archive(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
 
 def check_version(version: int, where: str) -> None:
-    """Check the schema of an archive.
+    """Check the schema version of an archive.
 
     Raises:
-        ArchiveError: it is of another version than this program's.
+        ArchiveError: it is not this program's.
     """
     if version != SCHEMA_VERSION:
         raise ArchiveError(
@@ -110,20 +110,20 @@ def check_version(version: int, where: str) -> None:
 
 
 def records(events: Iterable[Event], *, now: datetime) -> list[Record]:
-    """Return the rows of events; one without any time of its own has occurred now."""
+    """Return the rows of events. One without a time of its own occurred now."""
     return [_record(event, now) for event in events]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A query in SQL. Reading on from the first event in order, there is nothing to sort or hold.
+    """A query in SQL, as two statements, so that the database sorts nothing and holds nothing.
 
     Args:
-        first: finds `(occurred_at, seq)` of the first event, if as many as wanted are there;
-            takes conditions, start, and how many less one.
-        events: reads them; takes conditions, start, and how many.
+        first: finds `(occurred_at, seq)` of the first event, if there are as many as wanted. Its
+            parameters: conditions, start, the number wanted less one.
+        events: reads them in order. Its parameters: conditions, start, the number wanted.
         conditions: the values to compare with.
-        start: `(occurred_at, seq)` where the events begin if fewer are there.
+        start: `(occurred_at, seq)` where the events begin if there are fewer.
     """
 
     first: str
@@ -160,18 +160,18 @@ def search(query: Query, *, mark: str, table: str = "archive") -> Search:
 def _record(event: Event, now: datetime) -> Record:
     recorded = from_utc_text(event.recordedtime)
     return Record(
-        id=key(event.id),
-        type=key(event.type),
+        id=index_key(event.id),
+        type=index_key(event.type),
         vendor=_key(event.vendor or None),
-        source=key(event.source),
+        source=index_key(event.source),
         conversation_id=_key(event.conversation_id or None),
         contact_id=_key(event.contact_id or None),
         occurred_at=event.occurred_at or now,
         recorded_at=datetime.fromisoformat(recorded) if recorded else None,
-        routing_key=key(event.routing_key),
+        routing_key=index_key(event.routing_key),
         body=event.body,
     )
 
 
 def _key(text: str | None) -> str | None:
-    return None if text is None else key(text)
+    return None if text is None else index_key(text)

@@ -1,7 +1,4 @@
-"""Every event into a database, once per event id: `python -m consumers.archive`.
-
-SQLite needs no set-up. PostgreSQL is for more than one instance. `relay events` reads either.
-"""
+"""The archive: every event in a database, once per event id. `relay events` reads it."""
 
 import asyncio
 import contextlib
@@ -14,7 +11,7 @@ from pydantic import Field, field_validator
 from consumers.archive.record import Archive
 from consumers.archive.sqlite import SqliteArchive
 from consumers.kit import Consumer, ConsumerSettings, Event, Unavailable
-from consumers.kit.database import url
+from consumers.kit.database.url import NEEDS_PSYCOPG, parse_database_url
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from relay.settings import Port
 from relay.settings_file import resolve_secrets
@@ -81,14 +78,14 @@ def archive_at(database: str) -> Archive:
     Raises:
         ValueError: it is neither, or psycopg is needed and not installed.
     """
-    match url.parse(database):
+    match parse_database_url(database):
         case Path() as path:
             return SqliteArchive(path)
         case server:
             try:
                 from consumers.archive.postgres import PostgresArchive  # noqa: PLC0415  an extra
             except ImportError as error:
-                raise ValueError(url.NEEDS_PSYCOPG) from error
+                raise ValueError(NEEDS_PSYCOPG) from error
             return PostgresArchive(server)
 
 
@@ -100,14 +97,14 @@ async def opened(
 
     Args:
         settings: the service's section.
-        registry: where to count.
+        registry: what `/metrics` shows.
 
     Raises:
         ArchiveError: the archive can't be used.
     """
     archive = archive_at(settings.database)
     metrics = ArchiveMetrics(registry)
-    # A database that hangs is given up before the kit would blame the events for it.
+    # Shorter than the kit's own limit: otherwise it would blame the events for a hanging database.
     limit_s = settings.handler_timeout_s / 2
     consumer = Consumer(settings.queue, bindings=settings.bindings)
 

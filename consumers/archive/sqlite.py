@@ -1,7 +1,7 @@
-"""The archive in a file: SQLite, one writer and any number of readers.
+"""The archive in SQLite: a file with one writer and any number of readers.
 
-WAL mode with `synchronous=FULL`: what was appended survives a power cut. One thread of its own has
-the connection that writes.
+WAL mode with `synchronous=FULL`: what was appended survives a power cut. A thread owns the
+connection that writes.
 """
 
 import sqlite3
@@ -25,15 +25,14 @@ from consumers.kit import Event, Unavailable
 from relay.process.owned_thread import OwnedThread
 
 _CACHE_KIB = 65_536
-"""Ids come in no order, so that each batch touches pages all over their index."""
+"""Ids are in no order, so each batch touches pages all over their index."""
 _PAGES_PER_CHECKPOINT = 8000
-"""32 MiB of log. Pages that many batches touch are written to their place once for all of them."""
+"""32 MiB of log: a page that many batches touch is written to its place once for all of them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-# The table has a rowid, so that an event is appended at its end: ordered by id, each would go
-# somewhere else. It is not partitioned, which SQLite can't; the indexes answer every query from
-# the rows it shows, however many lie beside them.
+# The table has a rowid, so that events are appended at its end: ordered by id, each would go to
+# another page. The indexes answer every query from the rows it shows, however large the table.
 _SCHEMA = (
     """
     CREATE TABLE archive (
@@ -77,20 +76,20 @@ class SqliteArchive:
         self._thread = OwnedThread("archive")
 
     async def open(self) -> None:
-        """Make the file where it is missing, and open it.
+        """Create the file where it is missing, and open it.
 
         Raises:
-            ArchiveError: it can't be written, is of another version, or no archive.
+            ArchiveError: it can't be written, has another version, or is no archive.
         """
         self._db = await self._thread.do(self._connect)
 
     async def append(self, events: Sequence[Event]) -> int:
-        """Keep events that are new, and return how many were, once they are on disk.
+        """Store events that are new; return how many were, once they are on disk.
 
         Raises:
-            Unavailable: the file can't be written now; nothing was kept.
+            Unavailable: the file can't be written now; nothing was stored.
         """
-        rows = [_row(it) for it in records(events, now=datetime.now(UTC))]
+        rows = [_row(record) for record in records(events, now=datetime.now(UTC))]
         return await self._thread.do(lambda: self._write(rows))
 
     def find(self, query: Query) -> Iterator[Archived]:
@@ -104,14 +103,14 @@ class SqliteArchive:
                 raise ArchiveError(f"There is no archive at {self._path}.")
             location = f"{self._path.as_uri()}?mode=ro"
             with closing(sqlite3.connect(location, uri=True, isolation_level=None)) as db:
-                db.execute("BEGIN")  # one moment for all that follows, whatever is appended
+                db.execute("BEGIN")  # one snapshot for all that follows
                 self._check(db)
                 yield from _found(db, query)
         except (OSError, sqlite3.Error) as error:
             raise ArchiveError(f"The archive {self._path} can't be read: {error}.") from error
 
     async def close(self) -> None:
-        """Finish what is being written, unless it hangs, and close the file."""
+        """Finish what is being written, and close the file; if that hangs, give up on it."""
         await self._thread.close(self._db.close)
 
     def _connect(self) -> sqlite3.Connection:
@@ -133,7 +132,7 @@ class SqliteArchive:
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
         with db:
-            db.execute("BEGIN IMMEDIATE")  # of several that start at once, one makes it
+            db.execute("BEGIN IMMEDIATE")  # of several that start at once, one creates it
             if not _version(db):
                 for statement in _SCHEMA:
                     db.execute(statement)
@@ -149,7 +148,7 @@ class SqliteArchive:
                 self._db.execute("BEGIN IMMEDIATE")
                 return self._db.executemany(_INSERT, rows).rowcount
         except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # an event's, or a bug of ours: waiting would not help
+            raise  # an event's fault, or a bug: waiting would not help
         except sqlite3.Error as error:
             raise Unavailable(f"The archive {self._path} can't be written: {error}.") from error
 

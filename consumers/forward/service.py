@@ -20,7 +20,7 @@ from consumers.forward.endpoint import Endpoint, open_http
 from consumers.forward.networks import EVERYWHERE, Network, is_allowed
 from consumers.forward.signature import key_of
 from consumers.kit import Consumer, ConsumerSettings
-from consumers.kit.consuming.decision import LONGEST_WAIT_S
+from consumers.kit.consuming.decision import MAX_WAIT_S
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from relay.settings import Networks, Port
 from relay.settings_file import Section, Strings, resolve_secrets
@@ -79,7 +79,7 @@ class EndpointSettings(Section):
     secrets: Strings = Field(min_length=1, max_length=10, repr=False)
     timeout_s: float = Field(default=15, gt=0, le=300)
     failures_to_pause: int = Field(default=5, ge=1, le=1000)
-    longest_pause_s: float = Field(default=LONGEST_WAIT_S, gt=0, le=LONGEST_WAIT_S)
+    longest_pause_s: float = Field(default=MAX_WAIT_S, gt=0, le=MAX_WAIT_S)
 
     @field_validator("url")
     @classmethod

@@ -73,10 +73,10 @@ class Consumer:
         return function
 
     def batch_handler(self, *, limit: int) -> Callable[[BatchHandler], BatchHandler]:
-        """Decorate the function that is awaited with up to limit events, all there are, in order.
+        """Decorate the function that is awaited with up to limit events: all there are, in order.
 
         It returns when all are done. When it raises, each half of them is tried, until those that
-        fail are found. It has to be idempotent by itself: the `seen` store is not asked.
+        fail are found. It must be idempotent by itself: the `seen` store is not used.
 
         Raises:
             TypeError: it is no `async def`.
@@ -100,8 +100,8 @@ class Consumer:
 
         Args:
             limit: events to a transaction, at most.
-            schema: statements that make what it writes to, such as `CREATE TABLE IF NOT EXISTS
-                ...;`, executed in a transaction each time the database is connected to.
+            schema: statements that create what it writes to, such as `CREATE TABLE IF NOT EXISTS
+                ...;`, executed in a transaction after each connect.
 
         Raises:
             TypeError: it is an `async def`.
@@ -139,7 +139,7 @@ def _check_limit(limit: int) -> None:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether it is an `async def`, however wrapped, or an object called like one."""
+    """Return whether it is an `async def`, even if wrapped, or an object called like one."""
     while isinstance(function, partial):
         function = function.func
     called = type(function).__call__

@@ -1,11 +1,11 @@
 """What a handler may raise to say more than "it failed", and what the kit itself raises.
 
 RelayError
-├── Reject         this event never will work: dead-letter it now
+├── Reject         this event will never work: dead-letter it now
 ├── Unavailable    the destination is down, which is not the event's fault: wait, then try again
 └── NotAnEvent     a message that is no event; it is dead-lettered
 
-Anything else a handler raises is a failed attempt, which is made again after a delay.
+Anything else a handler raises is a failed attempt; the next one follows after a delay.
 """
 
 import math
@@ -14,7 +14,7 @@ from relay.errors import RelayError
 
 
 class Reject(RelayError):
-    """The event never will work; it goes to the dead-letter queue with this reason."""
+    """The event will never work; it goes to the dead-letter queue with this reason."""
 
 
 class Unavailable(RelayError):
@@ -25,7 +25,7 @@ class Unavailable(RelayError):
         retry_after_s: how long to wait, at most 240; without it, the kit waits longer each time.
 
     Raises:
-        TypeError: retry_after_s is no number; of a header, convert it.
+        TypeError: retry_after_s is no number; a header must be converted.
     """
 
     def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import orjson
 
 from consumers.kit.errors import NotAnEvent
-from consumers.kit.queues import headers as handover
+from consumers.kit.queues.headers import REPLAY, attempt_of, routing_key_of
 from relay.events.timestamps import from_utc_text
 from relay.vendors.kit.fields import ActorType
 
@@ -58,7 +58,7 @@ class Variable(TypedDict, total=False):
     type: str
 
 
-class Message(TypedDict, total=False):
+class MessageData(TypedDict, total=False):
     """What was said."""
 
     id: str
@@ -76,8 +76,8 @@ Assignment = TypedDict(
 )
 
 
-class Data(TypedDict, total=False):
-    """The normalized fields. What is not known is absent, never null or empty."""
+class EventData(TypedDict, total=False):
+    """The normalized fields. An unknown one is absent, never null or empty."""
 
     account: dict[str, str]
     actor: Actor
@@ -87,7 +87,7 @@ class Data(TypedDict, total=False):
     conversation: Conversation
     labels: list[dict[str, str]]
     member: Actor
-    message: Message
+    message: MessageData
     note: dict[str, str]
     raw: Any
     status: str
@@ -96,7 +96,7 @@ class Data(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event. An attribute that the event does not have is "", or None for `time`.
+    """One event. An attribute that the event lacks is "", or None for `time`.
 
     Args:
         id: equal for every copy of the same event: the idempotency key.
@@ -111,10 +111,10 @@ class Event:
         data: the normalized fields, and `raw`.
         routing_key: as published by the relay, also after a retry.
         attempt: of handling it, from 1.
-        replay: which replay sent it; "" when none did.
+        replay: which replay sent it; "" if none did.
         traceparent: W3C trace context of the vendor's request.
-        body: the message's bytes. They still have the digits of numbers beyond 64 bits, which
-            `data` holds as floats.
+        body: the message's bytes. They have all digits of numbers beyond 64 bits, which are
+            floats in `data`.
     """
 
     id: str
@@ -126,7 +126,7 @@ class Event:
     time: str | None
     recordedtime: str
     partitionkey: str
-    data: Data = field(repr=False)
+    data: EventData = field(repr=False)
     routing_key: str
     attempt: int
     replay: str
@@ -165,7 +165,7 @@ def decode(body: bytes, *, routing_key: str, headers: Mapping[str, Any] | None =
 
     Args:
         body: a CloudEvents 1.0 document in structured JSON mode.
-        routing_key: as delivered; a header of the kit's own goes before it.
+        routing_key: as delivered; a header of the kit's own has precedence.
         headers: of the AMQP message.
 
     Raises:
@@ -183,9 +183,9 @@ def decode(body: bytes, *, routing_key: str, headers: Mapping[str, Any] | None =
         recordedtime=_text(document, "recordedtime"),
         partitionkey=_text(document, "partitionkey"),
         data=document["data"],
-        routing_key=handover.routing_key_of(headers, routing_key),
-        attempt=handover.attempt_of(headers),
-        replay=_text(headers, handover.REPLAY),
+        routing_key=routing_key_of(headers, routing_key),
+        attempt=attempt_of(headers),
+        replay=_text(headers, REPLAY),
         traceparent=_text(headers, "traceparent"),
         body=body,
     )
@@ -212,6 +212,6 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def _text(fields: object, name: str) -> str:
-    """Return a field that is a text, or "": other publishers may put anything there."""
+    """Return a field that is a text, or "": other publishers may send anything."""
     value = fields.get(name) if isinstance(fields, Mapping) else None
     return value if type(value) is str else ""

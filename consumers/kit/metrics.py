@@ -1,4 +1,4 @@
-"""What a service counts, for Prometheus. The consumer is a label: one process may run several."""
+"""A service's metrics. The consumer is a label, since one process may run several."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -42,10 +42,10 @@ class ConsumerMetrics:
 
 
 class OneConsumerMetrics:
-    """The metrics of one consumer, looked up once, since that costs more than counting."""
+    """The metrics of one consumer, looked up once, since a look-up costs more than counting."""
 
     def __init__(self, metrics: ConsumerMetrics, consumer: str) -> None:
-        self.outcomes = {it: metrics.events.labels(consumer, it) for it in _OUTCOMES}
+        self.outcomes = {outcome: metrics.events.labels(consumer, outcome) for outcome in _OUTCOMES}
         self.handler_seconds = metrics.handler_seconds.labels(consumer)
         self.delay_seconds = metrics.delay_seconds.labels(consumer)
         self.in_hand = metrics.in_hand.labels(consumer)

@@ -10,19 +10,19 @@ import click
 import structlog
 from prometheus_client import CollectorRegistry
 
-from consumers.kit import service
 from consumers.kit.consumer import Consumer
+from consumers.kit.service import Opened, run_service
 from consumers.kit.settings import ConsumerSettings, SectionT, load
 from relay.observability import logs
 from relay.process.command import FAILED, CommandWithErrors, config_option
-from relay.process.command import run as run_to_end
+from relay.process.command import run as run_program
 
 _EXIT_TIMEOUT_S = 5.0
 
 log = structlog.get_logger("consumers")
 
 
-def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> None:
+def serve(name: str, kind: type[SectionT], opened: Opened[SectionT]) -> None:
     """Run a service as a program until SIGTERM or SIGINT, then exit.
 
     Args:
@@ -43,7 +43,7 @@ def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> 
         logs.configure(style=shared.log.format, level=shared.log.level)
         os.umask(0o077)  # a database of events holds what customers wrote
         try:
-            run_to_end(service.run(name, shared, settings, opened))
+            run_program(run_service(name, shared, settings, opened))
         finally:
             _exit_soon()
 
@@ -51,14 +51,14 @@ def serve(name: str, kind: type[SectionT], opened: service.Opened[SectionT]) -> 
 
 
 def _exit_soon() -> None:
-    """Exit in 5 s even if a thread hangs in a writer: Python would wait for it, and for ever."""
+    """Exit in 5 s even if a thread hangs in a writer: Python would wait for it forever."""
 
     def exit_now() -> None:
-        log.error("exit forced", threads=[it.name for it in threading.enumerate()])
+        log.error("exit forced", threads=[thread.name for thread in threading.enumerate()])
         os._exit(FAILED)
 
     timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)
-    timer.daemon = True  # which nobody waits for
+    timer.daemon = True  # the process does not wait for it
     timer.start()
 
 

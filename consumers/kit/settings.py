@@ -12,14 +12,14 @@ from relay.settings import AdminSettings, BrokerSettings, LogSettings, TracingSe
 from relay.settings_file import File, Section, listed, load_as, sentences
 
 _PREFETCH = 100
-_MOST_PREFETCH = 2000  # a quorum queue gives no more
+_MAX_PREFETCH = 2000  # a quorum queue allows no more
 _CONSUMER_TIMEOUT_S = 1800
 """RabbitMQ closes the channel of a consumer that leaves a message unanswered for so long
 (https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout)."""
 
 
 def _patterns(patterns: list[str]) -> list[str]:
-    Consumer("any", bindings=patterns)  # it knows what a pattern is
+    Consumer("any", bindings=patterns)  # checks them
     return patterns
 
 
@@ -28,7 +28,7 @@ Bindings = Annotated[list[str], BeforeValidator(listed), AfterValidator(_pattern
 
 
 class _Sections(File):
-    """The services' own sections. What is in the others is for others to check."""
+    """The services' own sections. The other sections are not checked."""
 
     consumers: dict[str, dict[str, Any]] = Field(default={})
     broker: Any = None
@@ -42,7 +42,7 @@ class _Sections(File):
 
 
 class SharedSettings(_Sections):
-    """What of the file concerns every service. The relay's own sections, with secrets, do not."""
+    """The sections that every service uses; not those with the relay's secrets."""
 
     broker: BrokerSettings = BrokerSettings()
     log: LogSettings = LogSettings()
@@ -50,7 +50,7 @@ class SharedSettings(_Sections):
 
 
 class ConsumerAdminSettings(AdminSettings):
-    """The listener for probes and metrics; port 0 takes a free one and logs it."""
+    """The listener for probes and metrics; port 0 chooses a free one and logs it."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
 
@@ -58,7 +58,7 @@ class ConsumerAdminSettings(AdminSettings):
 class ConsumerSettings(Section):
     """What every service's section may set. A service with more settings derives from it."""
 
-    prefetch: int | None = Field(default=None, ge=1, le=_MOST_PREFETCH)
+    prefetch: int | None = Field(default=None, ge=1, le=_MAX_PREFETCH)
     concurrency: int = Field(default=16, ge=1, le=1000)
     handler_timeout_s: float = Field(default=60, gt=0, le=_CONSUMER_TIMEOUT_S / 2)
     retry_delays_s: Annotated[
@@ -72,7 +72,7 @@ class ConsumerSettings(Section):
     shutdown_grace_s: float = Field(default=20, ge=0)
     admin: ConsumerAdminSettings = ConsumerAdminSettings()
 
-    def most_in_hand(self, batch_limit: int = 1) -> int:
+    def max_in_hand(self, batch_limit: int = 1) -> int:
         """Return how many messages are delivered at the same time.
 
         Args:
@@ -81,15 +81,15 @@ class ConsumerSettings(Section):
         Returns:
             `prefetch`; without it 100, or a whole batch, if that is safe.
         """
-        wanted = min(max(_PREFETCH, batch_limit), _MOST_PREFETCH)
-        return self.prefetch or min(wanted, self._most_in_time(batch_limit))
+        wanted = min(max(_PREFETCH, batch_limit), _MAX_PREFETCH)
+        return self.prefetch or min(wanted, self._max_in_time(batch_limit))
 
     @model_validator(mode="after")
     def _check_prefetch(self) -> Self:
-        if self.prefetch and self.prefetch > self._most_in_time():
+        if self.prefetch and self.prefetch > self._max_in_time():
             raise ValueError(
                 f"with prefetch = {self.prefetch} a message may wait longer than RabbitMQ's "
-                f"{_CONSUMER_TIMEOUT_S} s; leave it out, or lower it to {self._most_in_time()}"
+                f"{_CONSUMER_TIMEOUT_S} s; leave it out, or lower it to {self._max_in_time()}"
             )
         return self
 
@@ -98,8 +98,8 @@ class ConsumerSettings(Section):
         """How many messages are handled at the same time; a service with batches says more."""
         return self.concurrency
 
-    def _most_in_time(self, batch_limit: int = 1) -> int:
-        """Return how many messages are dealt with in time though each handler takes all of its."""
+    def _max_in_time(self, batch_limit: int = 1) -> int:
+        """Return how many messages are handled in time even if each takes as long as it may."""
         at_once = max(self.handled_at_once, batch_limit)
         return int(_CONSUMER_TIMEOUT_S * at_once / self.handler_timeout_s)
 
@@ -127,7 +127,7 @@ def load(
 
 
 def _other_problems(service: str, kind: type[ConsumerSettings], path: Path | None) -> list[str]:
-    """Return the problems of the service's section in a file that has others, if it can be read."""
+    """Return the problems of the service's section in a file that has other problems as well."""
     try:
         return list(_problems(service, kind, load_as(_Sections, path)))
     except SettingsError:
@@ -149,7 +149,7 @@ def _values(service: str, shared: _Sections) -> dict[str, Any]:
 
 
 def _merged(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """Return both, with what upper says before what lower says, also of tables within."""
+    """Return both merged, also tables within them; upper has precedence."""
     merged = {**lower, **upper}
     for name in lower.keys() & upper.keys():
         if isinstance(lower[name], dict) and isinstance(upper[name], dict):

@@ -1,4 +1,4 @@
-"""Try a handler in memory: events of the vendors' samples in, what the kit would do out.
+"""Test a handler in memory: events of the vendors' samples in, what the kit would do out.
 
 async def test_a_chat_that_was_missed_reaches_us() -> None:
     (event,) = events("pickyassist", "05")
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from consumers.kit.consumer import Consumer
-from consumers.kit.consuming.calling import handling_of
+from consumers.kit.consuming.calling import caller_of
 from consumers.kit.consuming.decision import Dead, Decision, Done, Retry, Wait, decide
 from consumers.kit.event import Event, decode
-from consumers.kit.seen import database as seen_database
-from consumers.kit.seen.store import Seen
+from consumers.kit.seen.database import SeenDatabase
+from consumers.kit.seen.store import SeenStore
 from consumers.kit.settings import ConsumerSettings
 from relay import vendors
 from relay.events.envelope import encode_events
@@ -33,16 +33,16 @@ def events(vendor: str, sample: str = "", *, source: str | None = None) -> list[
     Args:
         vendor: one of `relay vendors`.
         sample: how the samples' names begin, such as `02`; "" for all that have events.
-        source: the configured source they came in at; the vendor's name unless given.
+        source: the configured source that received them; by default the vendor's name.
 
     Raises:
         ValueError: there is no such vendor or sample.
     """
     code = vendors.discover().get(vendor)
     files = [
-        it
-        for it in vendors.samples(vendor)
-        if it.name.startswith(sample) and it.name.endswith(".json")
+        file
+        for file in vendors.samples(vendor)
+        if file.name.startswith(sample) and file.name.endswith(".json")
     ]
     if code is None or not files:
         raise ValueError(f"there is no sample {sample!r} of a vendor {vendor!r}")
@@ -75,16 +75,16 @@ async def handle(  # noqa: PLR0913  each as in the settings
         attempt: which attempt this is, from 1.
         retry_delays_s: as in the settings.
         timeout_s: as `handler_timeout_s` in the settings.
-        database: as `seen` in the settings; an event that was written there is passed over.
+        database: as `seen` in the settings; an event that was written there is skipped.
 
     Returns:
         Done, Retry, Dead or Wait.
     """
-    store = seen_database.at(database, schema=consumer.schema)
-    seen = Seen(store, service=consumer.name, keep_s=_DEFAULTS.seen_for_s)
+    marks = SeenDatabase.at(database, schema=consumer.schema)
+    seen = SeenStore(marks, service=consumer.name, keep_s=_DEFAULTS.seen_for_s)
     try:
-        handling = handling_of(consumer, seen=seen, timeout_s=timeout_s)
-        (result,) = await handling([replace(event, attempt=attempt)])
+        caller = caller_of(consumer, seen=seen, timeout_s=timeout_s)
+        (result,) = await caller([replace(event, attempt=attempt)])
     finally:
         await seen.close()
     error = result if isinstance(result, Exception) else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
-from consumers.kit.event import Data, Event
+from consumers.kit.event import Event, EventData
 from consumers.notify.text import UNKNOWN, quoted
 
 _ATTRIBUTES = (
@@ -66,12 +66,12 @@ def _path(place: str) -> _Path:
     path = tuple(place.removeprefix("data.").split("."))
     if place in _ATTRIBUTES:
         return path
-    kind: Any = Data
+    kind: Any = EventData
     for name in path:
         if is_typeddict(kind):
             fields = get_type_hints(kind)
             if name not in fields:
-                names = ", ".join([*(_ATTRIBUTES if kind is Data else ()), *fields])
+                names = ", ".join([*(_ATTRIBUTES if kind is EventData else ()), *fields])
                 raise ValueError(f"{{{place}}} is no field: instead of {name!r} there are {names}")
             kind = fields[name]
         elif get_origin(kind) is list:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
-from consumers.kit.consuming.decision import LONGEST_WAIT_S
+from consumers.kit.consuming.decision import MAX_WAIT_S
 from consumers.kit.errors import Unavailable
 from consumers.kit.retry_after import wait_s
 from consumers.notify.text import digest
@@ -118,7 +118,7 @@ class Webhook:
             reason = f"the webhook {self._name} can't be reached: {type(error).__name__}"
             raise Unavailable(reason) from None
         if isinstance(failure, Unavailable) and asked_s is not None:
-            failure.retry_after_s = min(asked_s, LONGEST_WAIT_S)
+            failure.retry_after_s = min(asked_s, MAX_WAIT_S)
             self._closed_until = self._clock() + failure.retry_after_s
         raise failure
 

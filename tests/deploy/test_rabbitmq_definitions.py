@@ -77,7 +77,7 @@ def test_the_bounds_are_on_the_services_own_queues_alone() -> None:
         assert re.search(policy["pattern"], name)
     for name in ("webhooks.unrouted", "webhooks.quarantine", "archive.dead", "archive.retry.1s"):
         assert not re.search(policy["pattern"], name)
-    assert policy["definition"]["delivery-limit"] == services.MOST_DELIVERIES
+    assert policy["definition"]["delivery-limit"] == services.MAX_DELIVERIES
 
 
 def test_it_hashes_passwords_as_rabbitmq_does(tmp_path: Path) -> None:

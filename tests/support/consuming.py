@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from prometheus_client import CollectorRegistry
 
 from consumers.kit import Consumer, ConsumerSettings
-from consumers.kit.service import _Service
+from consumers.kit.service import Service
 from consumers.kit.settings import SharedSettings
 from relay.settings import BrokerSettings
 from tests.support.eventually import eventually
@@ -73,7 +73,7 @@ def _id_of(text: bytes) -> str | None:
 class Running:
     """A service that runs."""
 
-    def __init__(self, service: _Service, stop: asyncio.Event, registry: CollectorRegistry) -> None:
+    def __init__(self, service: Service, stop: asyncio.Event, registry: CollectorRegistry) -> None:
         self.service = service
         self.stop = stop
         self._registry = registry
@@ -84,7 +84,7 @@ class Running:
         return self._registry.get_sample_value("relay_consumer_events_total", labels) or 0.0
 
     async def is_consuming(self) -> None:
-        await eventually(lambda: all(it.is_consuming for it in self.service._subscriptions))
+        await eventually(lambda: all(it.is_consuming for it in self.service.subscriptions))
 
 
 @contextlib.asynccontextmanager
@@ -94,6 +94,7 @@ async def running(
     exchange: str,
     seen: str | Path = "",
     declare_topology: bool = True,
+    hold_limit_s: float = 600,
     **settings: Any,
 ) -> AsyncIterator[Running]:
     """Run consumers as one service until the end of the block, which stops it in order."""
@@ -107,7 +108,7 @@ async def running(
     shared = SharedSettings.model_construct(broker=broker)
     registry, stop = CollectorRegistry(), asyncio.Event()
     given = ConsumerSettings(seen=f"sqlite:{seen}" if seen else "", **settings)
-    service = _Service("test", shared, given, registry)
+    service = Service("test", shared, given, registry, hold_limit_s=hold_limit_s)
     async with contextlib.AsyncExitStack() as stack:
         for it in consumers:
             await service.add(it, stack)

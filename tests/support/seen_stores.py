@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 
 from consumers.kit import Event
-from consumers.kit.seen.store import Seen
+from consumers.kit.seen.store import SeenStore
 from consumers.kit.testing import events
 
-Open = Callable[..., Awaitable[Seen]]
+Open = Callable[..., Awaitable[SeenStore]]
 (EVENT,) = events("pickyassist", "05")
 
 
@@ -38,6 +38,6 @@ def execute(url: str, statement: str) -> None:
             server.execute(statement.encode())
 
 
-async def check_usable(seen: Seen) -> None:
+async def check_usable(seen: SeenStore) -> None:
     await seen.mark(["again"])
     assert await seen.are_new(["again"]) == [False]

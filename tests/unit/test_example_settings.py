@@ -54,7 +54,7 @@ def test_the_example_lists_every_setting_of_the_relay_with_its_default() -> None
 def test_the_example_lists_every_setting_of_a_service_of_ones_own() -> None:
     _, settings = load_consumer("crm-sync", ConsumerSettings, EXAMPLE)
 
-    assert settings.most_in_hand() == settings.prefetch == ConsumerSettings().most_in_hand()
+    assert settings.max_in_hand() == settings.prefetch == ConsumerSettings().max_in_hand()
     assert_lists_all_with_defaults(settings.model_copy(update={"prefetch": None}))
     assert_lists_all_with_defaults(settings.admin)
 

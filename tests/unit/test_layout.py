@@ -90,10 +90,10 @@ ONLY_IN = {
     "aio_pika": {"relay.broker.*", "relay.cli.*", "consumers.kit.queues.bindings"},
     "aiormq": {"relay.broker.*", "consumers.kit.consuming.inbox"},
     "sqlite3": {
-        *("relay.outbox.*", "consumers.kit.seen.dialects", "consumers.SERVICE.sqlite"),
+        *("relay.outbox.*", "consumers.kit.seen.sqlite", "consumers.SERVICE.sqlite"),
     },
     "psycopg": {
-        *("consumers.kit.database.postgres", "consumers.kit.seen.dialects"),
+        *("consumers.kit.database.postgres", "consumers.kit.seen.postgres"),
         "consumers.SERVICE.postgres",
     },
     "pydantic": {

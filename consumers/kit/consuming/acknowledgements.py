@@ -1,4 +1,4 @@
-"""Which deliveries are settled, told to the broker in as few frames as possible. Pure."""
+"""Which deliveries are done, reported to the broker in as few frames as possible. Pure."""
 
 import struct
 
@@ -18,34 +18,34 @@ class Acknowledgements:
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
-        self._unsettled: dict[int, None] = {}  # delivery tags in their order
-        self._settled: set[int] = set()
+        self._unacknowledged: dict[int, None] = {}  # delivery tags in their order
+        self._done: set[int] = set()
 
     @property
     def in_hand(self) -> int:
-        """How many messages are delivered and not settled."""
-        return len(self._unsettled) - len(self._settled)
+        """How many deliveries are not done."""
+        return len(self._unacknowledged) - len(self._done)
 
-    def delivered(self, tag: int) -> None:
-        """Take note of a delivery."""
-        self._unsettled[tag] = None
+    def add(self, tag: int) -> None:
+        """Remember a delivery."""
+        self._unacknowledged[tag] = None
 
-    def settle(self, tag: int) -> None:
-        """Let a delivery be acknowledged; once, since the broker closes the channel over more."""
-        if tag in self._unsettled:
-            self._settled.add(tag)
+    def ack(self, tag: int) -> None:
+        """Acknowledge a delivery; once, since the broker closes the channel over a second time."""
+        if tag in self._unacknowledged:
+            self._done.add(tag)
 
-    def frames(self) -> bytes:
-        """Return acknowledgements: one for all up to the first unsettled, one for each other."""
+    def take_frames(self) -> bytes:
+        """Return the frames to send: one for all up to the first in hand, one for each other."""
         upto = 0
-        for tag in self._unsettled:
-            if tag not in self._settled:
+        for tag in self._unacknowledged:
+            if tag not in self._done:
                 break
             upto = tag
-        others = sorted([tag for tag in self._settled if tag > upto])
-        for tag in self._settled:
-            del self._unsettled[tag]
-        self._settled.clear()
+        others = sorted([tag for tag in self._done if tag > upto])
+        for tag in self._done:
+            del self._unacknowledged[tag]
+        self._done.clear()
         parts = [self._frame(upto, is_multiple=True)] if upto else []
         return b"".join([*parts, *[self._frame(tag, is_multiple=False) for tag in others]])
 

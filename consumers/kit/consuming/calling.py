@@ -7,19 +7,19 @@ from typing import Protocol, TypeVar
 from consumers.kit.consumer import BatchHandler, Consumer, Handler, Writer
 from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
-from consumers.kit.seen.store import Seen
+from consumers.kit.seen.store import SeenStore
 
 T = TypeVar("T")
 Result = Exception | bool
-"""What came of an event: an error, or whether it was new; False for a duplicate passed over."""
+"""What came of an event: an error, or whether it was new; False for a duplicate that was skipped.
+"""
 
-
-_MOST_TIMEOUTS = 12
+_MAX_TIMEOUTS = 12
 """In one batch: enough to find one event of 2,000 that hangs, by halves."""
 
 
-class Handling(Protocol):
-    """Handles events, at most `limit` at once, and tells of each what came of it."""
+class Caller(Protocol):
+    """Calls a consumer's function with at most `limit` events, and returns what came of each."""
 
     limit: int
 
@@ -27,8 +27,8 @@ class Handling(Protocol):
         """Return the results in the order of events."""
 
 
-class OneByOne:
-    """A handler of one event. Whoever calls it asks the `seen` store before, and marks after."""
+class SingleCaller:
+    """Calls a handler of one event."""
 
     limit = 1
 
@@ -42,8 +42,8 @@ class OneByOne:
         return [await _attempt(self._handler, event, self._timeout_s)]
 
 
-class InBatches:
-    """A handler of many events. When it fails, its culprits are found by halves."""
+class BatchCaller:
+    """Calls a handler of many events. When it fails, the culprits are found by halves."""
 
     def __init__(self, handler: BatchHandler, *, limit: int, timeout_s: float) -> None:
         self.limit = limit
@@ -52,24 +52,24 @@ class InBatches:
 
     async def __call__(self, events: Sequence[Event]) -> Sequence[Result]:
         """Handle all events together; when that fails, each half of them."""
-        left = _MOST_TIMEOUTS
+        timeouts_left = _MAX_TIMEOUTS
 
         async def handle(events: Sequence[Event]) -> Sequence[Result] | Exception:
-            nonlocal left
+            nonlocal timeouts_left
             result = await _attempt(self._handler, events, self._timeout_s)
             if isinstance(result, TimeoutError):
-                left -= 1
-                if not left:  # not one event, but what they need
+                timeouts_left -= 1
+                if not timeouts_left:  # no single event is to blame, but what they all need
                     return Unavailable(f"the handler hangs: {result}")
             return result if isinstance(result, Exception) else [result] * len(events)
 
         return await _by_halves(handle, events)
 
 
-class InTransactions:
-    """A writer into the `seen` store's own database."""
+class WriterCaller:
+    """Calls a writer, within a transaction of the `seen` store's own database."""
 
-    def __init__(self, writer: Writer, *, limit: int, seen: Seen) -> None:
+    def __init__(self, writer: Writer, *, limit: int, seen: SeenStore) -> None:
         self.limit = limit
         self._writer = writer
         self._seen = seen
@@ -85,22 +85,23 @@ class InTransactions:
             return error
 
 
-def handling_of(consumer: Consumer, *, seen: Seen | None, timeout_s: float) -> Handling:
-    """Return how the consumer's function is to be called.
+def caller_of(consumer: Consumer, *, seen: SeenStore | None, timeout_s: float) -> Caller:
+    """Return what calls the consumer's function.
 
     Raises:
         ValueError: it has none, or more than one, or a writer without a store.
     """
-    given = [it for it in (consumer.handle_one, consumer.handle_batch, consumer.write) if it]
-    if len(given) != 1:
-        raise ValueError(f"{consumer.name} has {len(given)} handlers; it needs exactly one")
+    functions = (consumer.handle_one, consumer.handle_batch, consumer.write)
+    count = len([function for function in functions if function])
+    if count != 1:
+        raise ValueError(f"{consumer.name} has {count} handlers; it needs exactly one")
     if consumer.handle_one:
-        return OneByOne(consumer.handle_one, timeout_s=timeout_s)
+        return SingleCaller(consumer.handle_one, timeout_s=timeout_s)
     if consumer.handle_batch:
         limit = consumer.batch_limit
-        return InBatches(consumer.handle_batch, limit=limit, timeout_s=timeout_s)
+        return BatchCaller(consumer.handle_batch, limit=limit, timeout_s=timeout_s)
     if consumer.write and seen:
-        return InTransactions(consumer.write, limit=consumer.batch_limit, seen=seen)
+        return WriterCaller(consumer.write, limit=consumer.batch_limit, seen=seen)
     raise ValueError(f"{consumer.name} has a writer, so it needs a `seen` database to write to")
 
 
@@ -137,6 +138,6 @@ async def _attempt(handler: Callable[[T], Awaitable[None]], given: T, timeout_s:
         return RuntimeError("something the handler awaited was cancelled")
     except TimeoutError as error:
         return TimeoutError(f"it took longer than {timeout_s:g} s") if limit.expired() else error
-    except Exception as error:  # noqa: BLE001  it is logged, and decides what becomes of the event
+    except Exception as error:  # noqa: BLE001  a handler may raise anything; it is logged
         return error
     return True

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from consumers.kit.errors import NotAnEvent, Reject, Unavailable
 
-_FIRST_WAIT_S, _LAST_WAIT_S = 1.0, 60.0
-LONGEST_WAIT_S = 240.0
-"""Whoever is down may ask for more, and is asked again all the same."""
+_MIN_WAIT_S = 1.0
+_MAX_UNASKED_WAIT_S = 60.0
+MAX_WAIT_S = 240.0
+"""Whoever is down may ask for more, and is tried again all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def decide(
         error: what the handler raised, or None.
         attempt: which attempt it was, from 1.
         retry_delays_s: the delay before the second attempt, before the third, and so on.
-        down_for_s: for how long what is Unavailable has been so.
+        down_for_s: how long what is Unavailable has been down.
     """
     match error:
         case None:
@@ -82,18 +83,19 @@ def wait_s(asked_s: float | None, down_for_s: float) -> float:
     """Return how long to wait for something that is down.
 
     Args:
-        asked_s: what it asks for; not without a pause, and at most four minutes.
-        down_for_s: for how long it has been; it is waited for as long again, within bounds.
+        asked_s: what it asks for; at most four minutes are granted.
+        down_for_s: how long it has been down already; unasked, the wait is as long again, but at
+            least a second and at most a minute.
     """
-    if asked_s is not None and asked_s > 0:  # "at once" would ask it without a pause
-        return min(asked_s, LONGEST_WAIT_S)
-    return min(max(down_for_s, _FIRST_WAIT_S), _LAST_WAIT_S)
+    if asked_s is not None and asked_s > 0:  # "at once" would be a loop without a pause
+        return min(asked_s, MAX_WAIT_S)
+    return min(max(down_for_s, _MIN_WAIT_S), _MAX_UNASKED_WAIT_S)
 
 
 def _text(error: BaseException) -> str:
-    """Return an error's text on one line, and so that it can be sent: lone surrogates can't."""
+    """Return an error's text on one line, without the lone surrogates that can't be sent."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001  the class is a handler's own, and so is what its text does
+    except Exception:  # noqa: BLE001  the class is a handler's own
         text = ""
     return " ".join(text.encode(errors="replace").decode().split())

@@ -1,4 +1,4 @@
-"""A message in hand: what was delivered, decoded, and where it belongs. Pure."""
+"""A message in hand: what was delivered, decoded. Pure."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from pamqp import commands
 
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import Event, decode
-from consumers.kit.queues import headers as handover
+from consumers.kit.queues.headers import attempt_of, routing_key_of
 
 
 class Received(NamedTuple):
@@ -26,7 +26,7 @@ class Delivery:
     Args:
         message: as delivered.
         event: what is in it, or why it is no event.
-        key: of its lane: what has the same key is handled in order.
+        key: messages of one key are handled in order.
         routing_key: the relay's.
         attempt: of handling it, from 1.
     """
@@ -38,8 +38,8 @@ class Delivery:
     attempt: int
 
 
-def read(message: Received) -> Delivery:
-    """Decode a message. One that is no event gets a lane of its own, and so do keyless ones."""
+def read_delivery(message: Received) -> Delivery:
+    """Decode a message. One without a key, or that is no event, gets a key of its own."""
     headers = message.properties.headers or {}
     event: Event | NotAnEvent
     try:
@@ -52,6 +52,6 @@ def read(message: Received) -> Delivery:
         message=message,
         event=event,
         key=key,
-        routing_key=handover.routing_key_of(headers, message.routing_key),
-        attempt=handover.attempt_of(headers),
+        routing_key=routing_key_of(headers, message.routing_key),
+        attempt=attempt_of(headers),
     )

@@ -1,8 +1,8 @@
 """The consuming side of a connection: deliveries in, acknowledgements out.
 
 `queue.consume` of aio-pika starts a task per message and writes a frame per acknowledgement, each
-with a future to wait for. Here a delivery is a plain call, and whatever was settled within one
-turn of the loop is acknowledged with one write.
+with a future to wait for. Here a delivery is a plain call, and all acknowledgements of one
+event-loop iteration are one write.
 """
 
 import asyncio
@@ -37,18 +37,18 @@ class Inbox(aiormq.Channel):
         super().__init__(connection, _CHANNEL_NUMBER, publisher_confirms=False)
         self._receive = receive
         self._acknowledgements = Acknowledgements(_CHANNEL_NUMBER)
-        self._has_settled = asyncio.Event()
+        self._has_acks = asyncio.Event()
         self._cancelled: asyncio.Future[None] = connection.loop.create_future()
         self._consumer_tag = ""
 
     @property
     def in_hand(self) -> int:
-        """How many messages are delivered and not settled."""
+        """How many messages are delivered and not acknowledged."""
         return self._acknowledgements.in_hand
 
     @property
     def is_open(self) -> bool:
-        """Tell whether messages may come."""
+        """Whether messages may come."""
         return not (self.is_closed or self.connection.is_closed or self._cancelled.done())
 
     async def consume(self, queue: str, *, prefetch: int) -> None:
@@ -66,21 +66,21 @@ class Inbox(aiormq.Channel):
             raise BrokerError(f"The queue {queue} can't be consumed: {error}.") from error
         self._consumer_tag = ok.consumer_tag or ""
 
-    def settle(self, delivery_tag: int) -> None:
-        """Acknowledge a delivery soon. On a channel that is closed it will be redelivered."""
-        self._acknowledgements.settle(delivery_tag)
-        self._has_settled.set()
+    def ack(self, delivery_tag: int) -> None:
+        """Acknowledge a delivery soon. If the channel closes before, it is delivered again."""
+        self._acknowledgements.ack(delivery_tag)
+        self._has_acks.set()
 
-    async def acknowledge(self) -> None:
-        """Write what is settled, for ever."""
+    async def write_acks(self) -> None:
+        """Write the acknowledgements, forever."""
         while True:
-            await self._has_settled.wait()
+            await self._has_acks.wait()
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is settled."""
-        self._has_settled.clear()
-        if frames := self._acknowledgements.frames():
+        """Write the acknowledgements there are."""
+        self._has_acks.clear()
+        if frames := self._acknowledgements.take_frames():
             frame = ChannelFrame(payload=frames, should_close=False)
             await self.connection.write_queue.put(frame)
 
@@ -98,21 +98,20 @@ class Inbox(aiormq.Channel):
         except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
             raise BrokerError(f"The consumer can't be cancelled: {error}.") from error
 
-    async def until_closed(self, parts: Iterable[asyncio.Task[None]]) -> BrokerError:
+    async def until_closed(self, tasks: Iterable[asyncio.Task[None]]) -> BrokerError:
         """Wait until the channel or its connection is closed, and return why.
 
         Args:
-            parts: tasks that must not end meanwhile but by a call for it. What one of them dies
-                of is raised.
+            tasks: they run beside; the error of one that fails is raised.
         """
         closing = {self.closing, self.connection.closing, self._cancelled}
-        running = {*parts}
+        running = {*tasks}
         while True:
             done, _ = await asyncio.wait({*closing, *running}, return_when=asyncio.FIRST_COMPLETED)
-            for part in done & running:
-                if part.cancelled():  # by aiormq, when the connection falls silent in its call
+            for task in done & running:
+                if task.cancelled():  # by aiormq, when the connection falls silent in its call
                     return BrokerError("The connection was lost: it fell silent.")
-                part.result()
+                task.result()
             running -= done
             if self._cancelled in done:
                 return BrokerError("The queue is gone.")
@@ -125,18 +124,18 @@ class Inbox(aiormq.Channel):
             raise aiormq.exceptions.InvalidFrameError(header)
         message = await self._read_content(frame, header)
         tag = frame.delivery_tag or 0
-        self._acknowledgements.delivered(tag)
+        self._acknowledgements.add(tag)
         key, properties = frame.routing_key or "", header.properties
         self._receive(Received(tag, key, properties, message.body))
 
     async def _on_cancel_frame(
         self, frame: commands.Basic.CancelOk | commands.Basic.Cancel
     ) -> None:
-        """Take note when the broker ends the consumer: its queue was deleted, or moved."""
+        """Note that the broker ends the consumer: its queue was deleted, or moved."""
         await super()._on_cancel_frame(frame)
         if isinstance(frame, commands.Basic.Cancel) and not self._cancelled.done():
             self._cancelled.set_result(None)
 
     @staticmethod
     async def _unused(message: DeliveredMessage) -> None:  # pragma: no cover
-        """Satisfy `basic_consume`: deliveries come by _on_deliver_frame."""
+        """Satisfy `basic_consume`; deliveries take the way of _on_deliver_frame."""

@@ -1,9 +1,9 @@
 """A queue's bindings made to be those of the code, no more and no less.
 
-AMQP 0-9-1 can't list bindings, so the service remembers them in a queue beside its own: each
-message there is a list of patterns, and all messages together name at least what is bound. What
-is wanted is written down before it is bound, and what was unbound is forgotten afterwards, so a
-crash in between leaves nothing behind that the next start would not find.
+AMQP 0-9-1 can't list bindings, so the service records them in a queue beside its own: each message
+there is a list of patterns, and all messages together name at least what is bound. A pattern is
+recorded before it is bound, and old records are deleted after their patterns were unbound. So the
+next start finds what a crash in between leaves behind.
 """
 
 import orjson
@@ -16,7 +16,7 @@ from relay.broker import connection as broker
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Queue, Topology
 
-_MOST_NOTES = 1000
+_MAX_RECORDS = 1000
 
 
 async def update(
@@ -46,29 +46,29 @@ async def update(
         BrokerError: the connection was lost.
     """
     name = topology.bindings_queue(service)
-    wanted = tuple([Binding(exchange=exchange, pattern=it, to=service) for it in patterns])
+    wanted = tuple([Binding(exchange=exchange, pattern=each, to=service) for each in patterns])
     try:
         async with connection.channel(on_return_raises=True) as channel:
-            notes = await _notes(channel, name)
-            bound = {it for note in notes for it in _bindings(note, service)}
+            records = await _records(channel, name)
+            bound = {each for record in records for each in _bindings(record, service)}
             if is_removing or not bound.issuperset(wanted):
-                await _write_down(channel, name, exchange, patterns)
+                await _record(channel, name, exchange, patterns)
             await broker.declare(connection, Topology(bindings=wanted), passive=False)
             if not is_removing:
                 return set()
             unwanted = bound.difference(wanted)
             queue = await channel.get_queue(service, ensure=False)
-            for it in unwanted:
-                await queue.unbind(it.exchange, it.pattern)
-            for note in notes:
-                await note.ack()
+            for binding in unwanted:
+                await queue.unbind(binding.exchange, binding.pattern)
+            for record in records:
+                await record.ack()
     except (AMQPError, *broker.ERRORS) as error:
         raise BrokerError(f"The bindings of {service} can't be changed: {error}.") from error
-    return {it.pattern for it in unwanted}
+    return {binding.pattern for binding in unwanted}
 
 
-async def remembered(connection: AbstractConnection, service: str) -> set[Binding]:
-    """Return what a service's queue is bound to, as far as it was written down.
+async def recorded(connection: AbstractConnection, service: str) -> set[Binding]:
+    """Return what a service's queue is bound to, as far as it was recorded.
 
     Raises:
         BrokerError: the connection was lost.
@@ -78,35 +78,36 @@ async def remembered(connection: AbstractConnection, service: str) -> set[Bindin
         needed = Topology(queues=(Queue(name=name, arguments={}),))
         await broker.declare(connection, needed, passive=True)
         async with connection.channel() as channel:
-            return {it for note in await _notes(channel, name) for it in _bindings(note, service)}
+            records = await _records(channel, name)
+            return {each for record in records for each in _bindings(record, service)}
     except TopologyError:  # a service that is bound by hand, or not made with the kit
         return set()
     except (AMQPError, *broker.ERRORS) as error:
         raise BrokerError(f"The bindings of {service} can't be read: {error}.") from error
 
 
-async def _notes(channel: AbstractChannel, name: str) -> list[AbstractIncomingMessage]:
-    """Return what was written down. Unacknowledged, it is back once the channel is closed."""
+async def _records(channel: AbstractChannel, name: str) -> list[AbstractIncomingMessage]:
+    """Return the records. Unless acknowledged, they are back when the channel closes."""
     queue = await channel.get_queue(name, ensure=False)
-    notes: list[AbstractIncomingMessage] = []
-    while len(notes) < _MOST_NOTES and (note := await queue.get(fail=False)):
-        notes.append(note)
-    return notes
+    records: list[AbstractIncomingMessage] = []
+    while len(records) < _MAX_RECORDS and (record := await queue.get(fail=False)):
+        records.append(record)
+    return records
 
 
-def _bindings(note: AbstractIncomingMessage, service: str) -> list[Binding]:
-    """Read a note; one that someone else put there says nothing."""
+def _bindings(record: AbstractIncomingMessage, service: str) -> list[Binding]:
+    """Read a record; a message that someone else put there is none."""
     try:
-        written = orjson.loads(note.body)
+        content = orjson.loads(record.body)
         return [
-            Binding(exchange=str(written["exchange"]), pattern=str(it), to=service)
-            for it in written["patterns"]
+            Binding(exchange=str(content["exchange"]), pattern=str(pattern), to=service)
+            for pattern in content["patterns"]
         ]
     except (orjson.JSONDecodeError, TypeError, KeyError):
         return []
 
 
-async def _write_down(
+async def _record(
     channel: AbstractChannel, name: str, exchange: str, patterns: tuple[str, ...]
 ) -> None:
     message = Message(
@@ -114,5 +115,5 @@ async def _write_down(
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
     )
-    moving = await channel.get_exchange(topology.exchange_of(name), ensure=False)
-    await moving.publish(message, routing_key=name, mandatory=True)
+    retry_exchange = await channel.get_exchange(topology.exchange_of(name), ensure=False)
+    await retry_exchange.publish(message, routing_key=name, mandatory=True)

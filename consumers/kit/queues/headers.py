@@ -1,7 +1,7 @@
-"""What is written beside a message that goes to another queue, and read from it again. Pure.
+"""The headers of a message that the kit moves to another queue. Pure.
 
-A message that comes back from a delay queue, or lies in the dead-letter queue, was published anew
-under the name of that queue; its own routing key and its attempts travel in headers.
+A message in a delay queue or in the dead-letter queue was published again, with that queue's name
+as its routing key; so its original routing key and its attempts are in headers.
 """
 
 import math
@@ -22,14 +22,14 @@ ROUTING_KEY = "relay-routing-key"
 REASON = "relay-reason"
 """Why it is a dead letter."""
 DIED_AT = "relay-died-at"
-"""When it became one: RFC 3339 UTC."""
+"""When it became a dead letter: RFC 3339 UTC."""
 REPLAY = "replay"
-"""Names the replay that sent the event; an event of a replay is handled though it was seen."""
+"""Names the replay that sent the event. Such an event is handled although it was seen."""
 
-_MOST_REASON = 1000  # characters
-_MOST_ATTEMPTS = 1_000_000
-_MOST_LEVELS = 16
-"""Tables and arrays within each other: far more than anybody needs, far less than the stack."""
+_MAX_REASON_CHARACTERS = 1000
+_MAX_ATTEMPTS = 1_000_000
+_MAX_LEVELS = 16
+"""Of nested tables and arrays: far more than anybody needs, far less than the stack allows."""
 _PERSISTENT = 2
 _NOT_CARRIED = {"headers", "delivery_mode", "expiration", "user_id", "cluster_id"}
 _COPIES_TO = {"CC", "BCC"}
@@ -42,15 +42,15 @@ _OF_THE_BROKER = {"x-delivery-count", "x-acquired-count", "x-death"} | {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A message nobody could handle, without its body.
+    """What a dead letter says, without its body.
 
     Args:
-        id: the event's id, as far as the message has one.
+        id: the event's id; "" if the message has none.
         type: of the event.
         routing_key: the relay's.
         reason: why it was given up.
-        attempts: how many were made; 0 when that is not known.
-        died_at: seconds since 1970, or None when that is not known.
+        attempts: how many were made; 0 when unknown.
+        died_at: seconds since 1970; None when unknown.
     """
 
     id: str
@@ -64,7 +64,7 @@ class DeadLetter:
 def attempt_of(headers: Mapping[str, Any]) -> int:
     """Return which attempt this delivery is for, from 1."""
     value = headers.get(ATTEMPT)
-    return min(max(value, 1), _MOST_ATTEMPTS) if type(value) is int else 1
+    return min(max(value, 1), _MAX_ATTEMPTS) if type(value) is int else 1
 
 
 def routing_key_of(headers: Mapping[str, Any], delivered: str) -> str:
@@ -73,10 +73,10 @@ def routing_key_of(headers: Mapping[str, Any], delivered: str) -> str:
     return value if type(value) is str and value else delivered
 
 
-def again(
+def retry_properties(
     properties: commands.Basic.Properties, *, attempt: int, routing_key: str
 ) -> commands.Basic.Properties:
-    """Return the properties of a message that is to be handled again.
+    """Return the properties of a message that will be handled again.
 
     Args:
         properties: as delivered.
@@ -86,7 +86,7 @@ def again(
     return _changed(properties, {ATTEMPT: attempt, ROUTING_KEY: routing_key})
 
 
-def dead(
+def dead_letter_properties(
     properties: commands.Basic.Properties,
     *,
     attempts: int,
@@ -108,17 +108,17 @@ def dead(
         {
             ATTEMPT: attempts,
             ROUTING_KEY: routing_key,
-            REASON: _as_text(reason)[:_MOST_REASON],
+            REASON: _as_text(reason)[:_MAX_REASON_CHARACTERS],
             DIED_AT: rfc3339(datetime.fromtimestamp(died_at, UTC)),
         },
     )
 
 
-def dead_letter(properties: commands.Basic.Properties, delivered_key: str) -> DeadLetter:
-    """Read a message of a dead-letter queue, be it from the kit or from the broker itself."""
+def read_dead_letter(properties: commands.Basic.Properties, delivered_key: str) -> DeadLetter:
+    """Read a message of a dead-letter queue, whether the kit put it there or the broker."""
     headers = properties.headers or {}
     attempt = headers.get(ATTEMPT)
-    reason, died_at = headers.get(REASON), _moment(headers.get(DIED_AT))
+    reason, died_at = headers.get(REASON), _seconds(headers.get(DIED_AT))
     if not isinstance(reason, str):
         reason, died_at = _broker_reason(headers)
     return DeadLetter(
@@ -134,7 +134,7 @@ def dead_letter(properties: commands.Basic.Properties, delivered_key: str) -> De
 def _changed(
     properties: commands.Basic.Properties, headers: Mapping[str, Any]
 ) -> commands.Basic.Properties:
-    """Return a copy with other headers, persistent, without what the broker would act upon.
+    """Return a persistent copy with other headers, without what the broker would act on.
 
     It would drop the message at its `expiration`, close the channel over the `user_id` of someone
     else (https://www.rabbitmq.com/docs/validated-user-id), and send copies to the queues named in
@@ -142,7 +142,7 @@ def _changed(
     """
     left_out = _OF_THE_BROKER | _COPIES_TO | {REASON, DIED_AT}
     kept = {
-        _as_text(name): _carried(value, _MOST_LEVELS)
+        _as_text(name): _carried(value, _MAX_LEVELS)
         for name, value in (properties.headers or {}).items()
         if name not in left_out
     }
@@ -155,17 +155,17 @@ def _changed(
 
 
 def _carried(value: Any, levels: int) -> Any:
-    """Return a header's value such that it can be sent: as it is if it arrives so, else as text.
+    """Return a header's value as it is if it can be sent without a change, else as text.
 
-    pamqp sends every float in 4 bytes, and decodes some values it can't encode.
+    pamqp sends every float in 4 bytes, and decodes some values that it can't encode.
     """
     match value:
         case dict() | list() if not levels:
             return "nested too deeply"
         case dict():
-            return {_as_text(name): _carried(it, levels - 1) for name, it in value.items()}
+            return {_as_text(name): _carried(item, levels - 1) for name, item in value.items()}
         case list():
-            return [_carried(it, levels - 1) for it in value]
+            return [_carried(item, levels - 1) for item in value]
         case _:
             return value if _arrives_unchanged(value) else _as_text(value)
 
@@ -193,8 +193,8 @@ def _broker_reason(headers: Mapping[str, Any]) -> tuple[str, float | None]:
     reason = death.get("reason")
     if reason == "delivery_limit":
         reason = "delivered again and again without an answer; the consumer may have died of it"
-    moment = died_at.timestamp() if isinstance(died_at, datetime) else None
-    return str(reason or "not known"), moment
+    died_at_s = died_at.timestamp() if isinstance(died_at, datetime) else None
+    return str(reason or "not known"), died_at_s
 
 
 def _first_key(headers: Mapping[str, Any]) -> str:
@@ -208,7 +208,7 @@ def _first_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
     return first if isinstance(first, Mapping) else {}
 
 
-def _moment(value: object) -> float | None:
+def _seconds(value: object) -> float | None:
     try:
         return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
     except ValueError:

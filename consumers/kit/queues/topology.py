@@ -6,12 +6,11 @@
                               +---------------------------------+
                                          +-- given up --> SERVICE.dead
 
-What is moved goes through the exchange SERVICE.retry, by the name of the queue: through the
-broker's default exchange, a service could put messages into any queue there is.
+The kit moves messages through the exchange SERVICE.retry, which routes by queue name: a right to
+use the broker's default exchange would be one to write into any queue.
 
-All are quorum queues. What the broker moves by itself it moves at least once: its default would
-lose messages (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering), and needs the overflow
-to be `reject-publish`.
+All are quorum queues. The broker dead-letters at least once: its default may lose messages
+(https://www.rabbitmq.com/docs/quorum-queues#dead-lettering). That needs `reject-publish`.
 """
 
 from collections.abc import Iterable
@@ -19,8 +18,8 @@ from typing import Any
 
 from relay.events.topology import UNLIMITED_DELIVERIES, Binding, Exchange, Queue, Topology
 
-MOST_DELIVERIES = 20
-"""How often a message may be delivered without an answer, each time killing its consumer, perhaps.
+MAX_DELIVERIES = 20
+"""How often a message may be delivered without an acknowledgement; perhaps it kills its consumer.
 It then goes to the dead-letter queue. RabbitMQ 4 has this limit by default, 3.x none at all."""
 
 
@@ -73,7 +72,7 @@ def topology(
         is_single_active: whether only one of several instances gets messages at a time.
     """
     dead = dead_queue(service)
-    own = _dead_lettered_to(service, dead) | {"x-delivery-limit": MOST_DELIVERIES}
+    own = _dead_lettered_to(service, dead) | {"x-delivery-limit": MAX_DELIVERIES}
     if is_single_active:
         own["x-single-active-consumer"] = True
     queues = (
@@ -99,7 +98,9 @@ def topology(
     return Topology(
         exchanges=(Exchange(name=name, kind="direct"),),
         queues=queues,
-        bindings=tuple([Binding(exchange=name, pattern=it.name, to=it.name) for it in queues]),
+        bindings=tuple(
+            [Binding(exchange=name, pattern=queue.name, to=queue.name) for queue in queues]
+        ),
     )
 
 

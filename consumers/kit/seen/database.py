@@ -1,18 +1,26 @@
-"""The table of the `seen` store, in SQLite or PostgreSQL. Blocking: it runs in the store's thread.
+"""The table of the `seen` store. Its calls block, so they run in the store's thread.
 
-A connection that fails is opened anew by the next job; until then all that is asked is Unavailable.
+A connection that fails is replaced by the next call; the call that finds it raises Unavailable.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from consumers.kit.consumer import Writer
+from consumers.kit.database.url import NEEDS_PSYCOPG, parse_database_url
 from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
-from consumers.kit.seen.dialects import Dialect, dialect_of
+from consumers.kit.seen.dialect import Dialect
+from consumers.kit.seen.sqlite import SqliteDialect
 from relay.settings_file import resolve_secrets
 
+_FIND = "SELECT event_id FROM seen WHERE service = ? AND event_id IN (KEYS)"
+_INSERT = "INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_PRUNE = """DELETE FROM seen WHERE service = ? AND event_id IN (
+    SELECT event_id FROM seen WHERE service = ? AND seen_at < ? LIMIT ?
+)"""
 _PRUNED_AT_ONCE = 1000
 
 
@@ -21,7 +29,7 @@ class SeenDatabase:
 
     Args:
         dialect: of the database.
-        schema: statements that make a writer's tables where they are missing.
+        schema: statements that create a writer's tables where they are missing.
     """
 
     def __init__(self, dialect: Dialect, *, schema: str = "") -> None:
@@ -30,11 +38,19 @@ class SeenDatabase:
         self._schema = schema
         self._db: Any = None
         self._is_closed = False
-        mark = dialect.placeholder
-        self._insert = f"INSERT INTO seen VALUES ({mark}, {mark}, {mark}) ON CONFLICT DO NOTHING"  # noqa: S608  placeholders only
+
+    @classmethod
+    def at(cls, url: str, *, schema: str = "") -> Self:
+        """Return the database of a URL: `sqlite:PATH`, `postgresql://...`, `env:NAME`, `file:PATH`.
+
+        Raises:
+            ValueError: it is none of these, or psycopg is needed and not installed.
+        """
+        (resolved,) = resolve_secrets([url])
+        return cls(_dialect_of(resolved), schema=schema)
 
     def open(self) -> None:
-        """Connect, to find out early.
+        """Connect, to find problems early.
 
         Raises:
             Unavailable: that is not possible now.
@@ -43,14 +59,12 @@ class SeenDatabase:
             pass
 
     def are_new(self, service: str, keys: Sequence[str]) -> list[bool]:
-        """Tell of each key whether it has no mark.
+        """Return for each key whether it has no mark.
 
         Raises:
             Unavailable: the database is.
         """
-        mark = self._dialect.placeholder
-        listed = ", ".join([mark] * len(keys))
-        query = f"SELECT event_id FROM seen WHERE service = {mark} AND event_id IN ({listed})"  # noqa: S608  placeholders only
+        query = self._sql(_FIND.replace("KEYS", ", ".join("?" * len(keys))))
         with self._usable() as db:
             seen = {row[0] for row in db.execute(query, (service, *keys)).fetchall()}
         return [key not in seen for key in keys]
@@ -61,10 +75,10 @@ class SeenDatabase:
         Raises:
             Unavailable: the database is; none was marked.
         """
-        # In one order, or two instances that mark the same keys wait for each other.
+        # Sorted, or two instances that mark the same keys could wait for each other.
         rows = [(service, key, int(now)) for key in sorted(keys)]
         with self._usable() as db, self._transaction(db):
-            db.cursor().executemany(self._insert, rows)
+            db.cursor().executemany(self._sql(_INSERT), rows)
 
     def write(
         self,
@@ -81,8 +95,9 @@ class SeenDatabase:
 
         Raises:
             Unavailable: the database is, or writer says so; nothing was written.
-            Exception: the database refused the whole, for a constraint that is checked at the end,
-                or a transaction that writer itself ended; nothing was written, unless by writer.
+            Exception: the database refused the whole, because of a constraint that is checked at
+                the end, or because writer itself ended the transaction. Nothing was written but
+                what writer committed itself.
         """
         with self._usable(is_trouble=self._dialect.is_trouble) as db:
             self._dialect.make_durable(db)
@@ -96,7 +111,7 @@ class SeenDatabase:
         self, db: Any, mark: tuple[str, str, int], event: Event, writer: Writer
     ) -> Exception | bool:
         db.execute("SAVEPOINT event")
-        result: Exception | bool = db.execute(self._insert, mark).rowcount > 0
+        result: Exception | bool = db.execute(self._sql(_INSERT), mark).rowcount > 0
         try:
             if result:
                 writer(event, db)
@@ -109,30 +124,32 @@ class SeenDatabase:
         return result
 
     def prune(self, service: str, before: float) -> bool:
-        """Forget up to 1,000 marks from before a moment; tell whether there may be more.
+        """Delete up to 1,000 marks that are older; return whether there may be more.
 
         Raises:
             Unavailable: the database is.
         """
         if self._is_closed:
-            return False  # that can wait for the next start
-        mark = self._dialect.placeholder
-        old = f"SELECT event_id FROM seen WHERE service = {mark} AND seen_at < {mark} LIMIT {mark}"  # noqa: S608  placeholders only
-        statement = f"DELETE FROM seen WHERE service = {mark} AND event_id IN ({old})"  # noqa: S608  placeholders only
+            return False  # the next start will do it
         parameters = (service, service, int(before), _PRUNED_AT_ONCE)
         with self._usable() as db:
-            return bool(db.execute(statement, parameters).rowcount >= _PRUNED_AT_ONCE)
+            return bool(db.execute(self._sql(_PRUNE), parameters).rowcount >= _PRUNED_AT_ONCE)
 
     def close(self) -> None:
-        """Close the connection for good; whoever comes too late finds the store Unavailable."""
+        """Close the connection for good; later calls raise Unavailable."""
         self._is_closed = True
         self._discard()
 
+    def _sql(self, statement: str) -> str:
+        return statement.replace("?", self._dialect.placeholder)
+
     @contextlib.contextmanager
     def _usable(self, is_trouble: Callable[[Exception], bool] | None = None) -> Iterator[Any]:
-        """Yield the connection; after an error close it, so that the next use opens another.
+        """Yield the connection; after an error close it, so that the next call opens another.
 
-        Of the store's own statements none is to blame, so that any error is the database's.
+        Args:
+            is_trouble: which errors make the database Unavailable; without it all of them do,
+                since the store's own statements are correct.
         """
         db = self._connected()
         try:
@@ -178,15 +195,13 @@ def _unavailable(error: Exception) -> Unavailable:
     return Unavailable(f"The seen store can't be used: {text}.")
 
 
-def at(url: str, *, schema: str = "") -> SeenDatabase:
-    """Return the database of a URL: `sqlite:PATH`, `postgresql://...`, `env:NAME` or `file:PATH`.
-
-    Args:
-        url: where it is.
-        schema: as of SeenDatabase.
-
-    Raises:
-        ValueError: it is none of these, or psycopg is needed and not installed.
-    """
-    (resolved,) = resolve_secrets([url])
-    return SeenDatabase(dialect_of(resolved), schema=schema)
+def _dialect_of(url: str) -> Dialect:
+    match parse_database_url(url):
+        case Path() as path:
+            return SqliteDialect(path)
+        case server:
+            try:
+                from consumers.kit.seen.postgres import PostgresDialect  # noqa: PLC0415  an extra
+            except ImportError as error:
+                raise ValueError(NEEDS_PSYCOPG) from error
+            return PostgresDialect(server)

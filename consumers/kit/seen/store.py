@@ -1,7 +1,7 @@
 """Which events a service has handled: the `seen` store, in SQLite or PostgreSQL.
 
-One thread owns the connection. Many events share one question, and one commit: the store is asked
-when they arrive, and told when they are handled. What lies in between is remembered in memory.
+One thread owns the connection. Many events share one query and one commit: the store is asked when
+they arrive, and marked when they are handled. What is handled in between is remembered in memory.
 """
 
 import time
@@ -11,37 +11,46 @@ from functools import partial
 import structlog
 
 from consumers.kit.consumer import Writer
-from consumers.kit.database.index_key import key
+from consumers.kit.database.index_key import index_key
 from consumers.kit.errors import Unavailable
 from consumers.kit.event import Event
 from consumers.kit.seen.database import SeenDatabase
 from relay.process.owned_thread import OwnedThread
 
 _PRUNE_EVERY_S = 60.0
-_MOST_RECENT = 100_000  # keys; far more than are in hand, and some 10 MB
+_MAX_RECENT = 100_000  # keys; far more than are in hand, and some 10 MB
 
 log = structlog.get_logger("consumers")
 
 
-class Seen:
+class SeenStore:
     """The store of one service.
 
     Args:
         database: where the marks are kept.
         service: the service's name; several services may share a database.
         keep_s: how long a mark is kept, at least.
+        max_recent: how many keys are remembered in memory.
     """
 
-    def __init__(self, database: SeenDatabase, *, service: str, keep_s: float) -> None:
+    def __init__(
+        self,
+        database: SeenDatabase,
+        *,
+        service: str,
+        keep_s: float,
+        max_recent: int = _MAX_RECENT,
+    ) -> None:
         self._database = database
         self._service = service
         self._keep_s = keep_s
         self._thread = OwnedThread("seen")
         self._prune_at = 0.0
         self._recent: dict[str, None] = {}
+        self._max_recent = max_recent
 
     async def open(self) -> None:
-        """Connect, to find out early. Raises Unavailable."""
+        """Connect, to find problems early. Raises Unavailable."""
         await self._thread.do(self._database.open)
 
     async def close(self, *, limit_s: float = 5) -> None:
@@ -67,7 +76,7 @@ class Seen:
         return results
 
     async def are_new(self, keys: Sequence[str]) -> list[bool]:
-        """Tell of each key whether it is not marked.
+        """Return for each key whether it is not marked.
 
         Raises:
             Unavailable: the database is.
@@ -75,12 +84,12 @@ class Seen:
         return await self._thread.do(lambda: self._database.are_new(self._service, keys))
 
     def is_recent(self, key: str) -> bool:
-        """Tell whether the event of a key was handled lately, marked already or not."""
+        """Return whether the event of a key was handled lately, marked already or not."""
         return key in self._recent
 
     def note(self, key: str) -> None:
         """Remember in memory that an event was handled, until it is marked and long after."""
-        if len(self._recent) >= _MOST_RECENT:
+        if len(self._recent) >= self._max_recent:
             del self._recent[next(iter(self._recent))]  # the oldest
         self._recent[key] = None
 
@@ -95,25 +104,25 @@ class Seen:
         self._prune(now)
 
     def _prune(self, now: float) -> None:
-        """Forget old marks now and then, behind the work that waits."""
+        """Delete old marks from time to time, after the calls that are waiting."""
         if now >= self._prune_at:
             self._prune_at = now + _PRUNE_EVERY_S
-            self._thread.do_later(partial(self._forget, now - self._keep_s))
+            self._thread.do_later(partial(self._delete_old, now - self._keep_s))
 
-    def _forget(self, before: float) -> None:
-        """Forget some marks, and the rest behind the work that came meanwhile."""
+    def _delete_old(self, before: float) -> None:
+        """Delete some marks, and the rest after the calls that came meanwhile."""
         try:
-            there_is_more = self._database.prune(self._service, before)
+            there_are_more = self._database.prune(self._service, before)
         except Unavailable as error:
-            log.warning("marks not forgotten", service=self._service, reason=str(error))
+            log.warning("old marks not deleted", service=self._service, reason=str(error))
             return
-        if there_is_more:
-            self._thread.do_later(partial(self._forget, before))
+        if there_are_more:
+            self._thread.do_later(partial(self._delete_old, before))
 
 
 def key_of(event: Event) -> str:
-    """Return what an event is remembered by. A replay handles it again, though only once.
+    """Return the key of an event's mark. An event of a replay has a key of its own.
 
-    Other publishers may send any id; what the databases can't index is remembered by its digest.
+    Other publishers may send any id; one that can't be indexed is replaced by its digest.
     """
-    return key(f"{event.id}/{event.replay}" if event.replay else event.id)
+    return index_key(f"{event.id}/{event.replay}" if event.replay else event.id)

@@ -142,7 +142,9 @@ async def _retry(
     ):
 
         async def retry(it: DeadLetter, message: AbstractIncomingMessage) -> None:
-            first = headers.again(message.properties, attempt=1, routing_key=it.routing_key)
+            first = headers.retry_properties(
+                message.properties, attempt=1, routing_key=it.routing_key
+            )
             await queue.publish([(first, message.body)])
             await message.ack()
             show_row("retried", it.id, it.routing_key, styles=("green",))
@@ -164,7 +166,7 @@ def _dead(service: str, reason: str = "") -> ParkedQueue[DeadLetter]:
 
 def _read(message: AbstractIncomingMessage) -> DeadLetter:
     """Read what lies beside a message; one without an id gets one that stays the same."""
-    it = headers.dead_letter(message.properties, message.routing_key or "")
+    it = headers.read_dead_letter(message.properties, message.routing_key or "")
     if it.id:
         return it
     digest = blake2b(message.body, digest_size=_DIGEST_BYTES).hexdigest()

@@ -218,7 +218,7 @@ def _go_on(earlier: Progress, stream: HistoryStream) -> None:
 
 async def _bound(connection: AbstractConnection, service: str) -> list[str]:
     """Return the patterns a service is bound with; everything, if that was not written down."""
-    patterns = sorted({it.pattern for it in await bindings.remembered(connection, service)})
+    patterns = sorted({it.pattern for it in await bindings.recorded(connection, service)})
     if not patterns:
         click.echo(f"What {service} is bound to is not known; it gets every event.", err=True)
     return patterns or ["#"]
@@ -263,7 +263,7 @@ async def _pass_on(  # noqa: PLR0913  it stands between them
 
 
 def _addressed(it: Past, replay_id: str) -> tuple[commands.Basic.Properties, bytes]:
-    properties = headers.again(it.properties, attempt=1, routing_key=_routing_key(it))
+    properties = headers.retry_properties(it.properties, attempt=1, routing_key=_routing_key(it))
     properties.headers = {**(properties.headers or {}), headers.REPLAY: replay_id}
     return properties, it.body
 

@@ -23,7 +23,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from prometheus_client import CollectorRegistry
 
 from consumers.archive import service as archive
-from consumers.kit import Consumer, ConsumerSettings, Event, service
+from consumers.kit import Consumer, ConsumerSettings, Event
+from consumers.kit.service import Opened, run_service
 from consumers.kit.settings import SectionT, SharedSettings
 from relay.observability import logs
 from relay.settings import BrokerSettings, LogSettings
@@ -111,13 +112,11 @@ async def _archive(url: str, queue_name: str, meter: Meter, directory: Path) -> 
     await _serve(url, settings, opened, meter)
 
 
-async def _serve(
-    url: str, settings: SectionT, opened: service.Opened[SectionT], meter: Meter
-) -> None:
+async def _serve(url: str, settings: SectionT, opened: Opened[SectionT], meter: Meter) -> None:
     shared = SharedSettings.model_construct(
         broker=BrokerSettings(urls=[url], exchange="bench"), log=LogSettings(level="error")
     )
-    running = asyncio.create_task(service.run("bench", shared, settings, opened))
+    running = asyncio.create_task(run_service("bench", shared, settings, opened))
     await meter.done.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     await running

@@ -63,7 +63,7 @@ class Service:
             app_id="relay",
             headers={"vendor": "swiftsell", **changed.pop("headers", {})},
         )
-        dead = headers.dead(
+        dead = headers.dead_letter_properties(
             properties,
             attempts=5,
             routing_key=KEY,
@@ -144,7 +144,7 @@ async def test_looking_changes_nothing_however_often(relay: RelayCommand, servic
     await service.bury("e1")
     await service.bury("e2")
 
-    for _ in range(topology.MOST_DELIVERIES + 5):
+    for _ in range(topology.MAX_DELIVERIES + 5):
         assert len((await relay("dead", "list", service.name)).rows) == 2
         await eventually(lambda: service.holds("e1", "e2"))
 
@@ -292,7 +292,7 @@ async def exhaust(connection: AbstractConnection, service: Service) -> None:
     """Take the one message there is and give it back until it is gone."""
     async with connection.channel() as channel:
         queue = await channel.declare_queue(service.name, passive=True)
-        for _ in range(topology.MOST_DELIVERIES + 1):
+        for _ in range(topology.MAX_DELIVERIES + 1):
             message = await queue.get(timeout=30, fail=False)
             while message is None:  # on its way back
                 message = await queue.get(timeout=30, fail=False)

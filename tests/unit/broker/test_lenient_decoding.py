@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from pamqp.exceptions import UnmarshalingException
 from pamqp.header import ContentHeader
 
-from consumers.kit.queues import headers as handover
+from consumers.kit.queues.headers import retry_properties
 from relay.broker import lenient_decoding
 
 MESSAGE_TYPE, TIMESTAMP, HEADERS = 1 << 5, 1 << 6, 1 << 13
@@ -82,7 +82,7 @@ def test_what_is_not_utf_8_becomes_question_marks(data: bytes, text: str) -> Non
 def test_tables_and_arrays_are_read_as_ever() -> None:
     headers: dict[str, Any] = {"a": [1, {"b": "c"}, []], "d": {}, "e": None}
 
-    changed = handover.again(Basic.Properties(headers=headers), attempt=1, routing_key="k")
+    changed = retry_properties(Basic.Properties(headers=headers), attempt=1, routing_key="k")
     data = changed.marshal()
 
     assert received(int.from_bytes(data[:2]), data[2:]) == changed
@@ -126,4 +126,4 @@ def test_what_was_read_can_be_handed_on(text: bytes, moment: int) -> None:
 
     properties = received(HEADERS | TIMESTAMP | MESSAGE_TYPE, data)
 
-    assert handover.again(properties, attempt=2, routing_key="k").marshal()
+    assert retry_properties(properties, attempt=2, routing_key="k").marshal()

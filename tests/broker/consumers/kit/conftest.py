@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.kit.seen import database
-from consumers.kit.seen.store import Seen
+from consumers.kit.seen.database import SeenDatabase
+from consumers.kit.seen.store import SeenStore
 from tests.support.seen_stores import Open
 
 
@@ -28,8 +28,10 @@ async def open_seen() -> AsyncIterator[Open]:
     """Open a store; it is closed at the end."""
     async with AsyncExitStack() as stack:
 
-        async def open_seen(url: str, service: str = "crm-sync", keep_s: float = 600) -> Seen:
-            seen = Seen(database.at(url), service=service, keep_s=keep_s)
+        async def open_seen(
+            url: str, service: str = "crm-sync", keep_s: float = 600, **options: int
+        ) -> SeenStore:
+            seen = SeenStore(SeenDatabase.at(url), service=service, keep_s=keep_s, **options)
             stack.push_async_callback(seen.close)
             await seen.open()
             return seen

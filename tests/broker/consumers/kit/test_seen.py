@@ -18,8 +18,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumers.kit import Unavailable
-from consumers.kit.seen import database as seen_database
-from consumers.kit.seen.store import Seen, key_of
+from consumers.kit.seen.database import SeenDatabase
+from consumers.kit.seen.sqlite import SqliteDialect
+from consumers.kit.seen.store import SeenStore, key_of
 from deploy.local.postgres import PrivatePostgres
 from tests.support.eventually import LIMIT_S, eventually
 from tests.support.seen_stores import EVENT, Open, check_usable, execute, numbered, rows_of
@@ -37,7 +38,7 @@ async def test_what_was_marked_is_not_new(url: str, open_seen: Open) -> None:
 
 
 async def test_marks_are_there_after_a_restart(url: str, open_seen: Open) -> None:
-    with closing(seen_database.at(url)) as before:
+    with closing(SeenDatabase.at(url)) as before:
         before.mark("crm-sync", ["a"], now=time.time())
 
     assert await (await open_seen(url)).are_new(["a", "b"]) == [False, True]
@@ -88,7 +89,7 @@ def test_an_event_of_a_replay_is_remembered_by_itself() -> None:
 
 
 async def test_old_marks_are_forgotten_and_only_the_services_own(url: str, open_seen: Open) -> None:
-    database = seen_database.at(url)
+    database = SeenDatabase.at(url)
     for service in ("crm-sync", "archive"):
         database.mark(service, ["old"], now=time.time() - 700)
         database.mark(service, ["kept"], now=time.time() - 500)
@@ -106,7 +107,7 @@ async def test_old_marks_are_forgotten_and_only_the_services_own(url: str, open_
 
 
 async def test_a_mark_is_kept_for_as_long_as_it_should_be(url: str) -> None:
-    with closing(seen_database.at(url)) as database:
+    with closing(SeenDatabase.at(url)) as database:
         database.mark("crm-sync", ["a"], now=1000.9)
 
         database.prune("crm-sync", 1000.95)
@@ -118,7 +119,7 @@ async def test_a_mark_is_kept_for_as_long_as_it_should_be(url: str) -> None:
 
 async def test_marks_are_forgotten_a_thousand_at_a_time(url: str) -> None:
     """Whoever asks or tells meanwhile, here or elsewhere, does not wait for all of them."""
-    with closing(seen_database.at(url)) as database:
+    with closing(SeenDatabase.at(url)) as database:
         database.mark("crm-sync", [str(number) for number in range(2500)], now=1000)
 
         there_is_more = [database.prune("crm-sync", 2000) for _ in range(3)]
@@ -136,7 +137,7 @@ async def test_that_old_marks_cannot_be_forgotten_is_logged(
         "CREATE TRIGGER keep BEFORE DELETE ON seen BEGIN SELECT RAISE(ABORT, 'kept'); END",
     )
 
-    with closing(seen_database.at(sqlite_url)) as database:
+    with closing(SeenDatabase.at(sqlite_url)) as database:
         database.mark("crm-sync", ["old"], now=1000)
     with capture_logs() as logs:
         await seen.mark(["new"])
@@ -144,7 +145,7 @@ async def test_that_old_marks_cannot_be_forgotten_is_logged(
 
     assert logs == [
         {
-            "event": "marks not forgotten",
+            "event": "old marks not deleted",
             "log_level": "warning",
             "service": "crm-sync",
             "reason": "The seen store can't be used: kept.",
@@ -153,7 +154,7 @@ async def test_that_old_marks_cannot_be_forgotten_is_logged(
 
 
 async def test_all_old_marks_are_forgotten_in_the_end(url: str, open_seen: Open) -> None:
-    database = seen_database.at(url)
+    database = SeenDatabase.at(url)
     database.mark("crm-sync", [str(number) for number in range(5500)], now=1000)
     database.close()
     seen = await open_seen(url)
@@ -167,11 +168,11 @@ async def test_all_old_marks_are_forgotten_in_the_end(url: str, open_seen: Open)
 
 MARK_AND_ASK = """
 import asyncio, sys
-from consumers.kit import seen_database
-from consumers.kit.seen import Seen
+from consumers.kit.seen.database import SeenDatabase
+from consumers.kit.seen.store import SeenStore
 
 async def main(url, name):
-    seen = Seen(seen_database.at(url), service="crm-sync", keep_s=600)
+    seen = SeenStore(SeenDatabase.at(url), service="crm-sync", keep_s=600)
     sys.stdin.readline()
     await seen.open()
     for number in range(50):
@@ -203,7 +204,7 @@ def test_whoever_finds_another_about_to_make_the_file_waits(tmp_path: Path) -> N
     """SQLite lets nobody wait for the switch to WAL; whoever comes second is told off at once."""
     other = sqlite3.connect(tmp_path / "seen.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    database = seen_database.at(f"sqlite:{tmp_path}/seen.db")
+    database = SeenDatabase.at(f"sqlite:{tmp_path}/seen.db")
 
     with closing(other), closing(database), ThreadPoolExecutor(1) as thread:
         opening = thread.submit(database.open)
@@ -242,7 +243,7 @@ async def test_of_many_that_ask_and_tell_at_once_each_gets_its_own_answer(
 
 
 async def test_what_was_asked_for_is_done_before_the_store_closes(url: str) -> None:
-    seen = Seen(seen_database.at(url), service="crm-sync", keep_s=600)
+    seen = SeenStore(SeenDatabase.at(url), service="crm-sync", keep_s=600)
     marking = [asyncio.ensure_future(seen.mark([f"{number}"])) for number in range(20)]
     await asyncio.sleep(0)
 
@@ -253,7 +254,10 @@ async def test_what_was_asked_for_is_done_before_the_store_closes(url: str) -> N
 
 
 async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(sqlite_url: str) -> None:
-    seen, is_over = Seen(seen_database.at(sqlite_url), service="a", keep_s=60), threading.Event()
+    seen, is_over = (
+        SeenStore(SeenDatabase.at(sqlite_url), service="a", keep_s=60),
+        threading.Event(),
+    )
     writing = asyncio.create_task(seen.write([EVENT], lambda _event, _db: bool(is_over.wait())))
     waiting = asyncio.create_task(seen.mark(["behind it"]))
     await asyncio.sleep(0)
@@ -269,7 +273,7 @@ async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(sqlite_
 
 
 def test_a_store_that_is_closed_opens_no_connection(sqlite_url: str) -> None:
-    database = seen_database.at(sqlite_url)
+    database = SeenDatabase.at(sqlite_url)
 
     database.close()
 
@@ -292,11 +296,8 @@ async def test_what_was_handled_lately_is_known_without_the_database(
     assert await seen.are_new(["a"]) == [True]
 
 
-async def test_memory_is_bounded_and_forgets_the_oldest(
-    sqlite_url: str, open_seen: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("consumers.kit.seen.store._MOST_RECENT", 3)
-    seen = await open_seen(sqlite_url)
+async def test_memory_is_bounded_and_forgets_the_oldest(sqlite_url: str, open_seen: Open) -> None:
+    seen = await open_seen(sqlite_url, max_recent=3)
 
     for key in "abcd":
         seen.note(key)
@@ -307,7 +308,7 @@ async def test_memory_is_bounded_and_forgets_the_oldest(
 # Trouble.
 
 
-async def check_unavailable(seen: Seen, reason: str = "") -> None:
+async def check_unavailable(seen: SeenStore, reason: str = "") -> None:
     """Nothing can be asked, told or written, and each says so."""
     writing = seen.write([EVENT], lambda _event, _db: None)
     for attempt in (seen.are_new(["a"]), seen.mark(["a"]), writing):
@@ -317,7 +318,7 @@ async def check_unavailable(seen: Seen, reason: str = "") -> None:
 
 async def test_a_place_that_is_no_directory_is_unavailable_until_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    seen = Seen(seen_database.at(f"sqlite:{tmp_path}/file/seen.db"), service="a", keep_s=60)
+    seen = SeenStore(SeenDatabase.at(f"sqlite:{tmp_path}/file/seen.db"), service="a", keep_s=60)
 
     with pytest.raises(Unavailable, match=r"(File exists|Not a directory)"):
         await seen.open()
@@ -331,7 +332,7 @@ async def test_a_place_that_is_no_directory_is_unavailable_until_it_is(tmp_path:
 async def test_a_file_that_is_no_database_is_unavailable_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "seen.db"
     path.write_bytes(b"not a database " * 1000)
-    seen = Seen(seen_database.at(f"sqlite:{path}"), service="a", keep_s=60)
+    seen = SeenStore(SeenDatabase.at(f"sqlite:{path}"), service="a", keep_s=60)
 
     with pytest.raises(Unavailable, match="can't be used: file is not a database"):
         await seen.open()
@@ -345,7 +346,7 @@ async def test_a_file_that_is_no_database_is_unavailable_and_left_alone(tmp_path
 
 async def test_a_table_of_someone_else_is_unavailable(url: str) -> None:
     execute(url, "CREATE TABLE seen (a INT)")
-    seen = Seen(seen_database.at(url), service="a", keep_s=60)
+    seen = SeenStore(SeenDatabase.at(url), service="a", keep_s=60)
 
     with pytest.raises(Unavailable, match="column"):
         await seen.open()
@@ -363,11 +364,12 @@ async def test_a_table_that_is_gone_is_made_anew(url: str, open_seen: Open) -> N
 
 
 async def test_a_database_that_others_keep_locked_is_unavailable(
-    sqlite_url: str, open_seen: Open, monkeypatch: pytest.MonkeyPatch
+    sqlite_url: str,
 ) -> None:
-    monkeypatch.setattr("consumers.kit.seen.dialects._BUSY_TIMEOUT_S", 0.05)
-    seen = await open_seen(sqlite_url)
     path = sqlite_url.removeprefix("sqlite:")
+    database = SeenDatabase(SqliteDialect(Path(path), busy_timeout_s=0.05))
+    seen = SeenStore(database, service="crm-sync", keep_s=600)
+    await seen.open()
 
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -376,6 +378,7 @@ async def test_a_database_that_others_keep_locked_is_unavailable(
         assert await seen.are_new(["a"]) == [True]  # to look, nobody waits
 
     await check_usable(seen)
+    await seen.close()
 
 
 @pytest.fixture
@@ -415,9 +418,9 @@ async def test_a_full_disk_is_unavailable_until_there_is_room(
 
 
 async def test_a_disk_that_turns_read_only_is_unavailable(small_disk: Path) -> None:
-    with closing(seen_database.at(f"sqlite:{small_disk}/seen.db")) as database:
+    with closing(SeenDatabase.at(f"sqlite:{small_disk}/seen.db")) as database:
         database.mark("crm-sync", ["before"], now=time.time())
-    seen = Seen(seen_database.at(f"sqlite:{small_disk}/seen.db"), service="crm-sync", keep_s=60)
+    seen = SeenStore(SeenDatabase.at(f"sqlite:{small_disk}/seen.db"), service="crm-sync", keep_s=60)
 
     remount(small_disk, "ro")
     with pytest.raises(Unavailable):
@@ -476,7 +479,7 @@ async def test_a_connection_that_is_cut_is_made_anew(postgres_url: str, open_see
 @pytest.mark.parametrize("text", ["", "sqlite:", "seen.db", "mysql://host/db", "env:NOT_SET_HERE"])
 def test_what_is_no_database_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=r"(give sqlite:PATH or postgresql|is not set|is empty)"):
-        seen_database.at(text)
+        SeenDatabase.at(text)
 
 
 def test_an_url_may_be_in_the_environment_or_in_a_file(
@@ -486,7 +489,7 @@ def test_an_url_may_be_in_the_environment_or_in_a_file(
     monkeypatch.setenv("SEEN_URL", f"sqlite:{tmp_path}/two.db")
 
     for url in (f"file:{tmp_path}/url", "env:SEEN_URL"):
-        with closing(seen_database.at(url)) as database:
+        with closing(SeenDatabase.at(url)) as database:
             database.open()
 
     assert {it.name for it in tmp_path.glob("*.db")} == {"one.db", "two.db"}
@@ -494,11 +497,12 @@ def test_an_url_may_be_in_the_environment_or_in_a_file(
 
 def test_that_psycopg_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "consumers.kit.seen.postgres", raising=False)
 
     with pytest.raises(
         ValueError, match=r"PostgreSQL needs psycopg: pip install 'psycopg\[binary\]'"
     ):
-        seen_database.at("postgresql://host/db")
+        SeenDatabase.at("postgresql://host/db")
 
 
 @pytest.mark.parametrize(
@@ -515,7 +519,7 @@ def test_that_psycopg_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_a_wrong_url_shows_nothing_of_its_password(address: str) -> None:
     with pytest.raises(ValueError, match="it is no PostgreSQL URL; percent-encode") as caught:
-        seen_database.at(f"postgresql://{address}")
+        SeenDatabase.at(f"postgresql://{address}")
 
     told = "".join(traceback.format_exception(caught.value, limit=0))
     assert "hun" not in told
@@ -526,4 +530,4 @@ def test_a_wrong_url_shows_nothing_of_its_password(address: str) -> None:
     "address", ["u:a%40b%2Fc%25@h:1,[::1]:2/db", "u@h?connect_timeout=1", "/db", "u%40x:p?#@h"]
 )
 def test_what_is_percent_encoded_is_a_url(address: str) -> None:
-    seen_database.at(f"postgresql://{address}")
+    SeenDatabase.at(f"postgresql://{address}")

@@ -185,7 +185,7 @@ async def test_an_event_waits_for_what_is_down_and_no_attempt_is_counted(
     async with running(consumer, url=broker_url, exchange=events.name, retry_delays_s=[]) as run:
         await events.publish(body())
         await eventually(lambda: len(attempts) > 5)
-        readiness = await run.service._readiness()
+        readiness = await run.service.readiness()
         is_down = False
         await eventually(lambda: run.count(name, "done") == 1)
 
@@ -195,9 +195,8 @@ async def test_an_event_waits_for_what_is_down_and_no_attempt_is_counted(
 
 
 async def test_what_waits_too_long_in_hand_goes_to_the_end_of_its_queue(
-    broker_url: str, events: Exchange, name: str, monkeypatch: pytest.MonkeyPatch
+    broker_url: str, events: Exchange, name: str
 ) -> None:
-    monkeypatch.setattr("consumers.kit.consuming.handler_pool._HOLD_LIMIT_S", 0.1)
     handled: list[tuple[str, int, str]] = []
 
     async def handle(event: Event) -> None:
@@ -206,7 +205,7 @@ async def test_what_waits_too_long_in_hand_goes_to_the_end_of_its_queue(
             raise Unavailable("the CRM is down", retry_after_s=0.05)
 
     consumer = Consumer(name, bindings=["#"], handler=handle)
-    async with running(consumer, url=broker_url, exchange=events.name) as run:
+    async with running(consumer, url=broker_url, exchange=events.name, hold_limit_s=0.1) as run:
         await events.publish(body("late"))
         await eventually(lambda: run.count(name, "done") == 1)
 
@@ -337,7 +336,7 @@ async def test_stopping_finishes_what_is_handled_and_returns_the_rest(
         await events.publish(*[body() for _ in range(20)])
         await eventually(lambda: len(began) == 4)
         run.stop.set()
-        await eventually(lambda: run.service._is_closing)
+        await eventually(lambda: run.service.is_closing)
         go_on.set()
 
     assert finished == began
@@ -391,7 +390,7 @@ async def test_of_several_single_active_instances_one_works_and_another_takes_ov
             await events.publish(*[body(f"{n}") for n in range(50)])
             await eventually(lambda: first.count(name, "done") == 51)
             first.stop.set()
-            await eventually(lambda: not first.service._subscriptions[0].is_consuming)
+            await eventually(lambda: not first.service.subscriptions[0].is_consuming)
             await events.publish(body("after"))
             await eventually(lambda: second.count(name, "done") == 1)
 
@@ -409,7 +408,7 @@ async def test_a_queue_that_is_deleted_is_declared_and_consumed_again(
     async with running(consumer, url=broker_url, exchange=events.name) as run:
         async with connection.channel() as channel:
             await channel.queue_delete(name)
-        await eventually(lambda: not run.service._subscriptions[0].is_consuming)
+        await eventually(lambda: not run.service.subscriptions[0].is_consuming)
         await run.is_consuming()
         await events.publish(body())
         await eventually(lambda: run.count(name, "done") == 1)

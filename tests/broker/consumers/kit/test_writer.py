@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from consumers.kit import Consumer, Database, Event, Unavailable
-from consumers.kit.consuming.calling import handling_of
-from consumers.kit.seen import database
-from consumers.kit.seen.dialects import dialect_of
-from consumers.kit.seen.store import Seen
+from consumers.kit.consuming.calling import caller_of
+from consumers.kit.seen.database import SeenDatabase
+from consumers.kit.seen.postgres import PostgresDialect
+from consumers.kit.seen.store import SeenStore
 from deploy.local.postgres import PrivatePostgres
 from tests.support.seen_stores import Open, check_usable, execute, numbered, rows_of
 
@@ -193,7 +193,7 @@ async def test_a_lock_that_others_hold_is_waited_for(postgres_url: str, open_see
 
 def test_each_error_of_postgresql_is_the_servers_or_the_statements() -> None:
     """All there are, by the class that the first two digits of their code name."""
-    dialect = dialect_of("postgresql://host/db")
+    dialect = PostgresDialect("postgresql://host/db")
     kinds = set(psycopg.errors._sqlcodes.values())
 
     troubles = {str(it.sqlstate) for it in kinds if dialect.is_trouble(it())}
@@ -211,8 +211,8 @@ CREATE TABLE IF NOT EXISTS notes (id TEXT);
 CREATE TABLE IF NOT EXISTS others (id TEXT);  -- several; and a comment at the end"""
 
 
-async def opened_with(schema: str, url: str) -> Seen:
-    seen = Seen(database.at(url, schema=schema), service="crm-sync", keep_s=600)
+async def opened_with(schema: str, url: str) -> SeenStore:
+    seen = SeenStore(SeenDatabase.at(url, schema=schema), service="crm-sync", keep_s=600)
     await seen.open()
     return seen
 
@@ -227,8 +227,8 @@ async def test_a_writers_tables_are_made_however_often_and_by_however_many(url: 
 
 
 async def test_of_a_schema_with_a_mistake_nothing_is_made(url: str) -> None:
-    seen = Seen(
-        database.at(url, schema="CREATE TABLE notes (id TEXT); CREATE TABEL others (id TEXT)"),
+    seen = SeenStore(
+        SeenDatabase.at(url, schema="CREATE TABLE notes (id TEXT); CREATE TABEL others (id TEXT)"),
         service="crm-sync",
         keep_s=600,
     )
@@ -302,9 +302,9 @@ async def test_nothing_is_written_when_the_server_dies_meanwhile(
 # What is refused only when all is done.
 
 
-async def written(consumer: Consumer, seen: Seen, batch: list[Event]) -> list[Any]:
+async def written(consumer: Consumer, seen: SeenStore, batch: list[Event]) -> list[Any]:
     """Return what comes of a batch, as the service calls it."""
-    return list(await handling_of(consumer, seen=seen, timeout_s=60)(batch))
+    return list(await caller_of(consumer, seen=seen, timeout_s=60)(batch))
 
 
 async def test_whom_a_commit_fails_for_is_found_and_the_others_are_written(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import Event, decode, parse
-from consumers.kit.queues import headers as handover
+from consumers.kit.queues.headers import ATTEMPT, REPLAY, ROUTING_KEY
 from consumers.kit.testing import events
 from relay import vendors
 from relay.events.event import TYPES
@@ -218,9 +218,9 @@ def test_an_event_is_frozen_and_has_no_place_for_more() -> None:
 
 def test_the_kits_own_headers_are_read() -> None:
     headers = {
-        handover.ATTEMPT: 3,
-        handover.ROUTING_KEY: "swiftsell.message.created",
-        handover.REPLAY: "monday",
+        ATTEMPT: 3,
+        ROUTING_KEY: "swiftsell.message.created",
+        REPLAY: "monday",
         "traceparent": "00-1-2-01",
     }
 
@@ -235,7 +235,7 @@ ODD = [None, "", b"bytes", 1.5, True, -1, 2**80, [1], {"a": 1}, datetime(2024, 1
 
 @pytest.mark.parametrize("value", [it for it in ODD if type(it) is not int], ids=repr)
 def test_a_header_of_another_type_counts_as_none(value: Any) -> None:
-    names = (handover.ATTEMPT, handover.ROUTING_KEY, handover.REPLAY, "traceparent")
+    names = (ATTEMPT, ROUTING_KEY, REPLAY, "traceparent")
 
     found = event(dict.fromkeys(names, value))
 
@@ -245,7 +245,7 @@ def test_a_header_of_another_type_counts_as_none(value: Any) -> None:
 
 @pytest.mark.parametrize(("value", "attempt"), [(-1, 1), (0, 1), (2, 2), (2**80, 1_000_000)])
 def test_an_attempt_is_within_reason(value: int, attempt: int) -> None:
-    assert event({handover.ATTEMPT: value}).attempt == attempt
+    assert event({ATTEMPT: value}).attempt == attempt
 
 
 # Anything at all.
@@ -268,7 +268,7 @@ data_values = st.dictionaries(
 )
 names = st.sampled_from([*TEXTS, "time", "data", "specversion", "unknown"])
 headers_of = st.dictionaries(
-    st.sampled_from([handover.ATTEMPT, handover.ROUTING_KEY, handover.REPLAY, "traceparent"]),
+    st.sampled_from([ATTEMPT, ROUTING_KEY, REPLAY, "traceparent"]),
     st.sampled_from(ODD) | st.integers() | st.text(max_size=5) | st.binary(max_size=5),
 )
 

@@ -230,7 +230,7 @@ def test_a_problem_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("settings", "most_in_hand"),
+    ("settings", "max_in_hand"),
     [
         ("", 100),
         ("prefetch = 480", 480),
@@ -242,13 +242,13 @@ def test_a_problem_is_told_in_one_sentence(
     ],
 )
 def test_no_more_are_in_hand_than_rabbitmq_has_patience_for(
-    settings: str, most_in_hand: int, read: Read
+    settings: str, max_in_hand: int, read: Read
 ) -> None:
-    assert read(f"[consumers.crm-sync]\n{settings}\n").most_in_hand() == most_in_hand
+    assert read(f"[consumers.crm-sync]\n{settings}\n").max_in_hand() == max_in_hand
 
 
 @pytest.mark.parametrize(
-    ("settings", "batch_limit", "most_in_hand"),
+    ("settings", "batch_limit", "max_in_hand"),
     [
         ("", 500, 500),
         ("", 50, 100),
@@ -259,11 +259,11 @@ def test_no_more_are_in_hand_than_rabbitmq_has_patience_for(
     ],
 )
 def test_a_whole_batch_can_be_in_hand(
-    settings: str, batch_limit: int, most_in_hand: int, read: Read
+    settings: str, batch_limit: int, max_in_hand: int, read: Read
 ) -> None:
     found = read(f"[consumers.crm-sync]\n{settings}\n")
 
-    assert found.most_in_hand(batch_limit) == most_in_hand
+    assert found.max_in_hand(batch_limit) == max_in_hand
 
 
 def test_every_problem_of_a_section_is_told_at_once(

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from consumers.kit.consumer import Consumer
 from consumers.kit.consuming.calling import (
-    Handling,
-    InBatches,
-    InTransactions,
-    OneByOne,
-    handling_of,
+    BatchCaller,
+    Caller,
+    SingleCaller,
+    WriterCaller,
+    caller_of,
 )
 from consumers.kit.errors import Reject, Unavailable
 from consumers.kit.event import Event
-from consumers.kit.seen import database
-from consumers.kit.seen.store import Seen
+from consumers.kit.seen.database import SeenDatabase
+from consumers.kit.seen.store import SeenStore
 from consumers.kit.testing import events
 from tests.support.eventually import eventually
 
@@ -33,22 +33,22 @@ def numbered(count: int) -> list[Event]:
     return [replace(EVENT, id=str(number)) for number in range(count)]
 
 
-def one_by_one(handler: Any, timeout_s: float = 60) -> Handling:
+def one_by_one(handler: Any, timeout_s: float = 60) -> Caller:
     consumer = Consumer("crm-sync", bindings=["#"], handler=handler)
-    return handling_of(consumer, seen=None, timeout_s=timeout_s)
+    return caller_of(consumer, seen=None, timeout_s=timeout_s)
 
 
-def in_batches(handler: Any, timeout_s: float = 60, limit: int = 1000) -> Handling:
+def in_batches(handler: Any, timeout_s: float = 60, limit: int = 1000) -> Caller:
     consumer = Consumer("crm-sync", bindings=["#"])
     consumer.batch_handler(limit=limit)(handler)
-    return handling_of(consumer, seen=None, timeout_s=timeout_s)
+    return caller_of(consumer, seen=None, timeout_s=timeout_s)
 
 
 # Which of them.
 
 
-def unopened() -> Seen:
-    return Seen(database.at("sqlite::memory:"), service="crm-sync", keep_s=60)
+def unopened() -> SeenStore:
+    return SeenStore(SeenDatabase.at("sqlite::memory:"), service="crm-sync", keep_s=60)
 
 
 async def test_a_consumer_has_the_handling_of_the_function_it_was_given() -> None:
@@ -57,11 +57,11 @@ async def test_a_consumer_has_the_handling_of_the_function_it_was_given() -> Non
     writing = Consumer("crm-sync", bindings=["#"])
     writing.writer(limit=7)(lambda _event, _db: None)
 
-    found = handling_of(writing, seen=unopened(), timeout_s=1)
+    found = caller_of(writing, seen=unopened(), timeout_s=1)
 
-    assert isinstance(found, InTransactions)
-    assert isinstance(one_by_one(handle), OneByOne)
-    assert isinstance(in_batches(handle), InBatches)
+    assert isinstance(found, WriterCaller)
+    assert isinstance(one_by_one(handle), SingleCaller)
+    assert isinstance(in_batches(handle), BatchCaller)
     assert (found.limit, one_by_one(handle).limit, in_batches(handle, limit=9).limit) == (7, 1, 9)
 
 
@@ -69,7 +69,7 @@ def test_a_consumer_without_a_function_is_refused() -> None:
     consumer = Consumer("crm-sync", bindings=["#"])
 
     with pytest.raises(ValueError, match="crm-sync has 0 handlers; it needs exactly one"):
-        handling_of(consumer, seen=None, timeout_s=1)
+        caller_of(consumer, seen=None, timeout_s=1)
 
 
 def test_a_writer_without_a_database_is_refused() -> None:
@@ -77,7 +77,7 @@ def test_a_writer_without_a_database_is_refused() -> None:
     consumer.writer()(lambda _event, _db: None)
 
     with pytest.raises(ValueError, match="crm-sync has a writer, so it needs a `seen` database"):
-        handling_of(consumer, seen=None, timeout_s=1)
+        caller_of(consumer, seen=None, timeout_s=1)
 
 
 # One by one.
@@ -176,7 +176,7 @@ async def takes_nothing() -> None: ...
 @pytest.mark.parametrize("handler", [takes_nothing, partial(takes_nothing, wrong=True)], ids=repr)
 @pytest.mark.parametrize("handling", [one_by_one, in_batches])
 async def test_a_function_that_takes_no_event_fails_and_the_service_goes_on(
-    handling: Callable[..., Handling], handler: Any
+    handling: Callable[..., Caller], handler: Any
 ) -> None:
     [result] = await handling(handler)([EVENT])
 
@@ -201,7 +201,7 @@ async def hang(_: Any) -> None:
 
 
 @pytest.mark.parametrize("handling", [one_by_one, in_batches])
-async def test_a_handler_that_hangs_is_ended(handling: Callable[..., Handling]) -> None:
+async def test_a_handler_that_hangs_is_ended(handling: Callable[..., Caller]) -> None:
     [result] = await handling(hang, timeout_s=0.01)([EVENT])
 
     assert isinstance(result, TimeoutError)
@@ -254,7 +254,7 @@ async def test_a_call_after_one_that_timed_out_is_as_any() -> None:
 
 
 @pytest.mark.parametrize("handling", [one_by_one, in_batches])
-async def test_the_end_of_the_service_goes_through(handling: Callable[..., Handling]) -> None:
+async def test_the_end_of_the_service_goes_through(handling: Callable[..., Caller]) -> None:
     began = asyncio.Event()
 
     async def handler(_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is acknowledged is what was settled: all of it, once, and nothing else."""
+"""All that is done is acknowledged, once, and nothing else."""
 
 import pytest
 from hypothesis import given
@@ -32,20 +32,20 @@ class Broker:
     def read(self, data: bytes) -> None:
         for tag, is_multiple in acks_in(data):
             assert tag in self.unacknowledged
-            tags = {it for it in self.unacknowledged if it <= tag} if is_multiple else {tag}
+            tags = {each for each in self.unacknowledged if each <= tag} if is_multiple else {tag}
             self.unacknowledged -= tags
             self.acknowledged += tags
 
 
-def delivered(*tags: int) -> Acknowledgements:
+def in_hand_of(*tags: int) -> Acknowledgements:
     found = Acknowledgements(CHANNEL)
     for tag in tags:
-        found.delivered(tag)
+        found.add(tag)
     return found
 
 
 @pytest.mark.parametrize(
-    ("settled", "acks"),
+    ("done", "acks"),
     [
         ([], []),
         ([1], [(1, True)]),
@@ -60,82 +60,82 @@ def delivered(*tags: int) -> Acknowledgements:
         ([0], []),
     ],
 )
-def test_what_is_settled_is_told_in_few_frames(
-    settled: list[int], acks: list[tuple[int, bool]]
+def test_what_is_done_is_acknowledged_in_few_frames(
+    done: list[int], acks: list[tuple[int, bool]]
 ) -> None:
-    found = delivered(1, 2, 3, 4, 5)
+    found = in_hand_of(1, 2, 3, 4, 5)
 
-    for tag in settled:
-        found.settle(tag)
+    for tag in done:
+        found.ack(tag)
 
-    assert acks_in(found.frames()) == acks
-    assert found.frames() == b""
+    assert acks_in(found.take_frames()) == acks
+    assert found.take_frames() == b""
 
 
-def test_what_is_between_settled_ones_waits_and_is_told_with_them() -> None:
-    found = delivered(1, 2, 3, 4)
+def test_what_is_between_done_ones_is_acknowledged_after_it_is_done() -> None:
+    found = in_hand_of(1, 2, 3, 4)
 
-    told = []
+    acks = []
     for tag in (3, 1, 2, 4):
-        found.settle(tag)
-        told += acks_in(found.frames())
+        found.ack(tag)
+        acks += acks_in(found.take_frames())
 
-    assert told == [(3, False), (1, True), (2, True), (4, True)]
+    assert acks == [(3, False), (1, True), (2, True), (4, True)]
 
 
 def test_a_delivery_is_acknowledged_once() -> None:
-    found = delivered(1, 2)
+    found = in_hand_of(1, 2)
 
-    found.settle(2)
-    first = acks_in(found.frames())
-    found.settle(2)
+    found.ack(2)
+    first = acks_in(found.take_frames())
+    found.ack(2)
 
-    assert (first, found.frames()) == ([(2, False)], b"")
+    assert (first, found.take_frames()) == ([(2, False)], b"")
 
 
-def test_in_hand_is_what_is_not_settled_told_or_not() -> None:
-    found = delivered(1, 2, 3)
+def test_in_hand_is_what_is_not_done_written_or_not() -> None:
+    found = in_hand_of(1, 2, 3)
 
     counted = [found.in_hand]
     for tag in (2, 2, 7, 1):
-        found.settle(tag)
+        found.ack(tag)
         counted.append(found.in_hand)
-    found.frames()
+    found.take_frames()
 
     assert [*counted, found.in_hand] == [3, 2, 2, 2, 1, 1]
 
 
 def test_a_tag_may_be_of_eight_bytes() -> None:
-    found = delivered(2**63 - 2, 2**63 - 1)
+    found = in_hand_of(2**63 - 2, 2**63 - 1)
 
-    found.settle(2**63 - 1)
+    found.ack(2**63 - 1)
 
-    assert acks_in(found.frames()) == [(2**63 - 1, False)]
+    assert acks_in(found.take_frames()) == [(2**63 - 1, False)]
 
 
 @given(data=st.data())
-def test_whatever_the_order_the_broker_hears_of_all_that_was_settled_and_nothing_else(
+def test_whatever_the_order_the_broker_learns_what_was_done_and_nothing_else(
     data: st.DataObject,
 ) -> None:
     broker, found = Broker(), Acknowledgements(CHANNEL)
-    settled: set[int] = set()
+    done: set[int] = set()
     last = 0
     for _ in range(data.draw(st.integers(0, 40))):
-        match data.draw(st.sampled_from(["deliver", "deliver", "settle", "settle", "tell"])):
+        match data.draw(st.sampled_from(["deliver", "deliver", "ack", "ack", "write"])):
             case "deliver":
                 last += 1
                 broker.unacknowledged.add(last)
-                found.delivered(last)
-            case "settle" if in_hand := sorted(broker.unacknowledged - settled):
+                found.add(last)
+            case "ack" if in_hand := sorted(broker.unacknowledged - done):
                 tag = data.draw(st.sampled_from(in_hand))
-                found.settle(tag)
-                settled.add(tag)
-            case "tell":
-                broker.read(found.frames())
-                assert set(broker.acknowledged) == settled
-        assert found.in_hand == last - len(settled)
+                found.ack(tag)
+                done.add(tag)
+            case "write":
+                broker.read(found.take_frames())
+                assert set(broker.acknowledged) == done
+        assert found.in_hand == last - len(done)
 
-    broker.read(found.frames())
+    broker.read(found.take_frames())
 
-    assert sorted(broker.acknowledged) == sorted(settled)
-    assert broker.unacknowledged == set(range(1, last + 1)) - settled
+    assert sorted(broker.acknowledged) == sorted(done)
+    assert broker.unacknowledged == set(range(1, last + 1)) - done

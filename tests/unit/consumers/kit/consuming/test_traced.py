@@ -9,8 +9,8 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from consumers.kit.consumer import Consumer
-from consumers.kit.consuming.calling import handling_of
-from consumers.kit.consuming.traced import Traced
+from consumers.kit.consuming.calling import caller_of
+from consumers.kit.consuming.traced import TracedCaller
 from consumers.kit.event import Event
 from consumers.kit.testing import events
 from tests.support.spans import PARENT_ID, TRACE_ID, TRACEPARENT, Spans, parent_of, traceparent_of
@@ -24,12 +24,12 @@ def spans() -> Spans:
     return Spans()
 
 
-def traced(consumer: Consumer, spans: Spans) -> Traced:
-    handling = handling_of(consumer, seen=None, timeout_s=60)
-    return Traced(handling, consumer=consumer.name, tracing=spans.tracing)
+def traced(consumer: Consumer, spans: Spans) -> TracedCaller:
+    handling = caller_of(consumer, seen=None, timeout_s=60)
+    return TracedCaller(handling, consumer=consumer.name, tracing=spans.tracing)
 
 
-def with_handler(handler: Any, spans: Spans) -> Traced:
+def with_handler(handler: Any, spans: Spans) -> TracedCaller:
     return traced(Consumer("crm-sync", bindings=["#"], handler=handler), spans)
 
 

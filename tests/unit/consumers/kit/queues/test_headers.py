@@ -11,11 +11,22 @@ from hypothesis import strategies as st
 from pamqp import decode
 from pamqp.commands import Basic
 
-from consumers.kit.queues import headers as handover
-from consumers.kit.queues.headers import DeadLetter
+from consumers.kit.queues.headers import (
+    ATTEMPT,
+    DIED_AT,
+    REASON,
+    REPLAY,
+    ROUTING_KEY,
+    DeadLetter,
+    attempt_of,
+    dead_letter_properties,
+    read_dead_letter,
+    retry_properties,
+    routing_key_of,
+)
 
 KEY = "swiftsell.message.created.text"
-DIED_AT = datetime(2026, 11, 20, 16, 0, 0, 250_000, tzinfo=UTC)
+MOMENT = datetime(2026, 11, 20, 16, 0, 0, 250_000, tzinfo=UTC)
 BROKER_TIME = datetime(2026, 11, 20, 16, 0, 0, tzinfo=UTC)  # it counts whole seconds
 
 # As RabbitMQ 3.10 writes them, the latest death first.
@@ -76,39 +87,39 @@ def delivered(headers: dict[str, Any] | None = None, **properties: Any) -> Basic
     ],
 )
 def test_an_attempt_is_a_number_from_one_whatever_others_write(header: Any, attempt: int) -> None:
-    assert handover.attempt_of({handover.ATTEMPT: header}) == attempt
+    assert attempt_of({ATTEMPT: header}) == attempt
 
 
 def test_without_a_header_it_is_the_first_attempt() -> None:
-    assert handover.attempt_of({}) == 1
+    assert attempt_of({}) == 1
 
 
 @pytest.mark.parametrize(
     ("headers", "key"),
     [
-        ({handover.ROUTING_KEY: KEY}, KEY),
-        ({handover.ROUTING_KEY: ""}, "crm-sync"),
-        ({handover.ROUTING_KEY: 5}, "crm-sync"),
+        ({ROUTING_KEY: KEY}, KEY),
+        ({ROUTING_KEY: ""}, "crm-sync"),
+        ({ROUTING_KEY: 5}, "crm-sync"),
         ({}, "crm-sync"),
     ],
 )
 def test_the_relays_routing_key_goes_before_that_of_the_delivery(
     headers: dict[str, Any], key: str
 ) -> None:
-    assert handover.routing_key_of(headers, "crm-sync") == key
+    assert routing_key_of(headers, "crm-sync") == key
 
 
 def test_what_is_to_be_handled_again_says_which_attempt_and_keeps_the_rest() -> None:
-    properties = delivered({"vendor": "swiftsell", "traceparent": "00-1", handover.REPLAY: "r1"})
+    properties = delivered({"vendor": "swiftsell", "traceparent": "00-1", REPLAY: "r1"})
 
-    changed = handover.again(properties, attempt=2, routing_key=KEY)
+    changed = retry_properties(properties, attempt=2, routing_key=KEY)
 
     assert changed.headers == {
         "vendor": "swiftsell",
         "traceparent": "00-1",
-        handover.REPLAY: "r1",
-        handover.ATTEMPT: 2,
-        handover.ROUTING_KEY: KEY,
+        REPLAY: "r1",
+        ATTEMPT: 2,
+        ROUTING_KEY: KEY,
     }
     assert changed.message_id == "e1"
     assert changed.message_type == "message.created"
@@ -120,7 +131,7 @@ def test_what_is_to_be_handled_again_says_which_attempt_and_keeps_the_rest() -> 
 def test_the_delivered_properties_stay_as_they_were() -> None:
     properties = delivered({"vendor": "swiftsell"}, expiration="5000", delivery_mode=1)
 
-    handover.again(properties, attempt=2, routing_key=KEY)
+    retry_properties(properties, attempt=2, routing_key=KEY)
 
     assert properties.headers == {"vendor": "swiftsell"}
     assert (properties.expiration, properties.delivery_mode) == ("5000", 1)
@@ -129,46 +140,46 @@ def test_the_delivered_properties_stay_as_they_were() -> None:
 def test_what_is_handed_on_is_persistent_and_neither_expires_nor_claims_a_user() -> None:
     properties = delivered(None, expiration="5000", user_id="someone", delivery_mode=1)
 
-    changed = handover.again(properties, attempt=1, routing_key=KEY)
+    changed = retry_properties(properties, attempt=1, routing_key=KEY)
 
     assert (changed.delivery_mode, changed.expiration, changed.user_id) == (2, None, None)
 
 
 def test_what_the_broker_wrote_of_an_earlier_death_does_not_travel_on() -> None:
-    earlier = {handover.REASON: "ValueError", handover.DIED_AT: "2026-11-20T16:00:00Z"}
+    earlier = {REASON: "ValueError", DIED_AT: "2026-11-20T16:00:00Z"}
 
-    changed = handover.again(delivered(OF_THE_BROKER | earlier), attempt=1, routing_key=KEY)
+    changed = retry_properties(delivered(OF_THE_BROKER | earlier), attempt=1, routing_key=KEY)
 
-    assert changed.headers == {handover.ATTEMPT: 1, handover.ROUTING_KEY: KEY}
+    assert changed.headers == {ATTEMPT: 1, ROUTING_KEY: KEY}
 
 
 def test_a_dead_letter_is_read_as_it_was_written() -> None:
-    properties = handover.dead(
+    properties = dead_letter_properties(
         delivered({"vendor": "swiftsell"}),
         attempts=5,
         routing_key=KEY,
         reason="ValueError: no such contact",
-        died_at=DIED_AT.timestamp(),
+        died_at=MOMENT.timestamp(),
     )
 
-    assert handover.dead_letter(properties, "crm-sync.dead") == DeadLetter(
+    assert read_dead_letter(properties, "crm-sync.dead") == DeadLetter(
         id="e1",
         type="message.created",
         routing_key=KEY,
         reason="ValueError: no such contact",
         attempts=5,
-        died_at=DIED_AT.timestamp(),
+        died_at=MOMENT.timestamp(),
     )
     assert properties.headers
     assert properties.headers["vendor"] == "swiftsell"
 
 
 def test_a_reason_has_a_limit() -> None:
-    properties = handover.dead(
+    properties = dead_letter_properties(
         delivered(), attempts=1, routing_key=KEY, reason="é" * 5000, died_at=0
     )
 
-    assert handover.dead_letter(properties, "").reason == "é" * 1000
+    assert read_dead_letter(properties, "").reason == "é" * 1000
 
 
 @pytest.mark.parametrize(
@@ -184,8 +195,8 @@ def test_a_reason_has_a_limit() -> None:
         (
             {
                 "x-death": [LIMIT_REACHED | {"routing-keys": ["crm-sync"]}, EXPIRED],
-                handover.ROUTING_KEY: KEY,
-                handover.ATTEMPT: 4,
+                ROUTING_KEY: KEY,
+                ATTEMPT: 4,
             },
             "delivered again and again without an answer; the consumer may have died of it",
             KEY,
@@ -203,8 +214,8 @@ def test_a_reason_has_a_limit() -> None:
         ({"x-death": ["odd"]}, "not known", "crm-sync.dead", 0, None),
         ({"x-death": "odd"}, "not known", "crm-sync.dead", 0, None),
         ({"x-death": [{"routing-keys": "odd", "time": 5}]}, "not known", "crm-sync.dead", 0, None),
-        ({handover.REASON: 5, handover.ATTEMPT: "4"}, "not known", "crm-sync.dead", 0, None),
-        ({handover.REASON: "why", handover.DIED_AT: "noon"}, "why", "crm-sync.dead", 0, None),
+        ({REASON: 5, ATTEMPT: "4"}, "not known", "crm-sync.dead", 0, None),
+        ({REASON: "why", DIED_AT: "noon"}, "why", "crm-sync.dead", 0, None),
         (None, "not known", "crm-sync.dead", 0, None),
     ],
     ids=[
@@ -219,7 +230,7 @@ def test_a_dead_letter_is_read_whoever_put_it_there(
     attempts: int,
     died_at: float | None,
 ) -> None:
-    it = handover.dead_letter(delivered(headers), "crm-sync.dead")
+    it = read_dead_letter(delivered(headers), "crm-sync.dead")
 
     assert (it.reason, it.routing_key, it.attempts, it.died_at) == (
         *(reason, routing_key, attempts, died_at),
@@ -227,7 +238,7 @@ def test_a_dead_letter_is_read_whoever_put_it_there(
 
 
 def test_a_message_without_any_properties_is_a_dead_letter_without_a_name() -> None:
-    it = handover.dead_letter(Basic.Properties(), "crm-sync.dead")
+    it = read_dead_letter(Basic.Properties(), "crm-sync.dead")
 
     assert (it.id, it.type, it.reason) == ("", "", "not known")
 
@@ -242,9 +253,9 @@ def sent(properties: Basic.Properties) -> Basic.Properties:
 
 def handed_on(properties: Basic.Properties) -> list[dict[str, Any]]:
     """Return the headers, ours aside, that arrive with what is handled again and what is dead."""
-    again = handover.again(properties, attempt=2, routing_key=KEY)
-    dead = handover.dead(properties, attempts=2, routing_key=KEY, reason="why", died_at=0)
-    ours = {handover.ATTEMPT, handover.ROUTING_KEY, handover.REASON, handover.DIED_AT}
+    again = retry_properties(properties, attempt=2, routing_key=KEY)
+    dead = dead_letter_properties(properties, attempts=2, routing_key=KEY, reason="why", died_at=0)
+    ours = {ATTEMPT, ROUTING_KEY, REASON, DIED_AT}
     return [
         {name: it for name, it in (sent(one).headers or {}).items() if name not in ours}
         for one in (again, dead)
@@ -303,7 +314,7 @@ def test_whatever_header_can_be_read_can_be_handed_on() -> None:
         ("a\ud800", "a\\ud800"),
         (bytearray(b"\xff"), bytearray(b"\xff")),
         (BROKER_TIME, BROKER_TIME),
-        (DIED_AT, "2026-11-20 16:00:00.250000+00:00"),
+        (MOMENT, "2026-11-20 16:00:00.250000+00:00"),
         ({"a": [0.1, {"b": b"\xff"}]}, {"a": ["0.1", {"b": "\\xff"}]}),
     ],
     ids=repr,
@@ -346,27 +357,29 @@ def test_no_header_and_no_reason_is_too_odd_to_be_sent(
 ) -> None:
     properties = delivered(headers)
 
-    again = sent(handover.again(properties, attempt=2, routing_key=KEY))
-    dead = sent(handover.dead(properties, attempts=2, routing_key=KEY, reason=reason, died_at=0))
+    again = sent(retry_properties(properties, attempt=2, routing_key=KEY))
+    dead = sent(
+        dead_letter_properties(properties, attempts=2, routing_key=KEY, reason=reason, died_at=0)
+    )
 
     assert again.headers
-    assert again.headers[handover.ATTEMPT] == 2
-    assert handover.dead_letter(dead, "").attempts == 2
+    assert again.headers[ATTEMPT] == 2
+    assert read_dead_letter(dead, "").attempts == 2
 
 
 @given(odd_headers)
 def test_what_arrived_changed_does_not_change_again(headers: dict[str, Any]) -> None:
-    once = sent(handover.again(delivered(headers), attempt=2, routing_key=KEY))
+    once = sent(retry_properties(delivered(headers), attempt=2, routing_key=KEY))
 
-    assert sent(handover.again(once, attempt=2, routing_key=KEY)) == once
+    assert sent(retry_properties(once, attempt=2, routing_key=KEY)) == once
 
 
 def test_the_reason_is_text_that_can_be_sent() -> None:
-    properties = handover.dead(
+    properties = dead_letter_properties(
         delivered(), attempts=1, routing_key=KEY, reason="no such file: \udcff", died_at=0
     )
 
-    assert handover.dead_letter(sent(properties), "").reason == "no such file: \\udcff"
+    assert read_dead_letter(sent(properties), "").reason == "no such file: \\udcff"
 
 
 def test_no_copies_are_sent_to_others() -> None:
@@ -379,6 +392,6 @@ def test_properties_that_say_what_none_may_are_handed_on_without() -> None:
     properties = delivered()
     properties.delivery_mode, properties.cluster_id = 7, "c"
 
-    changed = sent(handover.again(properties, attempt=2, routing_key=KEY))
+    changed = sent(retry_properties(properties, attempt=2, routing_key=KEY))
 
     assert (changed.delivery_mode, changed.cluster_id) == (2, "")

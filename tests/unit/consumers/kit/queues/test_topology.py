@@ -86,7 +86,7 @@ def test_a_retry_queue_holds_a_message_as_long_as_its_name_says() -> None:
 def test_the_delivery_limit_is_the_same_on_every_version() -> None:
     found = queues()
 
-    assert found["crm-sync"].arguments["x-delivery-limit"] == topology.MOST_DELIVERIES
+    assert found["crm-sync"].arguments["x-delivery-limit"] == topology.MAX_DELIVERIES
     for name in ("crm-sync.dead", "crm-sync.bindings"):  # looking at them must drop nothing
         assert found[name].arguments["x-delivery-limit"] == UNLIMITED_DELIVERIES
 

@@ -1,4 +1,7 @@
-"""From one queue to another: published until that is confirmed, and only then acknowledged."""
+"""From one queue to another: a copy is published and confirmed before its message is acknowledged.
+
+A crash in between makes a duplicate, never a loss.
+"""
 
 import contextlib
 import math
@@ -10,7 +13,9 @@ from pamqp import commands
 
 from consumers.kit.consuming.decision import Dead, Retry, Wait, wait_s
 from consumers.kit.consuming.delivery import Delivery
-from consumers.kit.queues import headers, topology
+from consumers.kit.consuming.outage import Outage
+from consumers.kit.queues import topology
+from consumers.kit.queues.headers import dead_letter_properties, retry_properties
 from relay.confirm_sink import ConfirmSink
 from relay.errors import BrokerError, NotDurable
 from relay.events.message import Message
@@ -22,42 +27,37 @@ Restore = Callable[[], Awaitable[None]]
 
 
 class Republisher:
-    """Puts copies of a service's messages into its other queues.
+    """Puts copies of a service's messages into its own queues.
 
-    Each method tells whether the copy is there; it is not when there was no time left for it.
+    Each method returns whether the copy is there; it is not if the service stopped before.
 
     Args:
         service: the service's name, and its queue's.
-        direct: publishes with confirms.
+        confirm_sink: publishes with confirms.
         restore: called when a queue took nothing.
-        wait: waits before the next try; tells whether there is time to go on.
+        outage: how to wait before the next try.
     """
 
     def __init__(
-        self,
-        service: str,
-        *,
-        direct: ConfirmSink,
-        restore: Restore,
-        wait: Callable[[Wait], Awaitable[bool]],
+        self, service: str, *, confirm_sink: ConfirmSink, restore: Restore, outage: Outage
     ) -> None:
         self._service = service
-        self._direct = direct
+        self._confirm_sink = confirm_sink
         self._restore = restore
-        self._wait = wait
+        self._outage = outage
         self._failing: set[str] = set()
         self._restored_at = -math.inf
         self._log = structlog.get_logger("consumers").bind(consumer=service)
 
     async def move(self, delivery: Delivery, decision: Retry | Dead) -> bool:
-        """Let a message wait for its next attempt, or give it up."""
+        """Put a message into a delay queue, or into the dead-letter queue."""
         given, key = delivery.message.properties, delivery.routing_key
         if isinstance(decision, Retry):
             queue = topology.retry_queue(self._service, decision.delay_s)
-            properties = headers.again(given, attempt=decision.attempt, routing_key=key)
+            properties = retry_properties(given, attempt=decision.attempt, routing_key=key)
         else:
             queue = topology.dead_queue(self._service)
-            properties = headers.dead(
+            properties = dead_letter_properties(
                 given,
                 attempts=delivery.attempt,
                 routing_key=key,
@@ -66,16 +66,16 @@ class Republisher:
             )
         return await self._publish(delivery, queue, properties)
 
-    async def to_end(self, delivery: Delivery) -> bool:
-        """Put a message at the end of the service's own queue, no attempt counted."""
+    async def put_back(self, delivery: Delivery) -> bool:
+        """Put a message at the end of the service's own queue, without counting an attempt."""
         given, key = delivery.message.properties, delivery.routing_key
-        properties = headers.again(given, attempt=delivery.attempt, routing_key=key)
+        properties = retry_properties(given, attempt=delivery.attempt, routing_key=key)
         return await self._publish(delivery, self._service, properties)
 
     async def _publish(
         self, delivery: Delivery, queue: str, properties: commands.Basic.Properties
     ) -> bool:
-        """Publish until that is confirmed. A queue that is full is waited for."""
+        """Publish until it is confirmed, however long the queue is full."""
         message = Message(
             id=properties.message_id or "",
             routing_key=queue,
@@ -86,18 +86,18 @@ class Republisher:
         began_at = time.monotonic()
         while True:
             try:
-                await self._direct.append([message])
+                await self._confirm_sink.append([message])
             except NotDurable as error:
                 self._note_failed(queue, error)
             else:
                 self._failing.discard(queue)
                 return True
-            await self._restore_now_and_then()
+            await self._restore_queues()
             pause_s = wait_s(None, time.monotonic() - began_at)
-            if not await self._wait(Wait(pause_s, f"the queue {queue} takes nothing")):
+            if not await self._outage.wait(Wait(pause_s, f"the queue {queue} takes nothing")):
                 return False
 
-    async def _restore_now_and_then(self) -> None:
+    async def _restore_queues(self) -> None:
         """Declare the queues, in case one is gone; not for each message that failed."""
         if time.monotonic() - self._restored_at > _RESTORE_EVERY_S:
             self._restored_at = time.monotonic()
@@ -105,6 +105,6 @@ class Republisher:
                 await self._restore()
 
     def _note_failed(self, queue: str, error: NotDurable) -> None:
-        if queue not in self._failing:  # once, however often it is tried
-            self._log.warning("transfer failed", queue=queue, reason=str(error))
+        if queue not in self._failing:  # logged once, however often it is tried
+            self._log.warning("republishing failed", queue=queue, reason=str(error))
             self._failing.add(queue)

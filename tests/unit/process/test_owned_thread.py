@@ -1,0 +1,45 @@
+"""A thread that works in order, and that ends even if what it does blocks."""
+
+import asyncio
+import threading
+
+import pytest
+from structlog.testing import capture_logs
+
+from relay.process.owned_thread import OwnedThread
+
+
+async def test_calls_run_in_the_order_they_were_made() -> None:
+    thread, order = OwnedThread("seen"), list[int]()
+
+    calls = [thread.do(lambda number=number: order.append(number)) for number in range(20)]
+    await asyncio.gather(*calls)
+    thread.do_later(lambda: order.append(20))
+    await thread.close(lambda: order.append(21))
+
+    assert order == list(range(22))
+
+
+async def test_a_call_that_blocks_does_not_keep_the_thread_from_closing() -> None:
+    thread, is_over = OwnedThread("seen"), threading.Event()
+    blocked = asyncio.create_task(thread.do(is_over.wait))
+    waiting = asyncio.create_task(thread.do(lambda: "behind it"))
+    await asyncio.sleep(0)
+
+    with capture_logs() as logs:
+        await thread.close(lambda: None, limit_s=0.05)
+
+    assert logs == [{"event": "thread blocked", "log_level": "warning", "thread": "seen"}]
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    is_over.set()
+    assert await blocked is True
+
+
+async def test_after_the_end_nothing_runs_later() -> None:
+    thread, ran = OwnedThread("seen"), list[int]()
+
+    await thread.close(lambda: None)
+    thread.do_later(lambda: ran.append(1))
+
+    assert ran == []
