@@ -1,6 +1,6 @@
 """The event as a handler gets it: a message of the relay, decoded and typed. Pure.
 
-The fields have the names of the wire, which are those of "The event" in README.md.
+The fields have the names of the wire; relay/events/README.md explains them.
 """
 
 from collections.abc import Mapping
