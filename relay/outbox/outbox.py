@@ -279,10 +279,14 @@ def _complete_all(deliveries: Iterable[PendingDelivery], error: NotDurable | Non
     for delivery in deliveries:
         try:
             delivery.complete(error)
-        except Exception as bug:  # noqa: BLE001  logged, without its text, which may quote a secret
-            frames = traceback.format_tb(bug.__traceback__)
-            name = type(bug).__name__
-            log.error("delivery not completed", error=name, traceback="".join(frames))  # noqa: TRY400
+        except Exception as bug:  # noqa: BLE001  the others must be answered, whatever it is
+            _log_bug(bug)
+
+
+def _log_bug(bug: Exception) -> None:
+    """Log what the bug is and where, without its text, which may quote a secret."""
+    frames = "".join(traceback.format_tb(bug.__traceback__))
+    log.error("delivery not completed", error=type(bug).__name__, traceback=frames)
 
 
 def _nothing() -> None:
