@@ -37,11 +37,11 @@ from relay.forwarder import Forwarder
 from relay.ingress.handler import Ingress
 from relay.ingress.http_server import Server
 from relay.ingress.processing_subprocess import ProcessingSubprocess
-from relay.observability.metrics import BrokerMetrics, IngressMetrics
+from relay.observability.metrics import BrokerMetrics, IngressMetrics, ProcessMetrics
 from relay.outbox import layout
 from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
-from relay.process import systemd, tasks
+from relay.process import internal_errors, systemd, tasks
 from relay.settings import Settings, load
 from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker
@@ -68,14 +68,15 @@ async def serve(settings: Settings, config: Path | None, worker: Worker | None =
         worker: which one of several processes this is; None when it is alone.
 
     Raises:
-        RelayError: the outbox or a port can't be used.
+        RelayError: the outbox or a port can't be used, or an internal error stopped the relay.
     """
     async with _Relay(settings, worker) as relay:
         stop = tasks.stop_signal()
         if worker:
             worker_pipes.stop_with_supervisor(worker, stop)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: relay.reload(config))
-        await relay.run(stop)
+        with internal_errors.stopping(stop, relay.metrics.internal_errors.inc):
+            await relay.run(stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class _Relay:
         self._settings = settings
         self._worker = worker
         registry = CollectorRegistry()
+        self.metrics = ProcessMetrics(registry)
         broker_metrics = BrokerMetrics(registry)
         self._tracing = _tracing() if settings.tracing.enabled else None
         self._publisher = _publisher(settings, broker_metrics, self._tracing)

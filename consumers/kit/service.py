@@ -26,8 +26,8 @@ from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.events.topology import Topology
 from relay.observability import probes
-from relay.observability.metrics import BrokerMetrics
-from relay.process import systemd, tasks
+from relay.observability.metrics import BrokerMetrics, ProcessMetrics
+from relay.process import internal_errors, systemd, tasks
 
 if TYPE_CHECKING:
     from relay.observability.tracing import Tracing
@@ -45,14 +45,17 @@ async def run_service(
     """Run a service until SIGTERM or SIGINT.
 
     Raises:
-        RelayError: it can't start: its settings, the admin port, or what it opens.
+        RelayError: it can't start: its settings, the admin port, or what it opens. Or an internal
+            error stopped it.
     """
     registry = CollectorRegistry()
     async with opened(settings, registry) as consumers, contextlib.AsyncExitStack() as stack:
         service = Service(name, shared, settings, registry)
         for consumer in consumers:
             await service.add(consumer, stack)
-        await service.run(tasks.stop_signal())
+        stop = tasks.stop_signal()
+        with internal_errors.stopping(stop, ProcessMetrics(registry).internal_errors.inc):
+            await service.run(stop)
 
 
 class Service:

@@ -34,8 +34,9 @@ from relay.ingress.http_response import Response
 from relay.ingress.http_server import Head
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.ingress.processing_subprocess import ProcessingSubprocess
-from relay.ingress.safe_errors import safe_field_names, safe_traceback
+from relay.ingress.safe_errors import safe_field_names
 from relay.observability.metrics import IngressMetrics, event_type_label
+from relay.process.safe_traceback import safe_traceback
 from relay.sink import Sink
 from relay.vendors.kit.request import Request
 

@@ -13,7 +13,7 @@ from relay.events.message import Message, Origin
 from relay.events.quarantine import encode_quarantined
 from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
-from relay.ingress.safe_errors import safe_traceback
+from relay.process.safe_traceback import safe_traceback
 from relay.vendors import Vendor
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request

@@ -1,8 +1,7 @@
-"""What an error may show in a log: where it was and which names were seen, never a value. Pure."""
+"""What a failed authentication may show in a log: the names it had, never a value. Pure."""
 
 import itertools
-import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from relay.errors import Malformed
 from relay.events import redaction
@@ -13,12 +12,6 @@ _MAX_NAMES = 50
 _MAX_NAME_CHARACTERS = 64
 _MAX_BODY_BYTES = 128 * 1024
 """A larger body is not looked into."""
-
-
-def safe_traceback(error: BaseException) -> Mapping[str, str]:
-    """Return what a bug is and where, without its text, which may quote a body."""
-    frames = traceback.format_tb(error.__traceback__)
-    return {"error": type(error).__name__, "traceback": "".join(frames)}
 
 
 def safe_field_names(delivery: Request, secrets: Sequence[str]) -> dict[str, object]:

@@ -23,6 +23,15 @@ _OTHER = "other"
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per series, with the process's start
 
 
+class ProcessMetrics:
+    """The process itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.internal_errors = Counter(
+            "relay_internal_errors", "Errors that nobody caught.", registry=registry
+        )
+
+
 class BrokerMetrics:
     """The publishing side. A command, which nobody scrapes, passes no registry."""
 

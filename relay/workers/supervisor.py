@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from relay.errors import RelayError
-from relay.process import backoff, systemd, tasks
+from relay.process import backoff, internal_errors, systemd, tasks
 from relay.workers import shared_port
 from relay.workers.worker import Worker
 from relay.workers.worker_process import WorkerProcess
@@ -64,10 +64,14 @@ class Supervisor:
         """Run the workers until SIGTERM or SIGINT; SIGHUP is passed on to all.
 
         Raises:
-            RelayError: an address is taken, a worker failed at the first start, or one did not
-                end well. No worker runs any more.
+            RelayError: an address is taken, a worker failed at the first start, one did not end
+                well, or an internal error stopped the supervisor. No worker runs any more.
         """
         self._closing = tasks.stop_signal()
+        with internal_errors.stopping(self._closing):
+            await self._run()
+
+    async def _run(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         with (
             shared_port.reserved(*self._address, "ingress") as port,

@@ -168,6 +168,58 @@ async def test_sighup_reads_secrets_again_and_a_bad_file_changes_nothing(tmp_pat
     assert "sources.swiftsell.vendor" in line["problems"][0]
 
 
+FAILING_AT_SIGUSR1 = """
+import asyncio, signal
+from relay.cli import main
+from relay.process import tasks
+
+def fail():
+    raise ValueError("a secret")
+
+def stop_signal(original=tasks.stop_signal):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, fail)
+    return original()
+
+tasks.stop_signal = stop_signal
+main()
+"""
+
+
+async def test_an_error_that_nobody_caught_stops_the_relay_in_order(tmp_path: Path) -> None:
+    async with (
+        RelayProcess(
+            tmp_path,
+            broker_url=NOWHERE,
+            program=("-c", FAILING_AT_SIGUSR1),
+            ingress={"shutdown_grace_s": 30},
+        ) as relay,
+        aiohttp.ClientSession() as http,
+    ):
+        body, read = numbered(1)[0], asyncio.Event()
+
+        async def slowly() -> object:
+            yield body[:10]
+            await read.wait()
+            yield body[10:]
+
+        post = asyncio.create_task(
+            http.post(f"{relay.url}/in/swiftsell", data=slowly(), headers={"Authorization": SECRET})
+        )
+        await eventually(lambda: is_connected(relay.url))
+        relay.signal(signal.SIGUSR1)
+        await eventually(lambda: relay.lines("stopping"))
+        (line,) = relay.lines("internal error")
+        metrics = await relay.metrics()
+        read.set()
+        response = await post
+        status = await relay.process.wait()
+
+    assert "relay_internal_errors_total 1.0" in metrics
+    assert (response.status, status) == (200, 1)
+    assert line["error"] == "ValueError"
+    assert "a secret" not in (tmp_path / "relay.log").read_text()
+
+
 def serve(config: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "relay", "serve", "--config", str(config)],

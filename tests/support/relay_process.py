@@ -27,9 +27,11 @@ class RelayProcess:
         broker_url: str,
         exchange: str = "webhooks",
         vendors: tuple[str, ...] = ("swiftsell",),
+        program: tuple[str, ...] = ("-m", "relay"),
         **settings: dict[str, Any],
     ) -> None:
         self.directory = directory
+        self._program = program
         self._config = directory / "relay.toml"
         self._log = directory / "relay.log"
         sections: dict[str, dict[str, Any]] = {
@@ -55,7 +57,7 @@ class RelayProcess:
         lines_before = len(self.lines())
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
+                *(sys.executable, *self._program, "serve", "--config", str(self._config)),
                 stderr=log,
             )
         await eventually(lambda: self._has_started(lines_before))

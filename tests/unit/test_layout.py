@@ -32,8 +32,8 @@ MAY_IMPORT = {
     "relay.outbox": "relay.errors relay.events relay.process relay.sink",
     "relay.broker": "relay.errors relay.events relay.observability",
     # Neither broker nor outbox: no outage of theirs can fail a request but through the sink.
-    "relay.ingress": "relay.errors relay.events relay.observability relay.sink relay.vendors"
-    " relay.vendors.kit",
+    "relay.ingress": "relay.errors relay.events relay.observability relay.process relay.sink"
+    " relay.vendors relay.vendors.kit",
     "relay.workers": "relay.errors relay.observability relay.process",
     # What joins them.
     "relay.forwarder": "relay.broker relay.errors relay.events relay.observability relay.outbox"
