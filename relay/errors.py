@@ -18,7 +18,8 @@ RelayError
 │   └── OutboxCorrupt        its database is damaged
 ├── BrokerError          RabbitMQ can't be reached or used now; tried again later
 │   └── TopologyError    an exchange or queue is missing, or exists with other properties
-└── SettingsError        the settings are wrong; `problems` names each one
+├── SettingsError        the settings are wrong; `problems` names each one
+└── UnfitLibrary         a library that is installed is not of a release that works
 """
 
 from collections.abc import Sequence
@@ -153,3 +154,7 @@ class SettingsError(RelayError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
+
+
+class UnfitLibrary(RelayError):
+    """A library is missing, or is not of a release that works with this program."""

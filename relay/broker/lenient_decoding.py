@@ -12,6 +12,12 @@ from typing import Any
 
 from pamqp import decode
 
+from relay.process import libraries
+
+libraries.require_names(
+    decode, "METHODS", "TABLE_MAPPING", "embedded_value", "field_array", "timestamp"
+)
+
 _Decoder = Callable[[bytes], tuple[int, Any]]
 
 _TIMESTAMP_BYTES = 8

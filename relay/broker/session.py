@@ -24,6 +24,7 @@ from relay.errors import BrokerError
 from relay.events import amqp
 from relay.events.message import Message
 from relay.observability.metrics import BrokerMetrics
+from relay.process import libraries
 
 if TYPE_CHECKING:
     from relay.observability.tracing import Tracing
@@ -36,6 +37,11 @@ _REFUSED_TIMES = 4
 made anew. RabbitMQ 3.10 may refuse for as long as a channel lives: when its first message to a
 quorum queue came while that queue elected a leader. A full queue costs such a reconnect, too."""
 _MOST_REFUSED = 1000  # routing keys that are watched
+
+libraries.require_names(
+    aiormq.Channel, "_get_frame", "_on_confirm_frame", "_on_return_frame", "_read_content"
+)
+libraries.require_names(WireConnection, "channels", "connection_tune", "ready", "write_queue")
 
 log = structlog.get_logger("relay.session")
 

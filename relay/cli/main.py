@@ -5,7 +5,8 @@ from typing import cast
 
 import click
 
-from relay.process.command import CommandWithErrors
+from relay.process import libraries
+from relay.process.command import CommandWithErrors, exiting_on_errors
 
 _COMMANDS = (
     "asyncapi",
@@ -42,9 +43,9 @@ class _Commands(CommandWithErrors, click.Group):
     ) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        return cast(
-            "click.Command", importlib.import_module(f"relay.cli.commands.{cmd_name}").command
-        )
+        with exiting_on_errors("relay"), libraries.required():
+            module = importlib.import_module(f"relay.cli.commands.{cmd_name}")
+        return cast("click.Command", module.command)
 
 
 @click.group("relay", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

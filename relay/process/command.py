@@ -1,16 +1,17 @@
 """What every program of ours does: the option --config, exit codes, errors as sentences."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from relay.errors import RelayError, SettingsError
+from relay.errors import RelayError, SettingsError, UnfitLibrary
 
-WRONG_SETTINGS = 2
+WRONG_SETTINGS = 2  # or unfit libraries: nothing was begun
 FAILED = 1
 
 config_option = click.option(
@@ -25,15 +26,22 @@ class CommandWithErrors(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and exit with its status if it fails."""
-        try:
+        with exiting_on_errors(self.name or ""):
             return super().invoke(ctx)
-        except SettingsError as error:
-            for problem in error.problems:
-                click.echo(f"{self.name}: {problem}", err=True)
-            sys.exit(WRONG_SETTINGS)
-        except RelayError as error:
-            click.echo(f"{self.name}: {error}", err=True)
-            sys.exit(FAILED)
+
+
+@contextlib.contextmanager
+def exiting_on_errors(program: str) -> Iterator[None]:
+    """Exit with a sentence on stderr, after the program's name, where something fails within."""
+    try:
+        yield
+    except SettingsError as error:
+        for problem in error.problems:
+            click.echo(f"{program}: {problem}", err=True)
+        sys.exit(WRONG_SETTINGS)
+    except RelayError as error:
+        click.echo(f"{program}: {error}", err=True)
+        sys.exit(WRONG_SETTINGS if isinstance(error, UnfitLibrary) else FAILED)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

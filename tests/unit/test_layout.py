@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "relay.settings_file": "relay.errors",
     "relay.settings": "relay.settings_file relay.vendors",
     "relay.outbox": "relay.errors relay.events relay.process relay.sink",
-    "relay.broker": "relay.errors relay.events relay.observability",
+    "relay.broker": "relay.errors relay.events relay.observability relay.process",
     # Neither broker nor outbox: no outage of theirs can fail a request but through the sink.
     "relay.ingress": "relay.errors relay.events relay.observability relay.process relay.sink"
     " relay.vendors relay.vendors.kit",
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "consumers.kit.queues": "relay.broker relay.errors relay.events",
     "consumers.kit.seen": "consumers.kit consumers.kit.database relay.process relay.settings_file",
     "consumers.kit.consuming": "consumers.kit consumers.kit.queues consumers.kit.seen relay.broker"
-    " relay.confirm_sink relay.errors relay.events relay.observability",
+    " relay.confirm_sink relay.errors relay.events relay.observability relay.process",
     "consumers.kit": "consumers.kit.consuming consumers.kit.queues consumers.kit.seen relay.broker"
     " relay.confirm_sink relay.errors relay.events relay.observability relay.process"
     " relay.settings relay.settings_file relay.vendors relay.vendors.kit",

@@ -20,9 +20,15 @@ from consumers.kit.consuming.delivery import Received
 from relay.broker import connection as broker
 from relay.broker import reconnect
 from relay.errors import BrokerError
+from relay.process import libraries
 
 _CHANNEL_NUMBER = 1
 _STOP_LIMIT_S = 2.0
+
+libraries.require_names(
+    aiormq.Channel, "_get_frame", "_on_cancel_frame", "_on_deliver_frame", "_read_content"
+)
+libraries.require_names(WireConnection, "channels", "write_queue")
 
 
 class Inbox(aiormq.Channel):

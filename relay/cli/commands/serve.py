@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from relay.errors import RelayError, SettingsError
+from relay.errors import RelayError, SettingsError, UnfitLibrary
 from relay.observability import logs
+from relay.process import libraries
 from relay.process.command import FAILED, WRONG_SETTINGS, config_option, run
 from relay.settings import Settings, load
 from relay.workers import worker as worker_pipes
@@ -42,7 +43,8 @@ def command(config: Path | None, worker: tuple[int, int, int, Path] | None) -> N
 
 
 def _serve(settings: Settings, config: Path | None, worker: Worker | None) -> None:
-    from relay import app  # noqa: PLC0415  a supervisor does without, and so starts sooner
+    with libraries.required():
+        from relay import app  # noqa: PLC0415  a supervisor does without, and so starts sooner
 
     run(app.serve(settings, config, worker))
 
@@ -58,7 +60,7 @@ def _work(config: Path | None, worker: Worker) -> None:
         sys.exit(WRONG_SETTINGS)
     except RelayError as error:
         worker_pipes.tell_problems([str(error)])
-        sys.exit(FAILED)
+        sys.exit(WRONG_SETTINGS if isinstance(error, UnfitLibrary) else FAILED)
 
 
 def _supervise(settings: Settings, config: Path | None) -> None:

@@ -1,0 +1,100 @@
+"""Whether the installed libraries fit, checked at start: we use some beyond their public interface.
+
+Another release may import without an error and then misbehave: with aiohttp 3.13.5 the relay
+accepts connections and never answers. So a program checks the versions before it imports the rest,
+and a module that uses undocumented names of a library checks that they are there.
+"""
+
+import contextlib
+import operator
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+
+from relay.errors import UnfitLibrary
+
+_CLOSELY_USED = ("aiohttp", "aiormq", "pamqp")
+_COMPARE = {">=": operator.ge, "<": operator.lt}
+
+
+@contextlib.contextmanager
+def required() -> Iterator[None]:
+    """Do within this what imports libraries.
+
+    Raises:
+        UnfitLibrary: one is missing, is of another release than declared, or lacks a name.
+    """
+    _check_versions()
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        library = _library_behind(error)
+        if library is None:
+            raise  # a bug of ours
+        raise _unfit(library, str(error)) from error
+
+
+def require_names(owner: object, *names: str) -> None:
+    """Check that a module or class of a library has names which the library does not document.
+
+    Raises:
+        ImportError: it lacks one.
+    """
+    known = set(dir(owner))
+    if isinstance(owner, type):
+        known.update(owner.__annotations__)  # what its objects have
+    for name in names:
+        if name not in known:
+            described = getattr(owner, "__qualname__", _module_of(owner))
+            raise ImportError(f"{described} has no {name}", name=_module_of(owner))
+
+
+@cache
+def _check_versions() -> None:
+    for library in _CLOSELY_USED:
+        version = _numbers(_version_of(library))
+        bounds = re.findall(r"(>=|<)([\d.]+)", _declared().get(library, ""))
+        if version and not all(_COMPARE[sign](version, _numbers(end)) for sign, end in bounds):
+            raise _unfit(library, "")
+
+
+def _unfit(library: str, reason: str) -> UnfitLibrary:
+    version = _version_of(library) or "(not installed)"
+    because = f" ({reason.rstrip('.')})" if reason else ""
+    wanted = _declared().get(library, f"another release of {library}")
+    return UnfitLibrary(f"{library} {version} does not fit{because}: {wanted} is needed.")
+
+
+def _library_behind(error: ImportError | AttributeError) -> str | None:
+    """Return the library that is missing or lacks something; None if none does."""
+    module = error.name if isinstance(error, ImportError) else _module_of(error.obj)
+    library = (module or "").partition(".")[0].replace("_", "-")
+    is_ours = library in {"", "relay", "consumers"}
+    return None if is_ours or not (_version_of(library) or library in _declared()) else library
+
+
+def _module_of(owner: object) -> str:
+    return str(getattr(owner, "__module__", getattr(owner, "__name__", "")))
+
+
+@cache
+def _declared() -> dict[str, str]:
+    """Return the requirement by library, as pyproject.toml declares it."""
+    try:
+        requirements = metadata.requires("relay") or []
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return {}
+    wanted = [text.partition(";")[0].strip() for text in requirements if "extra ==" not in text]
+    return {re.split(r"[<>=!~ \[]", text)[0]: text for text in wanted}
+
+
+def _version_of(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
