@@ -2,10 +2,10 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test debian13 faults hostile fuzz bench capacity soak profile lint lock clean
+.PHONY: help setup run demo test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 setup: ## create or update .venv from requirements.lock
 	@sh deploy/local/setup.sh
@@ -21,6 +21,21 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	@$(PYTHON) -m deploy.local.test_programs --ensure
 	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+
+# Each in a fresh environment of its own, since .venv has the locked releases.
+define test_with
+	@$(PYTHON) -m uv venv --quiet --clear --python $(PYTHON) .run/$(1)
+	@$(PYTHON) -m uv pip install --quiet --python .run/$(1) --resolution $(2) --editable '.[dev,otel,postgres]'
+	@$(PYTHON) -m deploy.local.broker --ensure
+	@$(PYTHON) -m deploy.local.postgres --ensure
+	.run/$(1)/bin/python -m pytest $(PYTEST)
+endef
+
+test-lowest: setup ## all tests with the lowest declared releases; or some: PYTEST="tests/unit -x"
+	$(call test_with,lowest,lowest-direct)
+
+test-highest: setup ## all tests with the newest releases; or some, as above
+	$(call test_with,highest,highest)
 
 debian13: ## the broker's tests in a Debian 13 of its own, with RabbitMQ 4; as root, takes 10 minutes
 	@sh tests/deploy/debian13.sh
