@@ -65,17 +65,18 @@ def properties(
     content_type: str = CONTENT_TYPE,
 ) -> bytes:
     """Encode the properties of a persistent message: flags, then the list (4.2.6.1)."""
+    head = properties_head(headers, content_type)
+    return complete_properties(head, message_id, timestamp_s, message_type)
+
+
+def properties_head(headers: Mapping[str, FieldValue], content_type: str = CONTENT_TYPE) -> bytes:
+    """Encode the first part of the properties, which many messages share."""
     table = encode.field_table(dict(headers))
-    return assemble(properties_head(content_type, table), message_id, timestamp_s, message_type)
+    return _FLAGS.to_bytes(2) + short_string(content_type) + table + _PERSISTENT
 
 
-def properties_head(content_type: str, headers_table: bytes) -> bytes:
-    """Encode the part that the properties of many messages begin with; see `assemble`."""
-    return _FLAGS.to_bytes(2) + short_string(content_type) + headers_table + _PERSISTENT
-
-
-def assemble(head: bytes, message_id: str, timestamp_s: int, message_type: str) -> bytes:
-    """Append what differs between messages to what `properties_head` returned."""
+def complete_properties(head: bytes, message_id: str, timestamp_s: int, message_type: str) -> bytes:
+    """Append the part that differs between messages to what `properties_head` returned."""
     return b"".join((head, short_string(message_id), _timestamp(timestamp_s), _tail(message_type)))
 
 

@@ -8,8 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from pamqp import encode
-from pamqp.common import FieldValue
 
 from relay.errors import Malformed
 from relay.events import amqp, topology
@@ -50,18 +48,17 @@ def encode_events(
 
 
 def _encode(
-    event: NormalizedEvent, number: int, origin: Origin, received_at: float, properties_head: bytes
+    event: NormalizedEvent, number: int, origin: Origin, received_at: float, head: bytes
 ) -> Message:
     event_id = message_id(origin, event.raw, number)
     body = orjson.dumps(_document(event, event_id, origin, received_at))
     if len(body) > _MAX_BODY_BYTES:
         raise Malformed("too_large")
+    detail = event.detail[:_MAX_DETAIL_CHARACTERS]
     return Message(
         id=event_id,
-        routing_key=topology.routing_key(
-            origin.vendor, event.type, event.detail[:_MAX_DETAIL_CHARACTERS]
-        ),
-        properties=amqp.assemble(properties_head, event_id, int(received_at), event.type),
+        routing_key=topology.routing_key(origin.vendor, event.type, detail),
+        properties=amqp.complete_properties(head, event_id, int(received_at), event.type),
         body=body,
         received_at=received_at,
     )
@@ -76,9 +73,9 @@ def _document(
         "source": origin.path,
         "type": event.type,
     }
-    kind, key = _subject(event.data)
+    party, key = _subject(event.data)
     if key:
-        document["subject"] = f"{kind}/{key}"
+        document["subject"] = f"{party}/{key}"
     if event.time:
         document["time"] = event.time
     document["datacontenttype"] = "application/json"
@@ -93,10 +90,10 @@ def _document(
 
 def _subject(data: Data) -> tuple[str, str]:
     """Return what the event is about, and its id: the conversation, else the contact."""
-    for kind in ("conversation", "contact"):
-        found = data.get(kind)
-        if found and (found_id := found.get("id")):
-            return kind, _attribute(found_id)
+    for party in ("conversation", "contact"):
+        fields = data.get(party)
+        if fields and (party_id := fields.get("id")):
+            return party, _attribute(party_id)
     return "", ""
 
 
@@ -109,14 +106,12 @@ def _attribute(text: str) -> str:
 
 def _properties_head(origin: Origin, traceparent: str | None) -> bytes:
     if not traceparent:
-        return _untraced_head(origin.vendor, origin.source)
-    return _head(vendor=origin.vendor, source=origin.source, traceparent=traceparent)
+        return _untraced_properties_head(origin.vendor, origin.source)
+    return amqp.properties_head(
+        {"vendor": origin.vendor, "source": origin.source, "traceparent": traceparent}
+    )
 
 
-@lru_cache(maxsize=256)  # the traced ones are not worth keeping: each request has its own
-def _untraced_head(vendor: str, source: str) -> bytes:
-    return _head(vendor=vendor, source=source)
-
-
-def _head(**headers: FieldValue) -> bytes:
-    return amqp.properties_head(amqp.CONTENT_TYPE, encode.field_table(headers))
+@lru_cache(maxsize=256)  # traced ones are not cached: each request has its own
+def _untraced_properties_head(vendor: str, source: str) -> bytes:
+    return amqp.properties_head({"vendor": vendor, "source": source})

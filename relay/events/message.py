@@ -24,7 +24,7 @@ class Message(NamedTuple):
     """A message ready for the broker, except for its place in the outbox.
 
     Args:
-        id: what `message_id` returned.
+        id: 32 hex digits, equal for every resend; see `message_id`.
         routing_key: in the exchange of the events, or in the quarantine's.
         properties: the AMQP properties, encoded.
         body: the CloudEvents document, or the delivery as received.
@@ -41,7 +41,7 @@ class Message(NamedTuple):
 
 
 def message_id(origin: Origin, content: bytes, number: int = 0) -> str:
-    """Return 32 hex digits, equal for every resend of the same content.
+    """Return a digest of what was sent and where to, in 32 hex digits.
 
     Args:
         origin: where it came in.

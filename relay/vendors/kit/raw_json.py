@@ -34,7 +34,8 @@ def parse(text: bytes) -> Any:
         Malformed: `not_json`, or `too_deep` beyond MAX_DEPTH.
     """
     is_flat = text.count(b"[") + text.count(b"{") <= MAX_DEPTH
-    is_within = is_flat or _leaves_depth(text)  # before parsing: two values would take more memory
+    # Before the parse below, so that only one value is in memory at a time.
+    is_within = is_flat or _is_within_max_depth(text)
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -44,8 +45,8 @@ def parse(text: bytes) -> Any:
     return value
 
 
-def _leaves_depth(text: bytes) -> bool:
-    """Return whether text is JSON within MAX_DEPTH, by parsing it as deep down as it may be."""
+def _is_within_max_depth(text: bytes) -> bool:
+    """Return whether text is JSON that leaves the rest of the parser's depth unused."""
     padding = _MAX_PARSER_DEPTH - MAX_DEPTH
     try:
         orjson.loads(b"[" * padding + text + b"]" * padding)

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import aio_pika
 import orjson
 import uvloop
-from pamqp import encode
 
 from relay.broker import connection as broker
 from relay.broker.session import Outcome, Session
@@ -44,7 +43,7 @@ def _originals() -> Iterator[_Original]:
     for it in workload.messages():
         event = orjson.loads(it.body)
         headers = {"vendor": event["vendor"], "source": event["vendor"]}
-        head = amqp.properties_head(amqp.CONTENT_TYPE, encode.field_table(dict(headers)))
+        head = amqp.properties_head(headers)
         yield _Original(it, event["type"], headers, head)
 
 
@@ -84,7 +83,7 @@ async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
 
 def _pending(seq: int, it: _Original) -> Pending:
     message = it.message
-    properties = amqp.assemble(it.head, message.id, int(message.received_at), it.type)
+    properties = amqp.complete_properties(it.head, message.id, int(message.received_at), it.type)
     return Pending(seq, message._replace(properties=properties))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pamqp import body, commands, encode, frame, header
+from pamqp import body, commands, frame, header
 
 from relay.events import amqp
 from relay.events.message import Message
@@ -202,11 +202,11 @@ def test_whatever_the_bodies_are_a_broker_reads_them(bodies: list[bytes], routin
 
 
 def test_a_head_serves_many_messages() -> None:
-    head = amqp.properties_head("text/plain", encode.field_table({"a": "b"}))
+    head = amqp.properties_head({"a": "b"}, "text/plain")
 
-    assembled = amqp.assemble(head, "id-1", 7, "note.created")
+    completed = amqp.complete_properties(head, "id-1", 7, "note.created")
 
-    assert assembled == amqp.properties(
+    assert completed == amqp.properties(
         message_id="id-1",
         message_type="note.created",
         timestamp_s=7,

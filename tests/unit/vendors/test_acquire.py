@@ -95,7 +95,7 @@ def test_a_signature_may_be_in_upper_case() -> None:
 # What was said.
 
 
-def understood(event: Any, data: Any = None, **flat: Any) -> NormalizedEvent:
+def normalized(event: Any, data: Any = None, **flat: Any) -> NormalizedEvent:
     body = {"event": event} | ({} if data is None else {"data": data}) | flat
     [found] = acquire.normalize(Request(body=json.dumps(body).encode()))
     return found
@@ -138,7 +138,7 @@ CASE = {"conversation": {"id": "72"}}
     ],
 )
 def test_a_case_status_decides_the_type(status: str, event_type: str) -> None:
-    event = understood("case:status", {"caseId": 72, "status": status})
+    event = normalized("case:status", {"caseId": 72, "status": status})
 
     assert (event.type, event.detail) == (event_type, "")
     assert event.data == CASE | {"status": status}
@@ -146,7 +146,7 @@ def test_a_case_status_decides_the_type(status: str, event_type: str) -> None:
 
 @pytest.mark.parametrize("data", [{}, [], "x", {"status": None}, {"caseId": "", "contact": []}])
 def test_a_case_status_of_an_odd_shape_is_still_a_change_of_status(data: Any) -> None:
-    event = understood("case:status", data)
+    event = normalized("case:status", data)
 
     assert event.type == "conversation.status_changed"
     assert event.data == {}
@@ -156,7 +156,7 @@ def test_a_case_status_of_an_odd_shape_is_still_a_change_of_status(data: Any) ->
 def test_a_new_case_has_a_contact(vendortype: str) -> None:
     contact = {"id": 5, "fields": {"name": "Jhon", "email": "", "phone": "626", "city": "x"}}
 
-    event = understood(vendortype, {"caseId": "72", "status": "queue", "contact": contact})
+    event = normalized(vendortype, {"caseId": "72", "status": "queue", "contact": contact})
 
     assert event.type == "conversation.created"
     assert event.data == CASE | {"contact": {"id": "5", "name": "Jhon", "phone": "626"}}
@@ -190,8 +190,8 @@ def test_a_new_case_has_a_contact(vendortype: str) -> None:
     ],
 )
 def test_a_case_message_comes_whole_or_spread_out(message: Data, expected: Data) -> None:
-    whole = understood("case:message:new", {"caseId": "72", "message": message})
-    spread = understood("case:message:new", {"caseId": "72"} | message)
+    whole = normalized("case:message:new", {"caseId": "72", "message": message})
+    spread = normalized("case:message:new", {"caseId": "72"} | message)
 
     assert whole.type == spread.type == "message.created"
     assert whole.detail.replace(".", "_") == expected["message"]["kind"]
@@ -215,7 +215,7 @@ AGENT = {"type": "agent", "id": "7", "name": "Bo"}
     ],
 )
 def test_who_joined_a_case_is_an_agent(data: Data, actor: Data | None) -> None:
-    event = understood("user:case-joined", {"caseId": "72"} | data)
+    event = normalized("user:case-joined", {"caseId": "72"} | data)
 
     assert event.type == "conversation.joined"
     assert event.data == CASE | ({"actor": actor} if actor else {})
@@ -224,7 +224,7 @@ def test_who_joined_a_case_is_an_agent(data: Data, actor: Data | None) -> None:
 @pytest.mark.parametrize("vendortype", ["user:status", "agent:status"])
 @pytest.mark.parametrize("data", [{"user": {"id": 7, "name": "Bo"}}, {"id": 7, "name": "Bo"}])
 def test_an_agents_status_is_the_agents(vendortype: str, data: Data) -> None:
-    event = understood(vendortype, data | {"status": "available"})
+    event = normalized(vendortype, data | {"status": "available"})
 
     assert event.type == "agent.status_changed"
     assert event.data == {"actor": AGENT, "status": "available"}
@@ -232,7 +232,7 @@ def test_an_agents_status_is_the_agents(vendortype: str, data: Data) -> None:
 
 @pytest.mark.parametrize("vendortype", ["user:case-invite", "CHAT_ON_TYPING", "é", "x" * 1000])
 def test_an_unknown_event_is_unrecognized(vendortype: str) -> None:
-    event = understood(vendortype, {"caseId": "72", "status": "closed"})
+    event = normalized(vendortype, {"caseId": "72", "status": "closed"})
 
     assert (event.type, event.detail, event.vendortype) == ("unrecognized", vendortype, vendortype)
     assert event.data == CASE

@@ -10,7 +10,7 @@ from relay.vendors import acquire
 from relay.vendors.kit.request import Request
 
 
-def understood(event: str, **flat: Any) -> NormalizedEvent:
+def normalized(event: str, **flat: Any) -> NormalizedEvent:
     [found] = acquire.normalize(Request(body=json.dumps({"event": event} | flat).encode()))
     return found
 
@@ -19,7 +19,7 @@ def understood(event: str, **flat: Any) -> NormalizedEvent:
 def test_a_chat_that_starts_has_its_id_under_a_key_with_a_space(key: str) -> None:
     details = {"name": "Ann", "email": "a@n.example", "phone": "", "remarks": "x"}
 
-    event = understood("CHAT_ON_START", data={key: 104, "details": details, "status": "active"})
+    event = normalized("CHAT_ON_START", data={key: 104, "details": details, "status": "active"})
 
     assert event.type == "conversation.created"
     assert event.data == {
@@ -32,7 +32,7 @@ def test_a_chat_that_starts_has_its_id_under_a_key_with_a_space(key: str) -> Non
 def test_a_chat_that_is_accepted_has_an_agent(chat_id: Any) -> None:
     user = {"id": "agent-12345", "id_real": 15416, "name": "Bo"}
 
-    event = understood("CHAT_ON_ACCEPT", id=chat_id, user=user, chat_wait_time="null")
+    event = normalized("CHAT_ON_ACCEPT", id=chat_id, user=user, chat_wait_time="null")
 
     assert event.type == "conversation.accepted"
     assert event.data == {
@@ -46,7 +46,7 @@ MESSAGE = {"type": "message", "msg": "hi", "user": {"id": 15, "name": "Bo", "typ
 
 @pytest.mark.parametrize("message", [MESSAGE, json.dumps(MESSAGE)])
 def test_a_message_is_an_object_or_json_in_a_string(message: Any) -> None:
-    event = understood("CHAT_ON_MESSAGE", id=1, visitor_id="6", account_id=10, message=message)
+    event = normalized("CHAT_ON_MESSAGE", id=1, visitor_id="6", account_id=10, message=message)
 
     assert (event.type, event.detail) == ("message.created", "message")
     assert event.data == {
@@ -80,7 +80,7 @@ def test_a_message_is_an_object_or_json_in_a_string(message: Any) -> None:
     ],
 )
 def test_a_message_of_an_odd_shape_is_still_a_message(message: Any, expected: Data) -> None:
-    event = understood("CHAT_ON_MESSAGE", message=message)
+    event = normalized("CHAT_ON_MESSAGE", message=message)
 
     assert event.type == "message.created"
     assert event.data == expected
@@ -92,7 +92,7 @@ USERS = {"visitor": {"name": "Ann", "email": ""}}
 @pytest.mark.parametrize("users", [USERS, json.dumps(USERS)])
 @pytest.mark.parametrize("by", ["agent-15", "", None, 15])
 def test_a_chat_that_is_closed_says_closed_and_by_whom(users: Any, by: Any) -> None:
-    event = understood("CHAT_ON_CLOSE", id="1", users=users, by=by, status="active")
+    event = normalized("CHAT_ON_CLOSE", id="1", users=users, by=by, status="active")
 
     assert event.type == "conversation.closed"
     who = {"actor": {"type": "agent", "id": "15"}} if by == "agent-15" else {}
@@ -108,6 +108,6 @@ def test_a_chat_that_is_closed_says_closed_and_by_whom(users: Any, by: Any) -> N
 
 
 def test_dates_without_a_zone_are_no_time() -> None:
-    event = understood("CHAT_ON_CLOSE", date_created="2018-07-23 05:17:40")
+    event = normalized("CHAT_ON_CLOSE", date_created="2018-07-23 05:17:40")
 
     assert event.time is None

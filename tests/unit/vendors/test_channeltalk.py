@@ -12,14 +12,14 @@ from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 
 
-def understood(model: str, verb: str, entity: Data, **refers: Any) -> NormalizedEvent:
+def normalized(model: str, verb: str, entity: Data, **refers: Any) -> NormalizedEvent:
     body = {"type": model, "event": verb, "entity": entity, "refers": refers}
     [event] = channeltalk.normalize(Request(body=json.dumps(body).encode()))
     return event
 
 
 def message(**entity: Any) -> Data:
-    return understood("message", "push", entity).data["message"]
+    return normalized("message", "push", entity).data["message"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_no_other_place_does(request_: Request) -> None:
 def test_model_and_verb_decide_the_type(
     model: str, verb: str, event_type: str, detail: str
 ) -> None:
-    event = understood(model, verb, {"id": "1", "channelId": 7})
+    event = normalized(model, verb, {"id": "1", "channelId": 7})
 
     assert (event.type, event.detail) == (event_type, detail)
     assert event.type in TYPES
@@ -116,7 +116,7 @@ def test_a_body_without_model_verb_and_entity_has_an_unknown_shape(body: Any) ->
     ],
 )
 def test_the_clock_is_in_milliseconds(verb: str, entity: Data, time: str | None) -> None:
-    event = understood("userChat", verb, entity)
+    event = normalized("userChat", verb, entity)
 
     assert event.time == time
 
@@ -143,7 +143,7 @@ def test_the_clock_is_in_milliseconds(verb: str, entity: Data, time: str | None)
     ],
 )
 def test_a_kind_is_what_the_message_carries(entity: Data, kind: str) -> None:
-    event = understood("message", "push", entity)
+    event = normalized("message", "push", entity)
 
     assert event.detail == event.data["message"]["kind"] == kind
 
@@ -216,7 +216,7 @@ def test_files_are_attachments() -> None:
     ],
 )
 def test_who_wrote_is_no_contact_unless_a_user(entity: Data, refers: Data, expected: Data) -> None:
-    event = understood("message", "push", entity | {"chatId": "c1"}, **refers)
+    event = normalized("message", "push", entity | {"chatId": "c1"}, **refers)
 
     common = {"conversation": {"id": "c1"}, "message": {"kind": "unknown"}}
     assert event.data == common | expected
@@ -229,7 +229,7 @@ def test_a_chat_has_a_title_an_assignee_and_a_contact() -> None:
     entity = {"id": "c1", "userId": "u1", "name": "Koala", "assigneeId": 3, "state": "opened"}
     user = {"id": "u2", "name": "Ann", "email": "a@n.example", "mobileNumber": "+821"}
 
-    event = understood("userChat", "push", entity | {"createdAt": 0}, user=user)
+    event = normalized("userChat", "push", entity | {"createdAt": 0}, user=user)
 
     assert event.data == {
         "conversation": {"id": "c1", "title": "Koala", "created_at": "1970-01-01T00:00:00Z"},
@@ -240,8 +240,8 @@ def test_a_chat_has_a_title_an_assignee_and_a_contact() -> None:
 
 
 def test_a_contact_may_be_gone_but_for_its_id() -> None:
-    updated = understood("user", "upsert", {"id": "u1", "name": "Ann", "mobileNumber": ""})
-    deleted = understood("user", "delete", {"id": "u1"})
+    updated = normalized("user", "upsert", {"id": "u1", "name": "Ann", "mobileNumber": ""})
+    deleted = normalized("user", "delete", {"id": "u1"})
 
     assert updated.data == {"contact": {"id": "u1", "name": "Ann"}}
     assert deleted.data == {"contact": {"id": "u1"}}

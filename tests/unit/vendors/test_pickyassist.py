@@ -15,7 +15,7 @@ SECRETS = Secrets(["pa-2", "pa-1"])
 CONTACT = {"contact": {"id": "20"}}
 
 
-def understood(event_id: Any = 2, **fields: Any) -> NormalizedEvent:
+def normalized(event_id: Any = 2, **fields: Any) -> NormalizedEvent:
     body = {"event_id": event_id, "contact_id": "20"} | fields
     [event] = pickyassist.normalize(Request(body=json.dumps(body).encode()))
     return event
@@ -65,7 +65,7 @@ def test_a_secret_anywhere_else_does_not(request_: Request) -> None:
     ],
 )
 def test_the_number_decides_the_type(event_id: int, event_type: str) -> None:
-    as_number, as_text = understood(event_id), understood(str(event_id))
+    as_number, as_text = normalized(event_id), normalized(str(event_id))
 
     assert as_number.type == as_text.type == event_type
     assert as_number.vendortype == as_text.vendortype == str(event_id)
@@ -74,7 +74,7 @@ def test_the_number_decides_the_type(event_id: int, event_type: str) -> None:
 
 @pytest.mark.parametrize("event_id", [0, 8, -1, 2**63, "01", "1.0", "\u0667", "new"])
 def test_an_unknown_number_is_unrecognized(event_id: Any) -> None:
-    event = understood(event_id)
+    event = normalized(event_id)
 
     assert event.type == "unrecognized"
     assert event.detail == event.vendortype == str(event_id)
@@ -123,14 +123,14 @@ def test_the_old_form_encoding_is_not_json() -> None:
     ],
 )
 def test_ids_are_strings_whatever_they_were(fields: Data, expected: Data) -> None:
-    event = understood(2, **fields)
+    event = normalized(2, **fields)
 
     assert event.data == CONTACT | expected
 
 
 @pytest.mark.parametrize("mobile", ["9186", 9186])
 def test_a_contact_has_a_phone(mobile: Any) -> None:
-    event = understood(contact_id=20, contact_mobile=mobile)
+    event = normalized(contact_id=20, contact_mobile=mobile)
 
     assert event.data == {"contact": {"id": "20", "phone": "9186"}}
 
@@ -148,7 +148,7 @@ def test_a_contact_has_a_phone(mobile: Any) -> None:
     ],
 )
 def test_the_clock_is_in_seconds(timestamp: Any, time: str | None) -> None:
-    event = understood(timestamp=timestamp)
+    event = normalized(timestamp=timestamp)
 
     assert event.time == time
 
@@ -184,7 +184,7 @@ def test_the_clock_is_in_seconds(timestamp: Any, time: str | None) -> None:
     ],
 )
 def test_an_assignment_says_to_whom_how_and_through_what(fields: Data, assignment: Data) -> None:
-    event = understood(1, **fields)
+    event = normalized(1, **fields)
 
     assert event.data["assignment"] == {"to": {"type": "agent"}} | assignment
 
@@ -198,6 +198,6 @@ def test_an_assignment_says_to_whom_how_and_through_what(fields: Data, assignmen
     ],
 )
 def test_who_left_is_not_who_removed_them(by: str, actor: Data) -> None:
-    event = understood(7, user="Ann", user_id=5, kicked_out_user="Nandu", kicked_out_by=by)
+    event = normalized(7, user="Ann", user_id=5, kicked_out_user="Nandu", kicked_out_by=by)
 
     assert event.data == CONTACT | {"actor": actor, "member": {"type": "agent", "name": "Nandu"}}

@@ -124,7 +124,7 @@ def bodies(name: str) -> st.SearchStrategy[bytes]:
     )
 
 
-def understood(name: str, body: bytes) -> list[NormalizedEvent]:
+def normalized(name: str, body: bytes) -> list[NormalizedEvent]:
     try:
         return VENDORS[name].normalize(Request(body=body))
     except Malformed as error:
@@ -152,7 +152,7 @@ def test_raw_says_exactly_what_was_sent(
 ) -> None:
     body = data.draw(bodies(name))
 
-    events = understood(name, body)
+    events = normalized(name, body)
 
     if events:
         assert [exactly(event.raw) for event in events] == elements(name, body, exactly)
@@ -181,7 +181,7 @@ def check_data(node: Any, name: str = "") -> None:
 @every_vendor
 @given(data=st.data())
 def test_data_has_no_empty_places_and_its_ids_are_strings(name: str, data: st.DataObject) -> None:
-    events = understood(name, data.draw(bodies(name)))
+    events = normalized(name, data.draw(bodies(name)))
 
     for event in events:
         assert event.type in TYPES
@@ -195,7 +195,7 @@ def test_data_has_no_empty_places_and_its_ids_are_strings(name: str, data: st.Da
 def test_every_message_is_a_cloudevent_under_a_valid_routing_key(
     name: str, data: st.DataObject
 ) -> None:
-    messages = messages_of(understood(name, data.draw(bodies(name))))
+    messages = messages_of(normalized(name, data.draw(bodies(name))))
 
     for message in messages:
         assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)*", message.routing_key)
@@ -221,8 +221,8 @@ def test_a_resend_has_the_same_ids_and_another_source_has_others(
 ) -> None:
     body = data.draw(bodies(name))
 
-    first, again = (messages_of(understood(name, body)) for _ in range(2))
-    elsewhere = messages_of(understood(name, body), Origin(vendor="some_vendor", source="acme2"))
+    first, again = (messages_of(normalized(name, body)) for _ in range(2))
+    elsewhere = messages_of(normalized(name, body), Origin(vendor="some_vendor", source="acme2"))
 
     ids = [message.id for message in first]
     assert len(set(ids)) == len(ids)

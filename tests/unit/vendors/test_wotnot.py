@@ -18,7 +18,7 @@ def events_of(body: bytes | str) -> list[NormalizedEvent]:
     return swiftsell.normalize(Request(body=text))
 
 
-def understood(vendortype: str, payload: Any = None, **envelope: Any) -> NormalizedEvent:
+def normalized(vendortype: str, payload: Any = None, **envelope: Any) -> NormalizedEvent:
     element = {"event": {"type": vendortype, "payload": payload}} | envelope
     [event] = events_of(json.dumps({"events": [element]}))
     return event
@@ -113,7 +113,7 @@ AGENT = {"type": "agent", "id": "8292", "email": "a@b.example"}
     ],
 )
 def test_a_timestamp_is_utc_unless_it_says_otherwise(sent: Any, time: str | None) -> None:
-    event = understood("note", timestamp=sent)
+    event = normalized("note", timestamp=sent)
 
     assert event.time == time
 
@@ -136,14 +136,14 @@ def test_a_timestamp_is_utc_unless_it_says_otherwise(sent: Any, time: str | None
     ],
 )
 def test_an_actor_is_who_the_vendor_says_or_nobody(sent: Any, seen: Data | None) -> None:
-    event = understood("note", {"note_by": sent})
+    event = normalized("note", {"note_by": sent})
 
     assert event.data.get("actor") == seen
 
 
 @pytest.mark.parametrize("odd", [None, "", 0, [], {}, "text", [1], {"key": "", "id": None}])
 def test_a_missing_party_is_left_out(odd: Any) -> None:
-    event = understood("note", {"note": odd}, conversation=odd, visitor=odd, account=odd)
+    event = normalized("note", {"note": odd}, conversation=odd, visitor=odd, account=odd)
 
     assert event.data == ({"note": {"text": "text"}} if odd == "text" else {})
 
@@ -158,7 +158,7 @@ def test_a_missing_party_is_left_out(odd: Any) -> None:
     ],
 )
 def test_a_side_without_an_assignee_is_left_out(payload: Any, expected: Data) -> None:
-    event = understood("assignee_change", payload)
+    event = normalized("assignee_change", payload)
 
     assert event.type == "conversation.assigned"
     who = {"actor": expected.pop("actor")} if "actor" in expected else {}
@@ -182,7 +182,7 @@ def test_a_side_without_an_assignee_is_left_out(payload: Any, expected: Data) ->
     ],
 )
 def test_a_status_decides_the_type(status: Any, event_type: str) -> None:
-    event = understood("status", {"opened_by": USER, "status": status})
+    event = normalized("status", {"opened_by": USER, "status": status})
 
     assert event.type == event_type
     assert event.data["actor"] == AGENT
@@ -206,7 +206,7 @@ def test_a_status_decides_the_type(status: Any, event_type: str) -> None:
 def test_an_action_on_labels_decides_the_type(action: Any, event_type: str) -> None:
     labels = [{"id": 1}, {"id": "2"}, {"id": None}, {"id": ""}, {}, 3, None]
 
-    event = understood("conversation_labels", {"action": action, "labels": labels})
+    event = normalized("conversation_labels", {"action": action, "labels": labels})
 
     assert event.type == event_type
     assert event.data == {"labels": [{"id": "1"}, {"id": "2"}]}
@@ -214,7 +214,7 @@ def test_an_action_on_labels_decides_the_type(action: Any, event_type: str) -> N
 
 @pytest.mark.parametrize("vendortype", ["sla_breached", "Conversation.Create", "é", "x" * 1000])
 def test_an_unknown_type_is_unrecognized_with_its_name_as_the_detail(vendortype: str) -> None:
-    event = understood(vendortype, {"a": 1}, conversation={"key": "c1"})
+    event = normalized(vendortype, {"a": 1}, conversation={"key": "c1"})
 
     assert (event.type, event.detail, event.vendortype) == ("unrecognized", vendortype, vendortype)
     assert event.data == {"conversation": {"id": "c1"}}
@@ -232,7 +232,7 @@ def test_an_unknown_type_is_unrecognized_with_its_name_as_the_detail(vendortype:
     ],
 )
 def test_a_message_status_is_understood_as_far_as_it_goes(payload: Any, data: Data) -> None:
-    event = understood("message_status", payload)
+    event = normalized("message_status", payload)
 
     assert event.type == "message.status_changed"
     assert event.detail == ""

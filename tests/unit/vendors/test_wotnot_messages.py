@@ -10,7 +10,7 @@ from relay.vendors import swiftsell
 from relay.vendors.kit.request import Request
 
 
-def understood(vendortype: str, payload: Any) -> NormalizedEvent:
+def normalized(vendortype: str, payload: Any) -> NormalizedEvent:
     body = {"events": [{"event": {"type": vendortype, "payload": payload}}]}
     [event] = swiftsell.normalize(Request(body=json.dumps(body).encode()))
     return event
@@ -19,7 +19,7 @@ def understood(vendortype: str, payload: Any) -> NormalizedEvent:
 def message(kind: Any, content: Any, **beside: Any) -> Data:
     """Return what is known of a message with this payload."""
     sent = {"message": {"type": kind, "payload": content} | beside}
-    return understood("message", sent).data["message"]
+    return normalized("message", sent).data["message"]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def message(kind: Any, content: Any, **beside: Any) -> Data:
     ],
 )
 def test_a_kind_is_the_vendors_own_whether_known_or_not(kind: Any, seen: str, detail: str) -> None:
-    event = understood("message", {"message": {"type": kind, "text": "hi"}})
+    event = normalized("message", {"message": {"type": kind, "text": "hi"}})
 
     assert event.type == "message.created"
     assert event.data == {"message": {"kind": seen, "text": "hi"}}
@@ -45,7 +45,7 @@ def test_a_kind_is_the_vendors_own_whether_known_or_not(kind: Any, seen: str, de
 
 @pytest.mark.parametrize("payload", [None, [], "x", {"message": None}, {"message": "hi"}, {}])
 def test_a_message_of_an_odd_shape_is_still_a_message(payload: Any) -> None:
-    event = understood("message", payload)
+    event = normalized("message", payload)
 
     assert event.type == "message.created"
     assert event.data == {"message": {"kind": "unknown"}}
@@ -123,7 +123,7 @@ def test_files_are_found_wherever_a_kind_keeps_them(content: Data, attachments: 
     ],
 )
 def test_variables_are_one_array_whatever_was_sent(sent: Any, variables: Any) -> None:
-    event = understood("variables", {"variables": sent})
+    event = normalized("variables", {"variables": sent})
 
     assert event.type == "variables.updated"
     assert event.data.get("variables") == variables
@@ -161,7 +161,7 @@ def test_a_new_conversation_tells_who_has_it_and_what_is_known() -> None:
         "variables": {"a": 0},
     }
 
-    event = understood("conversation_create", payload)
+    event = normalized("conversation_create", payload)
 
     assert event.type == "conversation.created"
     assert event.data == {
