@@ -1,16 +1,16 @@
-"""What an endpoint's answer means for the event. Pure.
+"""What an endpoint's response means for the event. Pure.
 
     2xx                     delivered
     307, 308                the same request again, to where it says
     400, 413, 415, 422      rejected: the same bytes will never be accepted; the endpoint is up
     410                     gone: nothing more is sent but a probe now and then
-    429, 502, 503, 504      down or overloaded, and so is what Cloudflare answers for it, 521 to 524
-    all others              failed: another attempt may succeed, once something was mended; when
-                            it is one event after another, the endpoint is broken, and paused
+    429, 502, 503, 504      down or overloaded; so are 521 to 524, which Cloudflare answers for it
+    all others              failed: another attempt may succeed. When event after event fails, the
+                            endpoint is broken, and paused
 
-The Standard Webhooks specification has a sender disable an endpoint that answers 410. Some answer
-so while they shut down, and nobody is told; so it is paused, its events are kept, and it comes
-back by itself if that was a mistake.
+By the Standard Webhooks specification, a sender disables an endpoint that answers 410. Some do so
+while they shut down, and nobody would notice. So it is paused only: its events are kept, and it
+comes back by itself if that was a mistake.
 """
 
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ _GONE = 410
 _NO_URL = "redirected to no http or https URL"
 
 
-class Verdict(StrEnum):
-    """What became of one request."""
+class ResultKind(StrEnum):
+    """What a request came to."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"
@@ -41,42 +41,42 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of one request.
+class DeliveryResult:
+    """What one request came to.
 
     Args:
-        verdict: what it means.
+        kind: what it means.
         reason: what the endpoint did, to follow its name: "answered 503 Service Unavailable".
-        retry_after_s: how long it wants to be left alone, if it is down and says so.
+        retry_after_s: how long to pause, if it is down and says so.
     """
 
-    verdict: Verdict
+    kind: ResultKind
     reason: str
     retry_after_s: float | None = None
 
 
-def outcome_of(status: int, retry_after: str | None, *, now: float) -> Outcome:
-    """Return what an answer means.
+def result_of(status: int, retry_after: str | None, *, now: float) -> DeliveryResult:
+    """Return what a response means.
 
     Args:
         status: of HTTP; no redirect that is followed.
-        retry_after: the header `Retry-After`. Only an endpoint that is down is taken at its word.
+        retry_after: the header `Retry-After`; used only if the endpoint is down.
         now: seconds since 1970.
     """
-    verdict = _verdict(status)
-    return Outcome(
-        verdict=verdict,
+    kind = _kind(status)
+    return DeliveryResult(
+        kind=kind,
         reason=f"answered {status} {_phrase(status)}".rstrip(),
-        retry_after_s=wait_s(retry_after, now=now) if verdict is Verdict.DOWN else None,
+        retry_after_s=wait_s(retry_after, now=now) if kind is ResultKind.DOWN else None,
     )
 
 
-def redirected(url: URL, location: str | None) -> URL | Outcome:
-    """Return where a redirect leads, or that it failed: it may not leave https, nor log in.
+def redirect_target(url: URL, location: str | None) -> URL | DeliveryResult:
+    """Return where a redirect leads, or that it failed: it may not leave https or hold a login.
 
     Args:
         url: what was called.
-        location: the header `Location`. It is not shown: it may hold a token.
+        location: the header `Location`. It is not logged: it may hold a token.
     """
     try:
         target = url.join(URL(location or ""))
@@ -91,20 +91,20 @@ def redirected(url: URL, location: str | None) -> URL | Outcome:
     return target
 
 
-def _failed(reason: str) -> Outcome:
-    return Outcome(verdict=Verdict.FAILED, reason=reason)
+def _failed(reason: str) -> DeliveryResult:
+    return DeliveryResult(kind=ResultKind.FAILED, reason=reason)
 
 
-def _verdict(status: int) -> Verdict:
+def _kind(status: int) -> ResultKind:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Verdict.DELIVERED
+        return ResultKind.DELIVERED
     if status == _GONE:
-        return Verdict.GONE
+        return ResultKind.GONE
     if status in _REJECTED:
-        return Verdict.REJECTED
-    return Verdict.DOWN if status in _DOWN else Verdict.FAILED
+        return ResultKind.REJECTED
+    return ResultKind.DOWN if status in _DOWN else ResultKind.FAILED
 
 
 def _phrase(status: int) -> str:
-    """Return our own words for a status: the endpoint's could be anything."""
+    """Return the standard's words for a status: the endpoint's own could be anything."""
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""

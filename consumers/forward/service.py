@@ -1,7 +1,7 @@
 """Forward events to HTTP endpoints, signed by the Standard Webhooks specification.
 
-Each endpoint is a consumer of its own, `forward-<endpoint>`, with its queue, its retries and its
-dead letters: one that is down or refuses an event takes nothing from the others.
+Each endpoint is a consumer of its own, `forward-<endpoint>`, with its own queue, retries and dead
+letters: one that is down or refuses events does not affect the others.
 """
 
 import math
@@ -16,8 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from yarl import URL
 
 from consumers.forward.breaker import CircuitBreaker
-from consumers.forward.endpoint import Endpoint, open_http
+from consumers.forward.endpoint import Endpoint
 from consumers.forward.networks import EVERYWHERE, Network, is_allowed
+from consumers.forward.sender import EventSender, open_http
 from consumers.forward.signature import key_of
 from consumers.kit import Consumer, ConsumerSettings
 from consumers.kit.consuming.decision import MAX_WAIT_S
@@ -54,7 +55,7 @@ _PrivateNetworks = Annotated[Networks, BeforeValidator(_private_networks)]
 
 
 def _is_refused(host: str, networks: Sequence[Network]) -> bool:
-    """Tell whether host is an address that may not be called; a name is asked for when it is."""
+    """Return whether host is an address that may not be called; a name is checked when called."""
     try:
         return not is_allowed(host, networks)
     except ValueError:
@@ -62,15 +63,15 @@ def _is_refused(host: str, networks: Sequence[Network]) -> bool:
 
 
 class EndpointSettings(Section):
-    """One endpoint. A field's check may look at the fields above it.
+    """One endpoint. The check of a field may use the fields above it.
 
     The URL is https. Plain http shows everybody on the way what customers wrote, so it needs
-    allow_private: it is for one's own network. There is no user name in it: the signature proves
-    who we are, and a URL ends up in other people's logs.
+    allow_private: it is for private networks. The URL has no user name: the signature is the proof
+    of who sends, and URLs end up in other people's logs.
 
     After failures_to_pause in a row that say it is down, or of as many different events, an
-    endpoint is left alone, at first for seconds, then for up to longest_pause_s; also when it asks
-    for more with `Retry-After`.
+    endpoint is paused, at first for seconds, then for up to longest_pause_s. No `Retry-After` makes
+    that longer.
     """
 
     allow_private: _PrivateNetworks = Field(default=[])
@@ -87,7 +88,7 @@ class EndpointSettings(Section):
         try:
             url = URL(text)
         except ValueError as error:
-            raise ValueError(_NO_URL) from error  # the text of error shows it
+            raise ValueError(_NO_URL) from error  # the error's own text shows it
         if not url.host or url.scheme not in {"http", "https"}:
             raise ValueError(_NO_URL)
         if url.user is not None or url.password is not None:
@@ -113,7 +114,7 @@ class ForwardAdminSettings(ConsumerAdminSettings):
 
 
 class ForwardSettings(ConsumerSettings):
-    """The section `[consumers.forward]`; all but endpoints holds for each endpoint alone."""
+    """The section `[consumers.forward]`. All but `endpoints` applies to each of them separately."""
 
     admin: ForwardAdminSettings = ForwardAdminSettings()
     endpoints: dict[Annotated[str, AfterValidator(_endpoint_name)], EndpointSettings] = Field(
@@ -151,24 +152,24 @@ async def opened(
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         consumers = []
-        for name, it in settings.endpoints.items():
-            http = open_http(connections=settings.concurrency, allowed=it.allow_private)
-            endpoint = Endpoint(
-                name=name,
-                url=it.url,
-                keys=_keys(it.secrets),
+        for name, section in settings.endpoints.items():
+            http = open_http(connections=settings.concurrency, allowed=section.allow_private)
+            sender = EventSender(
+                url=section.url,
+                keys=_keys(section.secrets),
                 http=await stack.enter_async_context(http),
-                timeout_s=it.timeout_s,
-                breaker=CircuitBreaker(
-                    failures_to_open=it.failures_to_pause,
-                    first_pause_s=_FIRST_PAUSE_S,
-                    longest_pause_s=it.longest_pause_s,
-                    chance=random.random,
-                ),
-                is_paused=is_paused.labels(name),
+                timeout_s=section.timeout_s,
             )
+            breaker = CircuitBreaker(
+                failures_to_open=section.failures_to_pause,
+                first_pause_s=_FIRST_PAUSE_S,
+                longest_pause_s=section.longest_pause_s,
+                chance=random.random,
+            )
+            gauge = is_paused.labels(name)
+            endpoint = Endpoint(name=name, sender=sender, breaker=breaker, is_paused=gauge)
             consumers.append(
-                Consumer(f"{NAME}-{name}", bindings=it.bindings, handler=endpoint.deliver)
+                Consumer(f"{NAME}-{name}", bindings=section.bindings, handler=endpoint.deliver)
             )
         yield consumers
 

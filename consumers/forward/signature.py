@@ -1,4 +1,4 @@
-"""Signing by the Standard Webhooks specification, with symmetric secrets. Pure.
+"""Signatures by the Standard Webhooks specification, with symmetric secrets. Pure.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -11,8 +11,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 
 _PREFIX = "whsec_"
-_FEWEST_BYTES, _MOST_BYTES = 24, 64
-# It becomes a header; and with a `.` in it, what is signed could be read in two ways.
+_MIN_BYTES, _MAX_BYTES = 24, 64
+# It becomes a header; with a `.` in it, the signed content would be ambiguous.
 _ID = re.compile(r"(?!.*\.)[\x21-\x7e]{1,255}")
 
 
@@ -23,16 +23,16 @@ def key_of(secret: str) -> bytes:
         secret: `whsec_` and the base64 of 24 to 64 bytes.
 
     Raises:
-        ValueError: it is none. The text does not show it.
+        ValueError: it is none. The text does not contain it.
     """
     encoded = secret.removeprefix(_PREFIX)
     try:
         key = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"each must be {_PREFIX} and base64") from error
-    if encoded == secret or not _FEWEST_BYTES <= len(key) <= _MOST_BYTES:
+    if encoded == secret or not _MIN_BYTES <= len(key) <= _MAX_BYTES:
         raise ValueError(
-            f"each must be {_PREFIX} and the base64 of {_FEWEST_BYTES} to {_MOST_BYTES} bytes"
+            f"each must be {_PREFIX} and the base64 of {_MIN_BYTES} to {_MAX_BYTES} bytes"
         )
     return key
 
@@ -43,13 +43,13 @@ def signed_headers(
     """Return the headers that prove who sent body, and when.
 
     Args:
-        webhook_id: of what is sent, the same at each attempt: receivers drop duplicates by it.
+        webhook_id: the same at each attempt, so that receivers can drop duplicates.
         body: as it is sent.
-        keys: one signature each, so that a receiver needs to know only one of them.
+        keys: each makes a signature; a receiver needs to know only one of them.
         now: the time of this attempt, in seconds since 1970.
 
     Raises:
-        ValueError: webhook_id can't be one.
+        ValueError: webhook_id can't be used.
     """
     if not _ID.fullmatch(webhook_id):
         raise ValueError("its id can't be a webhook-id: up to 255 of visible ASCII without a dot")

@@ -1,11 +1,11 @@
-"""Tell people of selected events, through Slack-compatible incoming webhooks.
+"""Notify people of selected events, through Slack-compatible incoming webhooks.
 
 Each rule is a consumer of its own with the queue `notify-<rule>`. An event is done once a message
-that tells of it was accepted. Events that come faster than `max_per_minute` are told together: a
-message shows up to twenty and counts the rest. Those older than `max_age_s` are passed over.
+for it was accepted. Events that come faster than `max_per_minute` share a message, which shows up
+to twenty of them and counts the rest. Events older than `max_age_s` trigger no notification.
 
-A webhook that is down is waited for. One that refuses (it was removed, its channel was archived)
-needs a person, so its events are retried and then become dead letters.
+The service waits for a webhook that is down. One that refuses (it was removed, its channel was
+archived) needs a person, so its events are retried and then become dead letters.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ _log = structlog.get_logger("consumers")
 
 
 def _template(value: object) -> Template:
-    if not isinstance(value, str):
-        raise ValueError("it must be a text")  # noqa: TRY004  pydantic wants this one
-    return parse(value)
+    if isinstance(value, str):
+        return parse(value)
+    raise ValueError("it must be a text")
 
 
-def _address(url: str) -> str:
-    """Return the URL itself, which may be in the environment or in a file."""
+def _resolved_url(url: str) -> str:
+    """Return the URL, which may be in the environment or in a file."""
     (value,) = resolve_secrets([url])
     try:
         parsed = URL(value)
@@ -49,10 +49,10 @@ def _address(url: str) -> str:
 
 
 class Rule(Section):
-    """Which events are told, where, and how."""
+    """Which events trigger a notification, where to, and its text."""
 
     bindings: Bindings
-    url: Annotated[str, AfterValidator(_address)] = Field(repr=False)
+    url: Annotated[str, AfterValidator(_resolved_url)] = Field(repr=False)
     template: Annotated[Template, PlainValidator(_template)]
 
 
@@ -63,10 +63,10 @@ class NotifyAdminSettings(ConsumerAdminSettings):
 
 
 class NotifySettings(ConsumerSettings):
-    """The section `[consumers.notify]`. `concurrency` is how many events a message may tell of."""
+    """The section `[consumers.notify]`. `concurrency` limits the events in a message."""
 
     concurrency: int = Field(default=100, ge=1, le=1000)
-    max_per_minute: int = Field(default=20, ge=1, le=60)  # Slack wants no more than one a second
+    max_per_minute: int = Field(default=20, ge=1, le=60)  # Slack allows one a second
     max_age_s: int = Field(default=3600, ge=0)
     timeout_s: float = Field(default=10, gt=0, le=60, validate_default=True)
     rules: dict[str, Rule] = Field(min_length=1)
@@ -109,11 +109,11 @@ class NotifyMetrics:
 async def opened(
     settings: NotifySettings, registry: CollectorRegistry
 ) -> AsyncIterator[Sequence[Consumer]]:
-    """Yield a consumer per rule. Rules of one URL share its rate.
+    """Yield a consumer per rule. Rules with the same URL share its rate.
 
     Args:
         settings: the service's section.
-        registry: where to count.
+        registry: what `/metrics` shows.
     """
     names: dict[str, str] = {}
     for name, rule in settings.rules.items():
@@ -137,17 +137,17 @@ def consumer_of(
     @consumer.handler
     async def notify(event: Event) -> None:
         if is_too_old(event, datetime.now(UTC), max_age_s):
-            _log.info("too old to be told", consumer=consumer.name, id=event.id, time=event.time)
+            _log.info("too old to notify", consumer=consumer.name, id=event.id, time=event.time)
             metrics.events.labels(name, "too_old").inc()
             return
-        is_shown = await webhook.tell(rule.template.render(event))
+        is_shown = await webhook.post(rule.template.render(event))
         metrics.events.labels(name, "told" if is_shown else "counted").inc()
 
     return consumer
 
 
 def is_too_old(event: Event, now: datetime, max_age_s: int) -> bool:
-    """Tell whether an event happened more than max_age_s ago; with 0, none ever is."""
+    """Return whether an event occurred more than max_age_s ago; with 0, none is too old."""
     if not max_age_s or not event.occurred_at:
         return False
     return (now - event.occurred_at).total_seconds() > max_age_s

@@ -1,6 +1,6 @@
-"""Text with places for an event's fields: `A chat was missed: {contact.name} on {vendor}`. Pure.
+"""Text with placeholders for an event's fields: `Missed: {contact.name} on {vendor}`. Pure.
 
-A place is a path and nothing else: no attributes, no calls, no formats. `{{` and `}}` are braces.
+A placeholder is a path and nothing else: no attributes, calls or formats. `{{` and `}}` are braces.
 """
 
 import re
@@ -22,17 +22,19 @@ _Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template that was read; each part is a text or the path to a field."""
+    """A parsed template; each part is a text or the path to a field."""
 
     parts: tuple[str | _Path, ...]
 
     def render(self, event: Event) -> str:
-        """Return the text for an event. What the event does not say becomes a dash."""
-        return "".join([it if isinstance(it, str) else _shown(event, it) for it in self.parts])
+        """Return the text for an event. A field that it does not have becomes a dash."""
+        return "".join(
+            [part if isinstance(part, str) else _shown(event, part) for part in self.parts]
+        )
 
 
 def parse(text: str) -> Template:
-    """Read a template.
+    """Parse a template.
 
     Raises:
         ValueError: a brace stands alone, or a path names no field of an event.
@@ -57,14 +59,14 @@ def _parts(text: str) -> Iterator[str | _Path]:
     yield text[end:]
 
 
-def _path(place: str) -> _Path:
-    """Return the path to a field, having followed it through the types of an event.
+def _path(text: str) -> _Path:
+    """Return the path to a field, after following it through the types of an event.
 
     Raises:
         ValueError: there is no such field.
     """
-    path = tuple(place.removeprefix("data.").split("."))
-    if place in _ATTRIBUTES:
+    path = tuple(text.removeprefix("data.").split("."))
+    if text in _ATTRIBUTES:
         return path
     kind: Any = EventData
     for name in path:
@@ -72,16 +74,16 @@ def _path(place: str) -> _Path:
             fields = get_type_hints(kind)
             if name not in fields:
                 names = ", ".join([*(_ATTRIBUTES if kind is EventData else ()), *fields])
-                raise ValueError(f"{{{place}}} is no field: instead of {name!r} there are {names}")
+                raise ValueError(f"{{{text}}} is no field: instead of {name!r} there are {names}")
             kind = fields[name]
         elif get_origin(kind) is list:
             if not name.isdecimal():
-                raise ValueError(f"{{{place}}} is no field: {name!r} should be a number, from 0")
+                raise ValueError(f"{{{text}}} is no field: {name!r} should be a number, from 0")
             (kind,) = get_args(kind)
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
         elif kind is not Any:
-            raise ValueError(f"{{{place}}} is no field: there is nothing below to name {name!r}")
+            raise ValueError(f"{{{text}}} is no field: there is nothing below to name {name!r}")
     return path
 
 
@@ -97,7 +99,7 @@ def _shown(event: Event, path: _Path) -> str:
 
 
 def _found(event: Event, path: _Path) -> object:
-    """Follow the path as far as it leads: other publishers may put anything anywhere."""
+    """Follow the path as far as it leads: other publishers may send anything."""
     if path[0] in _ATTRIBUTES:
         return getattr(event, path[0])
     value: object = event.data

@@ -1,4 +1,4 @@
-"""One incoming webhook: what there is to tell, in no more messages than its rate allows.
+"""An incoming webhook of a chat service: texts are posted, no faster than its rate allows.
 
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 """
@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 import structlog
@@ -26,17 +27,17 @@ _ERROR = re.compile(rb"[a-z_]{1,64}")  # such as `no_service`; any other body is
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """What there is to tell of one event, and what came of it: was it shown, or why not."""
+    """The text for one event, and whether a message shows it, or why none does."""
 
     text: str
-    outcome: bool | RelayError | None = None
+    is_shown: bool | RelayError | None = None
 
 
 class Webhook:
-    """Post texts, one message at a time. What has to wait for a token is told in one message.
+    """Post texts, one message at a time. Texts that have to wait share the next message.
 
     Args:
-        name: for the log and for `/readyz`; the address holds a secret.
+        name: in the log and in `/readyz`; the URL contains a secret.
         url: where to post.
         http: the session to do it with; its timeout counts.
         limiter: of messages.
@@ -50,40 +51,40 @@ class Webhook:
         self._http = http
         self._limiter = limiter
         self._clock = asyncio.get_running_loop().time
-        self._turn = asyncio.Lock()
+        self._posting = asyncio.Lock()
         self._waiting: list[_Line] = []
         self._closed_until = 0.0
         self._log = structlog.get_logger("consumers").bind(webhook=name)
 
-    async def tell(self, text: str) -> bool:
-        """Return once a message with text was accepted, or one that counts it among others.
+    async def post(self, text: str) -> bool:
+        """Return once a message was accepted that shows text, or counts it among others.
 
         Returns:
             Whether the message shows the text.
 
         Raises:
-            Unavailable: the webhook can't be reached, fails, or wants to be left alone.
+            Unavailable: the webhook can't be reached, fails, or asks to wait.
             RelayError: it refuses; a person has to look.
         """
         line = _Line(text)
         self._waiting.append(line)
         try:
-            async with self._turn:
-                if line in self._waiting:  # else somebody took it along
-                    await self._take_token()
+            async with self._posting:
+                if line in self._waiting:  # otherwise the last message had it
+                    await self._wait_for_turn()
                     await self._post_waiting()
         finally:
             if line in self._waiting:
                 self._waiting.remove(line)
-        match line.outcome:
+        match line.is_shown:
             case None:
                 raise Unavailable(f"posting to the webhook {self._name} was broken off")
             case RelayError() as error:
-                raise error.with_traceback(None)  # it is raised once per line
+                raise error.with_traceback(None)  # the same error is raised for each line
             case is_shown:
                 return is_shown
 
-    async def _take_token(self) -> None:
+    async def _wait_for_turn(self) -> None:
         closed_for_s = self._closed_until - self._clock()
         if closed_for_s > 0:
             reason = f"the webhook {self._name} wants to be left alone"
@@ -92,29 +93,29 @@ class Webhook:
 
     async def _post_waiting(self) -> None:
         lines, self._waiting = self._waiting, []
-        text, shown = digest([it.text for it in lines])
+        text, shown = digest([line.text for line in lines])
         try:
-            await self._post(text)
+            await self._request(text)
         except RelayError as error:
             for line in lines:
-                line.outcome = error
+                line.is_shown = error
             return
         for number, line in enumerate(lines):
-            line.outcome = number < shown
-        self._log.info("told", events=len(lines), shown=shown)
+            line.is_shown = number < shown
+        self._log.info("notified", events=len(lines), shown=shown)
 
-    async def _post(self, text: str) -> None:
+    async def _request(self, text: str) -> None:
         try:
             async with self._http.post(
                 self._url, json={"text": text}, allow_redirects=False
             ) as response:
-                if 200 <= response.status < 300:  # noqa: PLR2004  what HTTP calls success
+                if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
                     return
                 failure = self._failure(response.status, await response.content.read(64))
                 asked_s = wait_s(response.headers.get("Retry-After"), now=time.time())
         except TimeoutError:
             raise Unavailable(f"the webhook {self._name} did not answer in time") from None
-        except aiohttp.ClientError as error:  # its text, and so a traceback, may show the address
+        except aiohttp.ClientError as error:  # its text, and so a traceback, may show the URL
             reason = f"the webhook {self._name} can't be reached: {type(error).__name__}"
             raise Unavailable(reason) from None
         if isinstance(failure, Unavailable) and asked_s is not None:
@@ -125,8 +126,8 @@ class Webhook:
     def _failure(self, status: int, body: bytes) -> RelayError:
         word = f" {body.decode()}" if _ERROR.fullmatch(body) else ""
         answer = f"the webhook {self._name} answers {status}{word}"
-        is_passing = status in _TRANSIENT or status >= 500  # noqa: PLR2004  a server's own errors
-        return Unavailable(answer) if is_passing else RelayError(answer)
+        is_transient = status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return Unavailable(answer) if is_transient else RelayError(answer)
 
 
 @contextlib.asynccontextmanager
@@ -136,9 +137,9 @@ async def open_webhooks(
     """Yield a webhook for each URL.
 
     Args:
-        names: what to call it, by URL.
+        names: the name of the webhook, by URL.
         max_per_minute: messages to each; a quarter of them may go at once.
-        timeout_s: for an answer.
+        timeout_s: for a response.
     """
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=timeout_s), cookie_jar=aiohttp.DummyCookieJar()

@@ -47,7 +47,7 @@ class ArchiveProcess:
         lines = ["[broker]", f'urls = "{broker_url}"', f'exchange = "{exchange}"']
         lines += ["[consumers.archive]", "admin.port = 0"]
         given = {"queue": exchange} | settings | {"database": database}
-        lines += [f"{name} = {json.dumps(it)}" for name, it in given.items()]
+        lines += [f"{name} = {json.dumps(each)}" for name, each in given.items()]
         self._config.write_text("\n".join(lines))
 
     @asynccontextmanager
@@ -74,8 +74,8 @@ class ArchiveProcess:
     @property
     def _address(self) -> str:
         complete = self._log.read_text().rpartition("\n")[0].splitlines()
-        found = (it for it in map(json.loads, complete) if it["event"] == "listening")
-        return next((it["address"] for it in found), "")
+        found = (each for each in map(json.loads, complete) if each["event"] == "listening")
+        return next((each["address"] for each in found), "")
 
     async def reports(self, path: str, words: str) -> bool:
         """Tell whether these words are in what it answers to a probe."""
@@ -89,9 +89,9 @@ class ArchiveProcess:
         async with self._connection.channel() as channel:
             exchange = await channel.get_exchange(self._exchange)
             async with asyncio.TaskGroup() as tasks:
-                for it in events:
-                    message = aio_pika.Message(it.body, delivery_mode=2)
-                    tasks.create_task(exchange.publish(message, it.routing_key))
+                for event in events:
+                    message = aio_pika.Message(event.body, delivery_mode=2)
+                    tasks.create_task(exchange.publish(message, event.routing_key))
 
     def holds(self, count: int) -> bool:
         return len(found(self.archive)) >= count

@@ -55,4 +55,4 @@ def found(archive: Archive, *, limit: int = 100_000, **wanted: Any) -> list[Arch
 
 def archived(*events: Event) -> list[Archived]:
     """Events as they should come out of an archive."""
-    return [Archived(it.routing_key, it.body) for it in events]
+    return [Archived(each.routing_key, each.body) for each in events]

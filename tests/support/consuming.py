@@ -51,15 +51,15 @@ class Exchange:
             *[
                 exchange.publish(
                     aio_pika.Message(
-                        it,
-                        message_id=_id_of(it),
+                        each,
+                        message_id=_id_of(each),
                         type="message.created",
                         content_type="application/cloudevents+json",
                         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                     ),
                     routing_key=key,
                 )
-                for it in bodies
+                for each in bodies
             ]
         )
 
@@ -84,7 +84,9 @@ class Running:
         return self._registry.get_sample_value("relay_consumer_events_total", labels) or 0.0
 
     async def is_consuming(self) -> None:
-        await eventually(lambda: all(it.is_consuming for it in self.service.subscriptions))
+        await eventually(
+            lambda: all(subscription.is_consuming for subscription in self.service.subscriptions)
+        )
 
 
 @contextlib.asynccontextmanager
@@ -110,8 +112,8 @@ async def running(
     given = ConsumerSettings(seen=f"sqlite:{seen}" if seen else "", **settings)
     service = Service("test", shared, given, registry, hold_limit_s=hold_limit_s)
     async with contextlib.AsyncExitStack() as stack:
-        for it in consumers:
-            await service.add(it, stack)
+        for consumer in consumers:
+            await service.add(consumer, stack)
         task = asyncio.create_task(service.run(stop))
         try:
             run = Running(service, stop, registry)
@@ -132,11 +134,11 @@ async def length(connection: AbstractConnection, queue: str) -> int:
 async def take(connection: AbstractConnection, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
     """Take the next message out of a queue, waiting for it."""
     async with connection.channel() as channel:
-        it = await channel.get_queue(queue, ensure=False)
+        declared = await channel.get_queue(queue, ensure=False)
         found: list[aio_pika.abc.AbstractIncomingMessage] = []
 
         async def has_come() -> bool:
-            if message := await it.get(fail=False):
+            if message := await declared.get(fail=False):
                 found.append(message)
             return bool(found)
 

@@ -87,7 +87,7 @@ class Receiver:
 
     @property
     def bodies(self) -> list[bytes]:
-        return [it.body for it in self.received]
+        return [request.body for request in self.received]
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
         peer = request.transport.get_extra_info("peername") if request.transport else None

@@ -132,7 +132,7 @@ class PastEvents:
         session.on_outcome = count
         await session.open()
         for start in range(0, len(messages), _BATCH):
-            await session.publish([_Sent(it) for it in messages[start : start + _BATCH]])
+            await session.publish([_Sent(message) for message in messages[start : start + _BATCH]])
         await asyncio.wait_for(done.wait(), LIMIT_S)
         await broker.close(connection)
 
@@ -162,5 +162,6 @@ class PastEvents:
 def ids_of(messages: Iterable[Any]) -> list[str]:
     """Return the ids of aiormq's messages, or of the relay's."""
     return [
-        it.id if isinstance(it, Message) else it.header.properties.message_id for it in messages
+        message.id if isinstance(message, Message) else message.header.properties.message_id
+        for message in messages
     ]

@@ -85,7 +85,7 @@ ONLY_IN = {
     "aiohttp": {
         *("relay.admin", "relay.app", "relay.cli.client", "relay.ingress.*", "relay.process.*"),
         *("relay.observability.probes", "relay.workers.*"),
-        *("consumers.kit.service", "consumers.SERVICE.endpoint", "consumers.SERVICE.webhook"),
+        *("consumers.kit.service", "consumers.SERVICE.sender", "consumers.SERVICE.webhook"),
     },
     "aio_pika": {"relay.broker.*", "relay.cli.*", "consumers.kit.queues.bindings"},
     "aiormq": {"relay.broker.*", "consumers.kit.consuming.inbox"},

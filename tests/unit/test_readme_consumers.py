@@ -74,4 +74,4 @@ def test_the_settings_shown_are_settings(
 def test_the_table_of_settings_names_all_of_them() -> None:
     table = TEXT[TEXT.index("## Operate") :]
 
-    assert [it for it in ConsumerSettings.model_fields if f"`{it}" not in table] == []
+    assert [field for field in ConsumerSettings.model_fields if f"`{field}" not in table] == []

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from consumers.archive.postgres import _OF_AN_EVENT, PostgresArchive
+from consumers.archive.postgres import _EVENT_ERRORS, PostgresArchive
 from consumers.archive.record import ArchiveError, Query
 from consumers.kit import Unavailable
 from deploy.local.postgres import PrivatePostgres
@@ -29,11 +29,11 @@ async def locked(url: str) -> AsyncIterator[None]:
 async def test_several_instances_at_once_make_one_archive(postgres_url: str) -> None:
     archives = [PostgresArchive(postgres_url) for _ in range(8)]
 
-    await asyncio.gather(*[it.open() for it in archives])
+    await asyncio.gather(*[archive.open() for archive in archives])
 
     assert await archives[0].append([event()]) == 1
     assert found(archives[1]) == archived(event())
-    await asyncio.gather(*[it.close() for it in archives])
+    await asyncio.gather(*[archive.close() for archive in archives])
 
 
 async def test_instances_that_get_the_same_events_in_any_order_keep_each_once(
@@ -47,11 +47,11 @@ async def test_instances_that_get_the_same_events_in_any_order_keep_each_once(
         return sum([await archive.append(mine[start : start + 50]) for start in range(0, 300, 50)])
 
     archives = [PostgresArchive(postgres_url) for _ in range(6)]
-    new = await asyncio.gather(*[append_all(it) for it in archives])
+    new = await asyncio.gather(*[append_all(each) for each in archives])
 
     assert sum(new) == 300
     assert sorted(found(archives[0])) == sorted(archived(*events))
-    await asyncio.gather(*[it.close() for it in archives])
+    await asyncio.gather(*[each.close() for each in archives])
 
 
 async def test_a_killed_server_is_unavailable_until_it_is_back(
@@ -186,6 +186,6 @@ def test_only_errors_of_data_are_put_down_to_an_event() -> None:
     """All there are, by the class that the first two digits of their code name."""
     kinds = set(psycopg.errors._sqlcodes.values())
 
-    blamed = {str(it.sqlstate)[:2] for it in kinds if issubclass(it, _OF_AN_EVENT)}
+    blamed = {str(kind.sqlstate)[:2] for kind in kinds if issubclass(kind, _EVENT_ERRORS)}
 
     assert blamed == {"22", "23", "54"}  # data, constraints, sizes

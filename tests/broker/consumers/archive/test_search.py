@@ -57,17 +57,17 @@ def queries() -> Iterator[Query]:
 def expected(events: list[Event], query: Query) -> list[Archived]:
     """Find events the slow way."""
 
-    def is_wanted(it: Event) -> bool:
-        assert it.occurred_at
+    def is_wanted(candidate: Event) -> bool:
+        assert candidate.occurred_at
         return (
-            query.conversation in (None, it.conversation_id)
-            and query.type in (None, it.type)
-            and query.vendor in (None, it.vendor)
-            and (query.since is None or query.since <= it.occurred_at)
-            and (query.until is None or it.occurred_at < query.until)
+            query.conversation in (None, candidate.conversation_id)
+            and query.type in (None, candidate.type)
+            and query.vendor in (None, candidate.vendor)
+            and (query.since is None or query.since <= candidate.occurred_at)
+            and (query.until is None or candidate.occurred_at < query.until)
         )
 
-    in_order = sorted(filter(is_wanted, events), key=lambda it: it.occurred_at or NOON)
+    in_order = sorted(filter(is_wanted, events), key=lambda each: each.occurred_at or NOON)
     return archived(*in_order[-query.limit :])
 
 
@@ -125,8 +125,8 @@ async def test_postgresql_reads_no_more_than_an_index_points_to(postgres_url: st
                 assert row
 
                 nodes = list(nodes_of(row[0][0]["Plan"]))
-                assert {it["Node Type"] for it in nodes} <= ONLY_WHAT_IS_WANTED, query
-                indexes = {it["Index Name"] for it in nodes if "Index Name" in it}
+                assert {node["Node Type"] for node in nodes} <= ONLY_WHAT_IS_WANTED, query
+                indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
                 assert indexes
                 if query.conversation:
                     assert indexes == {"archive_by_conversation"}, query

@@ -77,12 +77,12 @@ async def test_several_instances_at_once_make_one_archive(path: Path) -> None:
     archives = [SqliteArchive(path) for _ in range(8)]
     events = [event(f"{n}") for n in range(100)]
 
-    await asyncio.gather(*[it.open() for it in archives])
-    counts = await asyncio.gather(*[it.append(events) for it in archives])
+    await asyncio.gather(*[archive.open() for archive in archives])
+    counts = await asyncio.gather(*[archive.append(events) for archive in archives])
 
     assert sorted(counts) == [0] * 7 + [100]
     assert found(archives[0]) == archived(*events)
-    await asyncio.gather(*[it.close() for it in archives])
+    await asyncio.gather(*[archive.close() for archive in archives])
 
 
 async def test_a_file_that_another_process_keeps_is_waited_for_later(path: Path) -> None:

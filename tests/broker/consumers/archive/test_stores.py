@@ -34,7 +34,7 @@ def execute(database: str, statement: str) -> None:
 
 
 async def test_events_come_back_as_they_came_and_the_oldest_first(archive: Archive) -> None:
-    late, early, middle = [event(it, time=at(int(it))) for it in ("30", "10", "20")]
+    late, early, middle = [event(each, time=at(int(each))) for each in ("30", "10", "20")]
 
     assert await archive.append([late, early, middle]) == 3
 
@@ -89,9 +89,9 @@ async def test_every_documented_event_is_there_exactly_once(archive: Archive, ve
     await archive.append(events)
 
     assert sorted(found(archive)) == sorted(archived(*events))
-    for it in events:
-        if it.conversation_id:
-            assert archived(it)[0] in found(archive, conversation=it.conversation_id)
+    for each in events:
+        if each.conversation_id:
+            assert archived(each)[0] in found(archive, conversation=each.conversation_id)
 
 
 ODD = {

@@ -10,10 +10,15 @@ from tests.support.service_process import publish, service
 async def test_a_writer_that_blocks_does_not_keep_the_process(
     tmp_path: Path, broker_url: str
 ) -> None:
-    async with service(tmp_path, "blocking.py", broker_url, shutdown_grace_s=0) as (it, exchange):
+    async with service(tmp_path, "blocking.py", broker_url, shutdown_grace_s=0) as (
+        program,
+        exchange,
+    ):
         await publish(exchange, 0, 1)
-        await eventually(lambda: it.texts() == [0])
+        await eventually(lambda: program.texts() == [0])
 
-        assert await it.end(signal.SIGTERM) == 1
+        assert await program.end(signal.SIGTERM) == 1
 
-    assert [it.logged(event) for event in ("stopped", "thread blocked", "exit forced")] == [1] * 3
+    assert [program.logged(event) for event in ("stopped", "thread blocked", "exit forced")] == [
+        1
+    ] * 3

@@ -66,7 +66,7 @@ async def test_as_many_are_asked_for_as_can_be_in_hand(url: str, open_seen: Open
 @pytest.mark.parametrize(
     "event_id",
     ["\0", "a\0b", "é" * 3000, "\U0001f600" * 255, "a" * 1_000_000, "'; DROP TABLE seen; --", "%s"],
-    ids=lambda it: repr(it[:20]),
+    ids=lambda each: repr(each[:20]),
 )
 async def test_any_id_can_be_remembered(event_id: str, url: str, open_seen: Open) -> None:
     seen, key = await open_seen(url), key_of(replace(EVENT, id=event_id))
@@ -81,7 +81,7 @@ async def test_any_id_can_be_remembered(event_id: str, url: str, open_seen: Open
 def test_an_event_of_a_replay_is_remembered_by_itself() -> None:
     first, second = replace(EVENT, replay="monday"), replace(EVENT, replay="tuesday")
 
-    assert len({key_of(it) for it in (EVENT, first, second)}) == 3
+    assert len({key_of(each) for each in (EVENT, first, second)}) == 3
     assert key_of(first) == key_of(replace(first, attempt=3, routing_key="other"))
 
 
@@ -194,7 +194,7 @@ async def test_processes_that_start_at_once_share_a_database(url: str) -> None:
         for number in range(6)
     ]
 
-    ended = await asyncio.gather(*[it.communicate(b"go\n") for it in processes])
+    ended = await asyncio.gather(*[process.communicate(b"go\n") for process in processes])
 
     assert [errors.decode() for _, errors in ended] == [""] * 6
     assert rows_of(url, "SELECT count(*) FROM seen") == [(350,)]
@@ -223,7 +223,7 @@ async def test_instances_that_mark_the_same_keys_in_any_order_do_not_block_each_
 
     for step in range(1, 6):
         order = [keys[::step] + keys, keys[::-step] + keys[::-1]] * 2
-        await asyncio.gather(*[it.mark(keys) for it, keys in zip(stores, order, strict=True)])
+        await asyncio.gather(*[each.mark(keys) for each, keys in zip(stores, order, strict=True)])
 
     assert await stores[0].are_new(keys) == [False] * 300
 
@@ -402,7 +402,7 @@ async def test_a_full_disk_is_unavailable_until_there_is_room(
 
     async def fill() -> None:
         for number in range(1000):
-            keys = [f"{number}-{it:040}" for it in range(100)]
+            keys = [f"{number}-{each:040}" for each in range(100)]
             await seen.mark(keys)
             marked.extend(keys)
 
@@ -492,7 +492,7 @@ def test_an_url_may_be_in_the_environment_or_in_a_file(
         with closing(SeenDatabase.at(url)) as database:
             database.open()
 
-    assert {it.name for it in tmp_path.glob("*.db")} == {"one.db", "two.db"}
+    assert {each.name for each in tmp_path.glob("*.db")} == {"one.db", "two.db"}
 
 
 def test_that_psycopg_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ async def test_an_event_is_handled_and_gone(
         await events.publish(body("elsewhere"), key="swiftsell.conversation.closed")
         await eventually(lambda: run.count(name, "done") == 1)
 
-    assert [(it.id, it.text, it.routing_key, it.attempt) for it in handled] == [
+    assert [(each.id, each.text, each.routing_key, each.attempt) for each in handled] == [
         ("e1", "Hello", KEY, 1)
     ]
     assert await length(connection, name) == 0
@@ -61,8 +61,8 @@ async def test_a_handler_that_fails_is_called_again_after_each_delay_and_then_no
         assert run.count(name, "retried") == 2
         assert run.count(name, "dead") == 1
 
-    assert [it.attempt for _, it in calls] == [1, 2, 3]
-    assert {it.routing_key for _, it in calls} == {KEY}
+    assert [each.attempt for _, each in calls] == [1, 2, 3]
+    assert {each.routing_key for _, each in calls} == {KEY}
     assert calls[1][0] - calls[0][0] >= 0.1
     assert calls[2][0] - calls[1][0] >= 0.2
     assert dead.headers["relay-reason"] == "ValueError: out of luck"
@@ -316,7 +316,7 @@ async def test_a_full_dead_letter_queue_loses_nothing(
         found = [await take(connection, f"{name}.dead") for _ in range(50)]
         await eventually(lambda: run.count(name, "dead") == 50)
 
-    assert len({it.message_id for it in found}) == 50
+    assert len({each.message_id for each in found}) == 50
 
 
 async def test_stopping_finishes_what_is_handled_and_returns_the_rest(

@@ -63,7 +63,7 @@ async def test_an_event_is_written_once_however_often_it_comes(url: str, open_se
 
 async def test_of_a_replay_it_is_written_again_and_once(url: str, open_seen: Open) -> None:
     seen = await open_seen(url)
-    replayed = [replace(it, replay="monday") for it in numbered(1)]
+    replayed = [replace(each, replay="monday") for each in numbered(1)]
 
     results = await seen.write([*numbered(1), *replayed, *replayed], note)
 
@@ -134,7 +134,7 @@ async def test_a_writers_own_mistake_is_the_events_and_not_the_databases(
 
     results = await seen.write(numbered(3), write)
 
-    assert [type(it) is bool for it in results] == [True, False, True]
+    assert [type(result) is bool for result in results] == [True, False, True]
     assert not isinstance(results[1], Unavailable)
     assert notes(url) == ["0", "2"]
 
@@ -196,10 +196,10 @@ def test_each_error_of_postgresql_is_the_servers_or_the_statements() -> None:
     dialect = PostgresDialect("postgresql://host/db")
     kinds = set(psycopg.errors._sqlcodes.values())
 
-    troubles = {str(it.sqlstate) for it in kinds if dialect.is_trouble(it())}
+    troubles = {str(kind.sqlstate) for kind in kinds if dialect.is_trouble(kind())}
 
-    assert {it[:2] for it in troubles} == {"08", "25", "40", "53", "55", "57", "58"}
-    assert {it for it in troubles if it[:2] in {"25", "55"}} == {"25006", "55P03"}
+    assert {trouble[:2] for trouble in troubles} == {"08", "25", "40", "53", "55", "57", "58"}
+    assert {trouble for trouble in troubles if trouble[:2] in {"25", "55"}} == {"25006", "55P03"}
     assert not troubles & {"57014", "54001", "22012", "23505", "42P01"}
     assert dialect.is_trouble(psycopg.OperationalError("the connection is closed"))
 
@@ -223,7 +223,7 @@ async def test_a_writers_tables_are_made_however_often_and_by_however_many(url: 
     assert await stores[0].write(numbered(2), insert) == [True, True]
     assert notes(url) == ["0", "1"]
     assert rows_of(url, "SELECT * FROM others") == []
-    await asyncio.gather(*[it.close() for it in stores])
+    await asyncio.gather(*[store.close() for store in stores])
 
 
 async def test_of_a_schema_with_a_mistake_nothing_is_made(url: str) -> None:
@@ -275,7 +275,7 @@ async def test_a_batch_is_one_transaction(sqlite_url: str, open_seen: Open) -> N
     await seen.write(numbered(100), note)
     await seen.mark([f"m{number}" for number in range(100)])
 
-    assert [it for it in statements if it.startswith(("BEGIN", "COMMIT"))] == [
+    assert [statement for statement in statements if statement.startswith(("BEGIN", "COMMIT"))] == [
         *("BEGIN IMMEDIATE", "COMMIT"),
         *("BEGIN IMMEDIATE", "COMMIT"),
     ]
@@ -325,7 +325,13 @@ async def test_whom_a_commit_fails_for_is_found_and_the_others_are_written(
 
     results = await written(consumer, seen, numbered(5))
 
-    assert [type(it) for it in results] == [bool, bool, bool, psycopg.errors.UniqueViolation, bool]
+    assert [type(result) for result in results] == [
+        bool,
+        bool,
+        bool,
+        psycopg.errors.UniqueViolation,
+        bool,
+    ]
     assert notes(postgres_url) == ["0", "1", "2", "4"]
 
 
@@ -345,8 +351,8 @@ async def test_a_writer_that_ends_the_transaction_itself_harms_no_other_event(
 
     results = await written(consumer, seen, numbered(4))
 
-    assert [it for it in results if isinstance(it, Unavailable)] == []
-    assert [isinstance(it, Exception) for it in (*results[:2], results[3])] == [False] * 3
+    assert [result for result in results if isinstance(result, Unavailable)] == []
+    assert [isinstance(each, Exception) for each in (*results[:2], results[3])] == [False] * 3
     assert notes(url) == ["0", "1", "3"]
     await check_usable(seen)
 
@@ -367,6 +373,6 @@ async def test_a_writer_that_hides_an_error_from_postgresql_fails_alone(
 
     results = await written(consumer, seen, numbered(4))
 
-    assert [it is True for it in results] == [True, True, False, True]
+    assert [result is True for result in results] == [True, True, False, True]
     assert not isinstance(results[2], Unavailable)
     assert notes(postgres_url) == ["0", "1", "3"]

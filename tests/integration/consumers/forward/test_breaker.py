@@ -59,7 +59,7 @@ async def test_a_dead_endpoint_is_paused_and_comes_back(receiver: Receiver) -> N
             await recovered(endpoint)
 
         assert not endpoint.is_paused
-        assert [(it["event"], it["endpoint"]) for it in lines] == [
+        assert [(line["event"], line["endpoint"]) for line in lines] == [
             ("endpoint paused", "crm"),
             ("endpoint probed", "crm"),
             ("endpoint back", "crm"),
@@ -101,7 +101,7 @@ async def test_a_single_event_finds_out_whether_it_is_back(receiver: Receiver) -
                 await endpoint.deliver(event())
             assert caught.value.retry_after_s == 1
             assert len(receiver.received) == 2
-            assert not any(it.done() for it in probes)
+            assert not any(probe.done() for probe in probes)
             may_answer.set()
 
     assert len(receiver.received) == 2 + 19

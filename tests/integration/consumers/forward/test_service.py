@@ -52,24 +52,24 @@ async def test_an_event_is_posted_as_it_came_and_signed(
 
     await endpoint.deliver(event(traceparent=TRACEPARENT))
 
-    (it,) = receiver.received
-    assert it.path == "/hooks"
-    assert it.body == event().body
-    assert it.headers["Content-Type"] == "application/cloudevents+json"
-    assert it.headers["User-Agent"] == "relay"
-    assert it.headers["traceparent"] == TRACEPARENT
-    assert it.headers["webhook-id"] == "event-1"
-    assert before <= int(it.headers["webhook-timestamp"]) <= time.time()
-    assert Webhook(NEW).verify(it.body, dict(it.headers))["id"] == "event-1"
+    (request,) = receiver.received
+    assert request.path == "/hooks"
+    assert request.body == event().body
+    assert request.headers["Content-Type"] == "application/cloudevents+json"
+    assert request.headers["User-Agent"] == "relay"
+    assert request.headers["traceparent"] == TRACEPARENT
+    assert request.headers["webhook-id"] == "event-1"
+    assert before <= int(request.headers["webhook-timestamp"]) <= time.time()
+    assert Webhook(NEW).verify(request.body, dict(request.headers))["id"] == "event-1"
 
 
 async def test_during_a_rotation_a_receiver_may_know_either_secret(receiver: Receiver) -> None:
     async with forwarding(receiver.url, secrets=[NEW, OLD]) as endpoint:
         await endpoint.deliver(event())
 
-    (it,) = receiver.received
+    (request,) = receiver.received
     for secret in (OLD, NEW):
-        Webhook(secret).verify(it.body, dict(it.headers))
+        Webhook(secret).verify(request.body, dict(request.headers))
 
 
 @pytest.mark.parametrize("traceparent", ["", "nonsense", "00-x\r\nx-evil: 1"])
@@ -107,8 +107,8 @@ async def test_connections_are_used_again_and_cookies_are_not_kept(
     for number in range(5):
         await endpoint.deliver(event(number))
 
-    assert len({it.peer for it in receiver.received}) == 1
-    assert not any("Cookie" in it.headers for it in receiver.received)
+    assert len({request.peer for request in receiver.received}) == 1
+    assert not any("Cookie" in request.headers for request in receiver.received)
 
 
 async def test_two_endpoints_get_the_same_event_with_outcomes_of_their_own(
@@ -305,7 +305,7 @@ def test_every_error_of_the_client_means_that_the_endpoint_is_down() -> None:
     errors = {getattr(client_exceptions, name) for name in client_exceptions.__all__}
 
     errors.remove(client_exceptions.WSMessageTypeError)  # of WebSockets, and not raised by a POST
-    assert all(issubclass(it, client_exceptions.ClientError | OSError) for it in errors)
+    assert all(issubclass(error, client_exceptions.ClientError | OSError) for error in errors)
 
 
 # Redirects and private networks.
@@ -322,9 +322,9 @@ async def test_a_redirect_that_keeps_the_request_is_followed(
 
         await endpoint.deliver(big)
 
-    (it,) = target.received
-    assert (it.path, it.body) == ("/hooks?x=1", big.body)
-    assert Webhook(NEW).verify(it.body, dict(it.headers))["id"] == "event-1"
+    (request,) = target.received
+    assert (request.path, request.body) == ("/hooks?x=1", big.body)
+    assert Webhook(NEW).verify(request.body, dict(request.headers))["id"] == "event-1"
 
 
 async def test_three_redirects_are_followed_and_a_fourth_is_not(

@@ -80,7 +80,7 @@ async def test_a_missed_chat_reaches_people(
 async def test_an_event_is_told_by_every_rule_it_matches(slack: Slack, start: Start) -> None:
     consumers = await start("one", "two")
 
-    results = [await handle(it, missed()) for it in consumers]
+    results = [await handle(consumer, missed()) for consumer in consumers]
 
     assert results == [Done(), Done()]
     assert sorted(slack.texts) == ["one", "two"]
@@ -198,7 +198,7 @@ async def test_an_old_event_wakes_nobody(
     assert result == Done()
     assert slack.bodies == []
     assert counted(registry, "too_old") == 1
-    assert [(it["event"], it["id"]) for it in lines] == [("too old to be told", missed().id)]
+    assert [(line["event"], line["id"]) for line in lines] == [("too old to notify", missed().id)]
 
 
 async def test_events_that_are_only_counted_in_a_message_are_counted_as_such(
@@ -207,7 +207,7 @@ async def test_events_that_are_only_counted_in_a_message_are_counted_as_such(
     (consumer,) = await start("{id}")
     assert consumer.handle_one
 
-    await asyncio.gather(*[consumer.handle_one(missed(id=str(it))) for it in range(100)])
+    await asyncio.gather(*[consumer.handle_one(missed(id=str(each))) for each in range(100)])
 
     (text,) = slack.texts
     assert text.endswith("\n… and 80 more")
@@ -221,6 +221,6 @@ async def test_the_address_is_in_no_log_and_in_no_decision(slack: Slack, start: 
     with capture_logs() as lines:
         results = [await handle(consumer, missed()) for _ in range(3)]
 
-    assert [type(it) for it in results] == [Wait, Retry, Done]
-    assert [it["event"] for it in lines] == ["told"]
+    assert [type(result) for result in results] == [Wait, Retry, Done]
+    assert [line["event"] for line in lines] == ["notified"]
     assert "s3cret" not in f"{lines} {results}"

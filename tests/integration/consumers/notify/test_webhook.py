@@ -33,9 +33,9 @@ async def webhook(slack: Slack) -> AsyncIterator[Webhook]:
 async def under_way(slack: Slack, webhook: Webhook, *texts: str) -> list[asyncio.Task[bool]]:
     """Tell the first text, and the others while its message waits for an answer."""
     slack.is_answering.clear()
-    first = asyncio.create_task(webhook.tell(texts[0]))
+    first = asyncio.create_task(webhook.post(texts[0]))
     await slack.has(1)
-    return [first, *[asyncio.create_task(webhook.tell(text)) for text in texts[1:]]]
+    return [first, *[asyncio.create_task(webhook.post(text)) for text in texts[1:]]]
 
 
 async def test_what_comes_while_a_message_is_under_way_shares_the_next(
@@ -60,7 +60,9 @@ async def test_a_failed_message_fails_all_that_it_tells(slack: Slack, webhook: W
     results = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert results[0] is True
-    assert [repr(it) for it in results[1:]] == ["Unavailable('the webhook missed answers 500')"] * 9
+    assert [repr(result) for result in results[1:]] == [
+        "Unavailable('the webhook missed answers 500')"
+    ] * 9
     assert len(slack.bodies) == 2
 
 
@@ -73,7 +75,7 @@ async def test_what_is_no_longer_wanted_is_not_told(slack: Slack, webhook: Webho
     await asyncio.gather(*tasks, return_exceptions=True)
     slack.is_answering.set()
 
-    assert await webhook.tell("next")
+    assert await webhook.post("next")
     assert slack.texts == ["under way", "next"]
 
 
@@ -82,7 +84,7 @@ async def test_a_message_that_is_broken_off_counts_as_not_sent(
 ) -> None:
     first, second = await under_way(slack, webhook, "1", "2")
     await asyncio.sleep(0)  # the other is waiting now
-    third = asyncio.create_task(webhook.tell("3"))
+    third = asyncio.create_task(webhook.post("3"))
     slack.is_answering.set()
     await first
     slack.is_answering.clear()
@@ -101,7 +103,7 @@ async def test_texts_are_told_no_faster_than_tokens_come_back(
     began_at = clock()
 
     for number in range(15):
-        await webhook.tell(str(number))
+        await webhook.post(str(number))
 
     assert clock() - began_at >= 10 / 50
     assert slack.texts == [str(number) for number in range(15)]
@@ -116,7 +118,7 @@ async def test_a_flood_is_told_in_few_messages_and_all_of_it_is_accounted_for(
 
     async def tell(number: int) -> None:
         async with in_hand:
-            await webhook.tell(f"missed {number}")
+            await webhook.post(f"missed {number}")
 
     await asyncio.gather(*map(tell, range(10_000)))
     took_s = clock() - began_at
@@ -141,7 +143,7 @@ async def test_the_address_is_in_no_error(webhook: Webhook) -> None:
         webhook._url = f"http://127.0.0.1:{port}/s3cret"
 
         with pytest.raises(RelayError) as caught:
-            await webhook.tell("missed")
+            await webhook.post("missed")
 
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
     assert "can't be reached: ClientResponseError" in str(caught.value)

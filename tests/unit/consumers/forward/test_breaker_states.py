@@ -7,12 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumers.forward.breaker import CircuitBreaker, State
+from consumers.forward.breaker import BreakerState, CircuitBreaker
 
-CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
+CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
-def breaker(*, chance: float = 0, longest_pause_s: float = 60) -> CircuitBreaker:
+def new_breaker(*, chance: float = 0, longest_pause_s: float = 60) -> CircuitBreaker:
     """One that opens after three failures, first for 5 s."""
     return CircuitBreaker(
         failures_to_open=3,
@@ -22,185 +22,185 @@ def breaker(*, chance: float = 0, longest_pause_s: float = 60) -> CircuitBreaker
     )
 
 
-def admitted(it: CircuitBreaker, now: float) -> int:
-    call = it.admit(now)
+def admitted(breaker: CircuitBreaker, now: float) -> int:
+    call = breaker.admit(now)
     assert call is not None
     return call
 
 
-def opened(it: CircuitBreaker, now: float = 0) -> CircuitBreaker:
+def opened(breaker: CircuitBreaker, now: float = 0) -> CircuitBreaker:
     for _ in range(3):
-        it.failed(admitted(it, now), now)
-    assert it.state is OPEN
-    return it
+        breaker.failed(admitted(breaker, now), now)
+    assert breaker.state is OPEN
+    return breaker
 
 
 def test_it_lets_everything_through_at_first() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
-    calls = [it.admit(0) for _ in range(100)]
+    calls = [breaker.admit(0) for _ in range(100)]
 
     assert None not in calls
-    assert it.wait_s(0) == 0
+    assert breaker.wait_s(0) == 0
 
 
 def test_failures_in_a_row_open_it() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
     for _ in range(2):
-        it.failed(admitted(it, 0), 0)
-        assert it.state is CLOSED
-    it.failed(admitted(it, 0), 0)
+        breaker.failed(admitted(breaker, 0), 0)
+        assert breaker.state is CLOSED
+    breaker.failed(admitted(breaker, 0), 0)
 
-    assert it.state is OPEN
-    assert it.admit(4.9) is None
-    assert it.wait_s(1) == 4
+    assert breaker.state is OPEN
+    assert breaker.admit(4.9) is None
+    assert breaker.wait_s(1) == 4
 
 
 def test_a_success_in_between_starts_the_count_again() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
     for _ in range(10):
-        it.failed(admitted(it, 0), 0)
-        it.failed(admitted(it, 0), 0)
-        it.succeeded(admitted(it, 0))
+        breaker.failed(admitted(breaker, 0), 0)
+        breaker.failed(admitted(breaker, 0), 0)
+        breaker.succeeded(admitted(breaker, 0))
 
-    assert it.state is CLOSED
+    assert breaker.state is CLOSED
 
 
 def test_different_events_that_are_refused_in_a_row_open_it() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
     for event_id in ("a", "b", "c"):
-        assert it.state is CLOSED
-        it.refused(admitted(it, 0), 0, event_id)
+        assert breaker.state is CLOSED
+        breaker.refused(admitted(breaker, 0), 0, event_id)
 
-    assert (it.state, it.wait_s(0)) == (OPEN, 5)
+    assert (breaker.state, breaker.wait_s(0)) == (OPEN, 5)
 
 
 def test_one_event_that_is_always_refused_counts_once() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
     for _ in range(100):
-        it.refused(admitted(it, 0), 0, "a")
-    it.failed(admitted(it, 0), 0)
+        breaker.refused(admitted(breaker, 0), 0, "a")
+    breaker.failed(admitted(breaker, 0), 0)
 
-    assert it.state is CLOSED
-    it.refused(admitted(it, 0), 0, "b")
-    assert it.state is OPEN
+    assert breaker.state is CLOSED
+    breaker.refused(admitted(breaker, 0), 0, "b")
+    assert breaker.state is OPEN
 
 
 def test_between_refused_events_a_success_starts_the_count_again() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
     for _ in range(10):
-        it.refused(admitted(it, 0), 0, "a")
-        it.refused(admitted(it, 0), 0, "b")
-        it.succeeded(admitted(it, 0))
+        breaker.refused(admitted(breaker, 0), 0, "a")
+        breaker.refused(admitted(breaker, 0), 0, "b")
+        breaker.succeeded(admitted(breaker, 0))
 
-    assert it.state is CLOSED
+    assert breaker.state is CLOSED
 
 
 def test_a_probe_that_is_refused_has_failed() -> None:
-    it = breaker()
+    breaker = new_breaker()
     for event_id in ("a", "b", "c"):
-        it.refused(admitted(it, 0), 0, event_id)
+        breaker.refused(admitted(breaker, 0), 0, event_id)
 
-    it.refused(admitted(it, 5), 5, "a")
+    breaker.refused(admitted(breaker, 5), 5, "a")
 
-    assert (it.state, it.wait_s(5)) == (OPEN, 10)
+    assert (breaker.state, breaker.wait_s(5)) == (OPEN, 10)
 
 
 def test_after_the_pause_a_single_call_finds_out() -> None:
-    it = opened(breaker())
+    breaker = opened(new_breaker())
 
-    calls = [it.admit(5) for _ in range(10)]
+    calls = [breaker.admit(5) for _ in range(10)]
 
     assert [call is not None for call in calls] == [True] + [False] * 9
-    assert it.state is HALF_OPEN
-    assert it.wait_s(5) == 1
-    assert it.admit(1_000_000) is None
+    assert breaker.state is HALF_OPEN
+    assert breaker.wait_s(5) == 1
+    assert breaker.admit(1_000_000) is None
 
 
 def test_a_probe_that_succeeds_closes_it_and_all_is_forgotten() -> None:
-    it = opened(breaker())
-    it.failed(admitted(it, 5), 5)
-    assert it.wait_s(5) == 10
+    breaker = opened(new_breaker())
+    breaker.failed(admitted(breaker, 5), 5)
+    assert breaker.wait_s(5) == 10
 
-    it.succeeded(admitted(it, 15))
+    breaker.succeeded(admitted(breaker, 15))
 
-    assert it.state is CLOSED
-    assert opened(it, 20).wait_s(20) == 5
+    assert breaker.state is CLOSED
+    assert opened(breaker, 20).wait_s(20) == 5
 
 
 def test_each_probe_that_fails_doubles_the_pause_up_to_a_bound() -> None:
-    it, now, pauses = opened(breaker()), 0.0, []
+    breaker, now, pauses = opened(new_breaker()), 0.0, []
 
     for _ in range(7):
-        pauses.append(it.wait_s(now))
+        pauses.append(breaker.wait_s(now))
         now += pauses[-1]
-        it.failed(admitted(it, now), now)
+        breaker.failed(admitted(breaker, now), now)
 
     assert pauses == [5, 10, 20, 40, 60, 60, 60]
 
 
 def test_chance_takes_up_to_half_of_a_pause_away() -> None:
-    assert opened(breaker(chance=1)).wait_s(0) == 2.5
-    assert opened(breaker(chance=0.5)).wait_s(0) == 3.75
+    assert opened(new_breaker(chance=1)).wait_s(0) == 2.5
+    assert opened(new_breaker(chance=0.5)).wait_s(0) == 3.75
 
 
 def test_the_bound_holds_for_the_first_pause_as_well() -> None:
-    assert opened(breaker(longest_pause_s=1)).wait_s(0) == 1
+    assert opened(new_breaker(longest_pause_s=1)).wait_s(0) == 1
 
 
 @pytest.mark.parametrize(("asked_s", "wait_s"), [(1, 1), (30, 30), (3600, 60), (math.inf, 60)])
 def test_who_says_when_to_come_back_is_taken_at_its_word_within_the_bound(
     asked_s: float, wait_s: float
 ) -> None:
-    it = breaker(chance=1)
+    breaker = new_breaker(chance=1)
 
-    it.failed(admitted(it, 0), 0, pause_s=asked_s)
+    breaker.failed(admitted(breaker, 0), 0, pause_s=asked_s)
 
-    assert it.state is OPEN
-    assert it.wait_s(0) == wait_s
+    assert breaker.state is OPEN
+    assert breaker.wait_s(0) == wait_s
 
 
 def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
-    it = breaker()
-    before = [admitted(it, 0) for _ in range(5)]
-    opened(it)
+    breaker = new_breaker()
+    before = [admitted(breaker, 0) for _ in range(5)]
+    opened(breaker)
 
-    it.succeeded(before[0])
-    it.failed(before[1], 3)
-    it.failed(before[2], 3, pause_s=60)
-    it.refused(before[2], 3, "a")
-    it.abandoned(before[3], 3)
-    assert (it.state, it.wait_s(0)) == (OPEN, 5)
+    breaker.succeeded(before[0])
+    breaker.failed(before[1], 3)
+    breaker.failed(before[2], 3, pause_s=60)
+    breaker.refused(before[2], 3, "a")
+    breaker.abandoned(before[3], 3)
+    assert (breaker.state, breaker.wait_s(0)) == (OPEN, 5)
 
-    probe = admitted(it, 5)
-    it.failed(before[4], 5)
-    it.succeeded(before[4])
-    assert it.state is HALF_OPEN
-    it.succeeded(probe)
-    assert it.state is CLOSED
+    probe = admitted(breaker, 5)
+    breaker.failed(before[4], 5)
+    breaker.succeeded(before[4])
+    assert breaker.state is HALF_OPEN
+    breaker.succeeded(probe)
+    assert breaker.state is CLOSED
 
 
 def test_after_a_probe_that_was_given_up_the_next_one_may_be_made_at_once() -> None:
-    it = opened(breaker())
+    breaker = opened(new_breaker())
 
-    it.abandoned(admitted(it, 5), 6)
+    breaker.abandoned(admitted(breaker, 5), 6)
 
-    assert it.wait_s(6) == 0
-    assert it.admit(6) is not None
+    assert breaker.wait_s(6) == 0
+    assert breaker.admit(6) is not None
 
 
 def test_a_call_that_was_given_up_says_nothing_about_what_is_up() -> None:
-    it = breaker()
+    breaker = new_breaker()
 
     for _ in range(10):
-        it.abandoned(admitted(it, 0), 0)
+        breaker.abandoned(admitted(breaker, 0), 0)
 
-    assert it.state is CLOSED
+    assert breaker.state is CLOSED
 
 
 class Anything(RuleBasedStateMachine):
@@ -211,7 +211,7 @@ class Anything(RuleBasedStateMachine):
         self.now = 0
         self.under_way: list[int] = []
         self.probes: set[int] = set()
-        self.breaker = breaker(chance=0.5)
+        self.breaker = new_breaker(chance=0.5)
 
     @rule(elapsed_s=st.integers(0, 100))
     def time_passes(self, elapsed_s: int) -> None:
@@ -280,7 +280,7 @@ class Anything(RuleBasedStateMachine):
         self.under_way.remove(call)
         return call
 
-    def _was_probe(self, call: int, was: State) -> bool:
+    def _was_probe(self, call: int, was: BreakerState) -> bool:
         return was is HALF_OPEN and call in self.probes
 
 

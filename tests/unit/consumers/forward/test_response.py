@@ -5,49 +5,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from consumers.forward.response import Outcome, Verdict, outcome_of, redirected
+from consumers.forward.response import DeliveryResult, ResultKind, redirect_target, result_of
 
 NOW = 784_111_777.5  # Sun, 06 Nov 1994 08:49:37 GMT, and a half
 
 
 @pytest.mark.parametrize(
-    ("verdict", "statuses"),
+    ("kind", "statuses"),
     [
-        (Verdict.DELIVERED, [200, 201, 202, 204, 299]),
-        (Verdict.REJECTED, [400, 413, 415, 422]),
-        (Verdict.GONE, [410]),
-        (Verdict.DOWN, [429, 502, 503, 504, 521, 522, 523, 524]),
-        (Verdict.FAILED, [300, 301, 302, 303, 304, 399, 401, 402, 403, 404, 405, 408, 409]),
-        (Verdict.FAILED, [411, 418, 421, 425, 431, 451, 500, 501, 505, 520, 530, 599]),
+        (ResultKind.DELIVERED, [200, 201, 202, 204, 299]),
+        (ResultKind.REJECTED, [400, 413, 415, 422]),
+        (ResultKind.GONE, [410]),
+        (ResultKind.DOWN, [429, 502, 503, 504, 521, 522, 523, 524]),
+        (ResultKind.FAILED, [300, 301, 302, 303, 304, 399, 401, 402, 403, 404, 405, 408, 409]),
+        (ResultKind.FAILED, [411, 418, 421, 425, 431, 451, 500, 501, 505, 520, 530, 599]),
     ],
 )
-def test_a_status_says_what_became_of_the_event(verdict: Verdict, statuses: list[int]) -> None:
+def test_a_status_says_what_became_of_the_event(kind: ResultKind, statuses: list[int]) -> None:
     for status in statuses:
-        assert outcome_of(status, None, now=NOW).verdict is verdict, status
+        assert result_of(status, None, now=NOW).kind is kind, status
 
 
 @given(status=st.integers(200, 599))
 def test_nothing_but_2xx_is_delivered(status: int) -> None:
-    outcome = outcome_of(status, None, now=NOW)
+    result = result_of(status, None, now=NOW)
 
-    assert (outcome.verdict is Verdict.DELIVERED) == (status // 100 == 2)
-    assert outcome.reason.startswith(f"answered {status}")
+    assert (result.kind is ResultKind.DELIVERED) == (status // 100 == 2)
+    assert result.reason.startswith(f"answered {status}")
 
 
 def test_the_reason_has_our_own_words_for_a_status() -> None:
-    assert outcome_of(503, None, now=NOW).reason == "answered 503 Service Unavailable"
-    assert outcome_of(521, None, now=NOW).reason == "answered 521"
+    assert result_of(503, None, now=NOW).reason == "answered 503 Service Unavailable"
+    assert result_of(521, None, now=NOW).reason == "answered 521"
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504, 522])
 def test_who_is_down_may_say_for_how_long(status: int) -> None:
-    assert outcome_of(status, "120", now=NOW).retry_after_s == 120
+    assert result_of(status, "120", now=NOW).retry_after_s == 120
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 410, 500])
 def test_who_is_up_is_not_left_alone_whatever_it_says(status: int) -> None:
     # An event that breaks the endpoint each time would otherwise never use up its attempts.
-    assert outcome_of(status, "120", now=NOW).retry_after_s is None
+    assert result_of(status, "120", now=NOW).retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_who_is_up_is_not_left_alone_whatever_it_says(status: int) -> None:
     ],
 )
 def test_a_redirect_leads_to_an_address(url: str, location: str, target: str) -> None:
-    assert redirected(URL(url), location) == URL(target)
+    assert redirect_target(URL(url), location) == URL(target)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_redirect_leads_to_an_address(url: str, location: str, target: str) ->
     ],
 )
 def test_a_redirect_elsewhere_is_not_followed_nor_shown(location: str | None, reason: str) -> None:
-    outcome = redirected(URL("https://a/x"), location)
+    result = redirect_target(URL("https://a/x"), location)
 
-    assert outcome == Outcome(verdict=Verdict.FAILED, reason=reason)
+    assert result == DeliveryResult(kind=ResultKind.FAILED, reason=reason)
 
 
 pieces = st.sampled_from(
@@ -93,11 +93,11 @@ pieces = st.sampled_from(
 
 @given(location=st.lists(pieces | st.text(max_size=3), max_size=10).map("".join))
 def test_no_redirect_ever_leaves_https(location: str) -> None:
-    target = redirected(URL("https://a/x"), location)
+    target = redirect_target(URL("https://a/x"), location)
 
     if isinstance(target, URL):
         assert target.scheme == "https"
         assert target.host
         assert target.user is None
     else:
-        assert target.verdict is Verdict.FAILED
+        assert target.kind is ResultKind.FAILED

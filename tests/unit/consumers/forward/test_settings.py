@@ -44,8 +44,8 @@ def problem(read: Callable[[str], ForwardSettings]) -> Callable[[str], str]:
     def problem(text: str) -> str:
         with pytest.raises(SettingsError) as caught:
             read(text)
-        (it,) = caught.value.problems
-        return it.removeprefix("consumers.forward.")
+        (text,) = caught.value.problems
+        return text.removeprefix("consumers.forward.")
 
     return problem
 
@@ -138,13 +138,13 @@ def test_an_endpoint_can_come_from_the_environment(
 def test_what_is_wrong_is_named_without_its_value(
     fields: dict[str, object], setting: str, said: str, problem: Callable[[str], str]
 ) -> None:
-    it = problem(section(**fields))
+    text = problem(section(**fields))
 
-    assert it.startswith(f"endpoints.crm.{setting}")
-    assert said in it
-    assert "s3cret" not in it
-    assert SECRET not in it
-    assert "me@" not in it
+    assert text.startswith(f"endpoints.crm.{setting}")
+    assert said in text
+    assert "s3cret" not in text
+    assert SECRET not in text
+    assert "me@" not in text
 
 
 @pytest.mark.parametrize("name", ["CRM", "-crm", "x" * 57, "'c r m'"])
@@ -186,7 +186,7 @@ async def test_each_endpoint_is_a_consumer_of_its_own(
     settings = read(section("crm") + section("bi", bindings=["#"]))
 
     async with opened(settings, CollectorRegistry()) as consumers:
-        assert {it.name: it.bindings for it in consumers} == {
+        assert {consumer.name: consumer.bindings for consumer in consumers} == {
             "forward-crm": ("*.message.#",),
             "forward-bi": ("#",),
         }

@@ -105,7 +105,7 @@ def ways_to_give(function: Any) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.parametrize("function", ASYNC, ids=repr)
+@pytest.mark.parametrize("function", ASYNC, ids=lambda function: type(function).__name__)
 def test_what_can_be_awaited_is_a_handler_and_no_writer(function: Any) -> None:
     consumer = Consumer("a", bindings=["#"], handler=function)
 
@@ -114,7 +114,7 @@ def test_what_can_be_awaited_is_a_handler_and_no_writer(function: Any) -> None:
         Consumer("a", bindings=["#"]).writer()(function)
 
 
-@pytest.mark.parametrize("function", PLAIN, ids=repr)
+@pytest.mark.parametrize("function", PLAIN, ids=lambda function: type(function).__name__)
 def test_what_cannot_be_awaited_is_a_writer_and_no_handler(function: Any) -> None:
     """Found out by its first event, it would have done its work and yet have failed."""
     for give in ways_to_give(function):
@@ -133,9 +133,9 @@ def test_a_second_handler_is_refused_where_it_is_given() -> None:
 
     for consumer in (decorated, batches, writes):
         seconds: list[Callable[[], object]] = [
-            lambda it=consumer: it.handler(handle),  # type: ignore[misc]
-            lambda it=consumer: it.batch_handler(limit=5)(handle_all),  # type: ignore[misc]
-            lambda it=consumer: it.writer()(write),  # type: ignore[misc]
+            lambda each=consumer: each.handler(handle),  # type: ignore[misc]
+            lambda each=consumer: each.batch_handler(limit=5)(handle_all),  # type: ignore[misc]
+            lambda each=consumer: each.writer()(write),  # type: ignore[misc]
         ]
         for give in seconds:
             with pytest.raises(ValueError, match="a has a handler already; it needs exactly one"):

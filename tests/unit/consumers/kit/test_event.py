@@ -233,7 +233,7 @@ def test_the_kits_own_headers_are_read() -> None:
 ODD = [None, "", b"bytes", 1.5, True, -1, 2**80, [1], {"a": 1}, datetime(2024, 1, 1, tzinfo=UTC)]
 
 
-@pytest.mark.parametrize("value", [it for it in ODD if type(it) is not int], ids=repr)
+@pytest.mark.parametrize("value", [each for each in ODD if type(each) is not int], ids=repr)
 def test_a_header_of_another_type_counts_as_none(value: Any) -> None:
     names = (ATTEMPT, ROUTING_KEY, REPLAY, "traceparent")
 

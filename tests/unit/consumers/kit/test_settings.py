@@ -277,7 +277,7 @@ def test_every_problem_of_a_section_is_told_at_once(
         OddSettings,
     )
 
-    assert {it.split()[0].rstrip(":") for it in problems} == {
+    assert {problem.split()[0].rstrip(":") for problem in problems} == {
         f"consumers.crm-sync.{name}"
         for name in ("prefetch", "concurrency", "seeen", "limit", "places.one.url")
     }
@@ -291,7 +291,7 @@ def test_problems_of_a_section_do_not_hide_behind_those_of_the_broker(
         "[consumers.crm-sync]\nconcurrency = 0\n"
     )
 
-    assert {it.split(":")[0] for it in problems} == {
+    assert {problem.split(":")[0] for problem in problems} == {
         *("broker.urls", "log.level", "consumers.crm-sync.concurrency"),
     }
 

@@ -37,14 +37,16 @@ EVENT = EVENTS[0]
 @pytest.mark.parametrize("vendor", vendors.discover())
 def test_every_sample_that_has_events_gives_them(vendor: str) -> None:
     understood = [
-        it for it in (SAMPLES / vendor).glob("*.json") if not it.name.endswith(".expected.json")
+        each
+        for each in (SAMPLES / vendor).glob("*.json")
+        if not each.name.endswith(".expected.json")
     ]
 
     found = events(vendor)
 
     assert len(found) >= len(understood) > 0
-    assert {it.source for it in found} == {f"/{vendor}/{vendor}"}
-    assert len({it.id for it in found}) == len(found)
+    assert {each.source for each in found} == {f"/{vendor}/{vendor}"}
+    assert len({each.id for each in found}) == len(found)
 
 
 def test_a_sample_is_named_by_how_it_begins() -> None:

@@ -247,7 +247,7 @@ async def test_a_call_after_one_that_timed_out_is_as_any() -> None:
             await hang(event)
 
     handling = one_by_one(handler, timeout_s=0.01)
-    results = [await handling([it]) for it in numbered(2)]
+    results = [await handling([each]) for each in numbered(2)]
 
     assert isinstance(results[0][0], TimeoutError)
     assert results[1] == [True]
@@ -300,7 +300,7 @@ class Batches:
         self.handled: list[str] = []
 
     async def __call__(self, batch: Sequence[Event]) -> None:
-        ids = [it.id for it in batch]
+        ids = [each.id for each in batch]
         self.calls.append(ids)
         for event_id in ids:
             if error := self.culprits.get(event_id):
@@ -381,14 +381,14 @@ async def test_a_batch_that_hangs_is_ended_and_its_culprit_found() -> None:
     handled: list[str] = []
 
     async def handler(batch: Sequence[Event]) -> None:
-        ids = [it.id for it in batch]
+        ids = [each.id for each in batch]
         if "1" in ids:
             await hang(batch)
         handled.extend(ids)
 
     results = await in_batches(handler, timeout_s=0.01)(numbered(4))
 
-    assert [type(it) for it in results] == [bool, TimeoutError, bool, bool]
+    assert [type(result) for result in results] == [bool, TimeoutError, bool, bool]
     assert handled == ["0", "2", "3"]
 
 
@@ -404,4 +404,4 @@ async def test_when_all_of_a_batch_hangs_it_is_taken_for_what_they_need() -> Non
 
     assert calls == 12
     assert isinstance(results[-1], Unavailable)
-    assert sum(isinstance(it, TimeoutError) for it in results) <= 2
+    assert sum(isinstance(result, TimeoutError) for result in results) <= 2

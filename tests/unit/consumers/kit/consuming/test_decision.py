@@ -132,12 +132,12 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
     drawn = re.findall(r"^[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
 
     classes = {
-        name: it
-        for name, it in vars(errors).items()
-        if isinstance(it, type) and it.__module__ == errors.__name__
+        name: each
+        for name, each in vars(errors).items()
+        if isinstance(each, type) and each.__module__ == errors.__name__
     }
     assert set(drawn) == set(classes)
-    assert {it.__base__ for it in classes.values()} == {RelayError}
+    assert {classe.__base__ for classe in classes.values()} == {RelayError}
 
 
 def test_none_of_the_kits_errors_is_another_of_them() -> None:

@@ -79,12 +79,12 @@ async def test_a_batch_is_a_trace_of_its_own_with_a_link_to_each_event(spans: Sp
     async def handle(events: Sequence[Event]) -> None:
         handled.extend(events)
 
-    it = traced(consumer, spans)
+    caller = traced(consumer, spans)
     batch = [TRACED, replace(TRACED, id="2"), replace(EVENT, id="3")]
-    await it(batch)
+    await caller(batch)
 
     span = spans.one()
-    assert (it.limit, handled, parent_of(span)) == (7, batch, None)
+    assert (caller.limit, handled, parent_of(span)) == (7, batch, None)
     assert [f"{link.context.span_id:016x}" for link in span.links] == [PARENT_ID, PARENT_ID]
     assert span.attributes["messaging.batch.message_count"] == 3
 

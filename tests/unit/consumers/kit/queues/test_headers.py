@@ -230,17 +230,17 @@ def test_a_dead_letter_is_read_whoever_put_it_there(
     attempts: int,
     died_at: float | None,
 ) -> None:
-    it = read_dead_letter(delivered(headers), "crm-sync.dead")
+    letter = read_dead_letter(delivered(headers), "crm-sync.dead")
 
-    assert (it.reason, it.routing_key, it.attempts, it.died_at) == (
+    assert (letter.reason, letter.routing_key, letter.attempts, letter.died_at) == (
         *(reason, routing_key, attempts, died_at),
     )
 
 
 def test_a_message_without_any_properties_is_a_dead_letter_without_a_name() -> None:
-    it = read_dead_letter(Basic.Properties(), "crm-sync.dead")
+    letter = read_dead_letter(Basic.Properties(), "crm-sync.dead")
 
-    assert (it.id, it.type, it.reason) == ("", "", "not known")
+    assert (letter.id, letter.type, letter.reason) == ("", "", "not known")
 
 
 def sent(properties: Basic.Properties) -> Basic.Properties:
@@ -257,7 +257,7 @@ def handed_on(properties: Basic.Properties) -> list[dict[str, Any]]:
     dead = dead_letter_properties(properties, attempts=2, routing_key=KEY, reason="why", died_at=0)
     ours = {ATTEMPT, ROUTING_KEY, REASON, DIED_AT}
     return [
-        {name: it for name, it in (sent(one).headers or {}).items() if name not in ours}
+        {name: each for name, each in (sent(one).headers or {}).items() if name not in ours}
         for one in (again, dead)
     ]
 
@@ -273,8 +273,10 @@ OF_EACH_TYPE = {
     b"i": [b"\xff\xff\xff\xff"],
     b"l": [b"\x80" + bytes(7), LONGEST],
     b"L": [b"\x80" + bytes(7), LONGEST],
-    b"f": [struct.pack(">f", it) for it in (0.1, 3.4e38, 1e-45, float("inf"), float("nan"))],
-    b"d": [struct.pack(">d", it) for it in (0.1, 0.5, 1e300, 5e-324, float("inf"), float("nan"))],
+    b"f": [struct.pack(">f", each) for each in (0.1, 3.4e38, 1e-45, float("inf"), float("nan"))],
+    b"d": [
+        struct.pack(">d", each) for each in (0.1, 0.5, 1e300, 5e-324, float("inf"), float("nan"))
+    ],
     b"D": [b"\x02\xff\xff\xff\xfb", b"\xff\x7f\xff\xff\xff", b"\0\x80\0\0\0", bytes(5)],
     b"S": [b"\0\0\0\2\xff\xfe", b"\0\0\0\2\xc3\xa9", bytes(4)],
     b"A": [b"\0\0\0\7S\0\0\0\2\xff\xfe", bytes(4)],

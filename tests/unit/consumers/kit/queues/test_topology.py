@@ -11,7 +11,7 @@ DELAYS_S = [1, 10, 60, 600]
 def queues(**changed: object) -> dict[str, Queue]:
     arguments = {"retry_delays_s": DELAYS_S, "dead_max_length": 7} | changed
     declared = topology.topology("crm-sync", **arguments)  # type: ignore[arg-type]  as given
-    return {it.name: it for it in declared.queues}
+    return {queue.name: queue for queue in declared.queues}
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,14 @@ def test_a_service_has_a_queue_for_each_thing_that_can_become_of_an_event() -> N
 def test_what_is_moved_goes_through_an_exchange_of_the_service() -> None:
     found = topology.topology("crm-sync", retry_delays_s=DELAYS_S, dead_max_length=7)
 
-    assert [(it.name, it.kind) for it in found.exchanges] == [("crm-sync.retry", "direct")]
-    assert {it.exchange for it in found.bindings} == {"crm-sync.retry"}
-    assert [(it.pattern, it.to) for it in found.bindings] == [(it, it) for it in queues()]
-    assert {topology.exchange_of(it) for it in queues()} == {"crm-sync.retry"}
+    assert [(exchange.name, exchange.kind) for exchange in found.exchanges] == [
+        ("crm-sync.retry", "direct")
+    ]
+    assert {binding.exchange for binding in found.bindings} == {"crm-sync.retry"}
+    assert [(binding.pattern, binding.to) for binding in found.bindings] == [
+        (queue, queue) for queue in queues()
+    ]
+    assert {topology.exchange_of(queue) for queue in queues()} == {"crm-sync.retry"}
 
 
 def test_equal_delays_share_a_queue() -> None:
@@ -57,7 +61,7 @@ def test_without_delays_there_is_no_retry_queue() -> None:
 
 
 def test_every_queue_is_replicated_and_its_messages_are() -> None:
-    assert {it.arguments["x-queue-type"] for it in queues().values()} == {"quorum"}
+    assert {queue.arguments["x-queue-type"] for queue in queues().values()} == {"quorum"}
 
 
 @pytest.mark.parametrize(
