@@ -8,8 +8,8 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp import commands
 
-from relay.cli import history_stream
-from relay.cli.history_stream import Past
+from relay.cli.replay import history_stream
+from relay.cli.replay.history_stream import HistoryMessage
 from relay.events import topology
 from relay.events.message import Origin
 from relay.events.quarantine import encode_quarantined
@@ -29,10 +29,10 @@ class History:
         self.name = topology.history_exchange(exchange)
         self.unrouted = topology.unrouted_exchange(exchange)
 
-    async def events(self) -> list[Past]:
+    async def events(self) -> list[HistoryMessage]:
         """Return all there is."""
         async with history_stream.opened(self._connection, self.name, 0) as stream:
-            batches = stream.batches(end=stream.last_offset, most=100)
+            batches = stream.batches(end=stream.last_offset, max_count=100)
             return [it async for batch in batches for it in batch]
 
     async def ids(self) -> list[str]:

@@ -58,6 +58,8 @@ MAY_IMPORT = {
     "consumers.SERVICE": "consumers.kit consumers.kit.consuming consumers.kit.database"
     " relay.errors relay.events relay.process relay.settings relay.settings_file",
     # Commands.
+    "relay.cli.replay": "consumers.kit.queues relay.cli relay.errors relay.events relay.process"
+    " relay.settings",
     "relay.cli": "relay.broker relay.errors relay.events relay.observability relay.process"
     " relay.settings relay.vendors relay.vendors.kit",
     "relay.cli.commands": "*",
@@ -221,7 +223,7 @@ def test_of_the_relay_only_its_commands_know_services() -> None:
     importing = {it for it in TREES if any(name.startswith("consumers") for name in ours_of(it))}
 
     relay = {module for module in importing if module.startswith("relay.")}
-    assert {room_of(module) for module in relay} == {"relay.cli.commands"}
+    assert {room_of(module) for module in relay} == {"relay.cli.commands", "relay.cli.replay"}
 
 
 def test_services_do_not_know_each_other() -> None:

@@ -102,7 +102,7 @@ def retry_command(
 @all_option
 @reason_option
 @yes_option
-def drop_command(  # noqa: PLR0913  one per option
+def drop_command(
     config: Path | None, service: str, ids: tuple[str, ...], *, is_all: bool, reason: str, yes: bool
 ) -> None:
     """Remove messages for good."""

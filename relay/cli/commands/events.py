@@ -31,7 +31,7 @@ _DEFAULT_LIMIT = 1000
     help="The newest so many.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print whole CloudEvents, one per line.")
-def command(  # noqa: PLR0913  one per option
+def command(
     config: Path | None,
     *,
     conversation: str | None,

@@ -63,7 +63,7 @@ def _read_headers(
 @click.option("--query", default="", metavar="STRING", help="The query it came with: a=1&b=2.")
 @click.option("--authenticate", is_flag=True, help="Check headers, query and body for a secret.")
 @json_option
-def command(  # noqa: PLR0913  one per option
+def command(
     config: Path | None,
     source_name: str,
     file: Path,

@@ -32,7 +32,7 @@ _EVERY_SOURCE = "all"
     help="Send this file's bytes (or `-`).",
 )
 @json_option
-def command(  # noqa: PLR0913  one per option
+def command(
     config: Path | None,
     source_name: str,
     names: tuple[str, ...],

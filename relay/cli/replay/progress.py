@@ -1,4 +1,4 @@
-"""How far a replay has come, in a file, so that the same command goes on where it stopped."""
+"""How far a replay has come, in a file, so that the same command resumes where it stopped."""
 
 import contextlib
 import json
@@ -16,19 +16,19 @@ from relay.events.topology import word
 
 _DIRECTORY = Path("var/replay")
 _DIGEST_BYTES = 6
-_WRITE_AFTER_S = 1.0
+_SAVE_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRequest:
-    """What was asked for, in the words of whoever asked: `2h` stays `2h`.
+    """What was asked for, in the user's own words: `2h` stays `2h`.
 
     Args:
         history: name of the stream.
         to: the service.
-        key: patterns of routing keys, with blanks between; "" for what the service is bound to.
+        key: patterns of routing keys, separated by blanks; "" for the bindings of the service.
         since: the beginning.
-        until: the end, or "" for the moment it began.
+        until: the end, or "" for the start of the replay.
     """
 
     history: str
@@ -39,7 +39,7 @@ class ReplayRequest:
 
     @property
     def default_path(self) -> Path:
-        """Where the progress is kept unless told otherwise: another file for other words."""
+        """Where the progress is kept by default; each request has a file of its own."""
         digest = blake2b(json.dumps(asdict(self)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
         return _DIRECTORY / f"{word(self.to)}-{digest}.json"
 
@@ -50,9 +50,11 @@ class Progress:
 
     Args:
         id: of the replay.
-        since_s, until_s: which events: recorded from since_s to before until_s, seconds since 1970.
-        first_offset, end_offset: of the first and the last message to look at.
-        next_offset: of the message to go on with; all before it are confirmed or not wanted.
+        since_s: only events recorded from then on, in seconds since 1970.
+        until_s: only events recorded before.
+        first_offset: of the first message to read.
+        next_offset: of the message to resume with; all before it are confirmed or not wanted.
+        end_offset: of the last message to read.
         published: events confirmed so far.
     """
 
@@ -66,44 +68,44 @@ class Progress:
 
     def __post_init__(self) -> None:
         if not 0 <= self.first_offset <= self.next_offset <= self.end_offset + 1:
-            raise ValueError("the offsets are in no order")
+            raise ValueError("the offsets are out of order")
         if self.since_s >= self.until_s:
             raise ValueError("the range is empty")
 
     @property
-    def span(self) -> str:
-        """Say which events."""
-        since, until = [
-            f"{datetime.fromtimestamp(it, UTC):%Y-%m-%dT%H:%M:%SZ}"
-            for it in (self.since_s, self.until_s)
-        ]
-        return f"from {since} to before {until}"
+    def time_range(self) -> str:
+        """Describe which events are replayed."""
+        return f"from {_utc(self.since_s)} to before {_utc(self.until_s)}"
 
     @property
     def is_done(self) -> bool:
-        """Tell whether nothing is left to look at."""
+        """Return whether no message is left to read."""
         return self.next_offset > self.end_offset
 
 
+def _utc(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 class ProgressFile:
-    """The file; see `opened`."""
+    """The file of one replay; see `open_progress`."""
 
-    def __init__(self, path: Path, asked: ReplayRequest) -> None:
+    def __init__(self, path: Path, request: ReplayRequest) -> None:
         self._path = path
-        self._written_at = 0.0
-        self.asked = asked
+        self._saved_at = 0.0
+        self.request = request
         self.latest: Progress | None = None
-        """As noted last."""
+        """May be up to a second ahead of the file; None before the replay has begun."""
 
-    def read(self) -> None:
-        """Take what is in the file for the latest.
+    def load(self) -> None:
+        """Set `latest` from the file, if there is one.
 
         Raises:
             RelayError: it is another replay's, or can't be read.
         """
         try:
             document = json.loads(self._path.read_bytes())
-            asked, latest = ReplayRequest(**document["asked"]), Progress(**document["progress"])
+            request, latest = ReplayRequest(**document["asked"]), Progress(**document["progress"])
         except FileNotFoundError:
             return
         except OSError as error:
@@ -112,39 +114,43 @@ class ProgressFile:
             raise RelayError(
                 f"The file {self._path} is no progress of a replay; --restart replaces it."
             ) from error
-        if asked != self.asked:
+        if request != self.request:
             raise RelayError(
-                f"The file {self._path} is the progress of another replay, to {asked.to} since "
-                f"{asked.since}; name another --state, or --restart to give that one up."
+                f"The file {self._path} is the progress of another replay, to {request.to} since "
+                f"{request.since}; name another --state, or --restart to give that one up."
             )
         self.latest = latest
 
-    def note(self, progress: Progress, now: float) -> None:
-        """Remember how far it has come, and write it about once a second.
+    def update(self, progress: Progress, now: float) -> None:
+        """Set `latest`, and save it about once a second.
+
+        Raises:
+            RelayError: it can't be saved.
+        """
+        self.latest = progress
+        if now - self._saved_at >= _SAVE_INTERVAL_S:
+            self._saved_at = now
+            self.save()
+
+    def save(self) -> None:
+        """Replace the file as a whole by `latest`; remove it once the replay is done.
 
         Raises:
             RelayError: it can't be written.
         """
-        self.latest = progress
-        if now - self._written_at >= _WRITE_AFTER_S:
-            self._written_at = now
-            self.write()
-
-    def write(self) -> None:
-        """Write the latest; whoever reads finds the old or the new, whole. Removed once done."""
         if self.latest is None:
             return
-        beside = self._path.with_name(f"{self._path.name}.tmp")
-        document = {"asked": asdict(self.asked), "progress": asdict(self.latest)}
+        document = {"asked": asdict(self.request), "progress": asdict(self.latest)}
+        new = self._path.with_name(f"{self._path.name}.tmp")
         try:
             if self.latest.is_done:
                 self._path.unlink(missing_ok=True)
                 return
-            with beside.open("w") as file:
-                file.write(json.dumps(document, indent=2))
+            with new.open("w") as file:
+                json.dump(document, file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(self._path)
+            new.replace(self._path)
         except OSError as error:
             raise RelayError(
                 f"The file {self._path} can't be written: {error.strerror}."
@@ -152,18 +158,18 @@ class ProgressFile:
 
 
 @contextlib.contextmanager
-def opened(path: Path, asked: ReplayRequest, *, is_anew: bool) -> Iterator[ProgressFile]:
-    """Hold the file at path for one replay; on the way out, write what was noted last.
+def open_progress(path: Path, request: ReplayRequest, *, restart: bool) -> Iterator[ProgressFile]:
+    """Hold the file at path for one replay; save the latest progress on the way out.
 
     Args:
         path: of the file, which need not exist.
-        asked: what the replay is.
-        is_anew: whether to begin anew, whatever the file says.
+        request: what to replay.
+        restart: whether to ignore what the file says.
 
     Raises:
         RelayError: the same replay runs already, or the file is another replay's or can't be used.
     """
-    # The lock lies beside the file, since each write replaces the file.
+    # The lock lies beside the file, since each save replaces the file.
     lock = FileLock(path.with_name(f"{path.name}.lock"), blocking=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,10 +179,10 @@ def opened(path: Path, asked: ReplayRequest, *, is_anew: bool) -> Iterator[Progr
     except OSError as error:
         raise RelayError(f"The directory {path.parent} can't be used: {error.strerror}.") from error
     with held:
-        file = ProgressFile(path, asked)
-        if not is_anew:
-            file.read()
+        file = ProgressFile(path, request)
+        if not restart:
+            file.load()
         try:
             yield file
         finally:
-            file.write()
+            file.save()

@@ -1,6 +1,6 @@
-"""AMQP's topic patterns, for events that are past binding. Pure.
+"""AMQP's topic patterns, for events that have already passed their bindings. Pure.
 
-`*` is one word, `#` any number of them, none too
+`*` stands for exactly one word, `#` for any number of words, including none
 (https://www.rabbitmq.com/tutorials/amqp-concepts#exchange-topic).
 """
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a function that tells whether a routing key matches, as a topic exchange would."""
+    """Return a function that returns whether a routing key matches, as in a topic exchange."""
     wanted = _words(pattern)
 
     @lru_cache(maxsize=4096)
@@ -28,17 +28,17 @@ def _words(text: str) -> Sequence[str]:
 
 
 def _after(word: str, reached: set[int], wanted: Sequence[str]) -> list[int]:
-    """Return how far into the pattern one may be after word; reached is how far before it."""
-    open_ends = [at for at in reached if at < len(wanted)]
-    stay = [at for at in open_ends if wanted[at] == "#"]
-    return stay + [at + 1 for at in open_ends if wanted[at] in ("*", word)]
+    """Return the positions in the pattern after word, from the positions reached before it."""
+    unfinished = [position for position in reached if position < len(wanted)]
+    stay = [position for position in unfinished if wanted[position] == "#"]
+    return stay + [position + 1 for position in unfinished if wanted[position] in ("*", word)]
 
 
 def _past_hashes(reached: set[int], wanted: Sequence[str]) -> set[int]:
-    """Add the places beyond each `#`, which may stand for nothing."""
-    for at in sorted(reached):
-        beyond = at
-        while beyond < len(wanted) and wanted[beyond] == "#":
-            beyond += 1
-            reached.add(beyond)
+    """Add the positions after each `#`, which may stand for no word at all."""
+    for position in sorted(reached):
+        after = position
+        while after < len(wanted) and wanted[after] == "#":
+            after += 1
+            reached.add(after)
     return reached

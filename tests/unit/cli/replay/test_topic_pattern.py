@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.cli.topic_pattern import matcher
+from relay.cli.replay.topic_pattern import matcher
 
 WORDS = st.sampled_from(["a", "b", ""])
 KEYS = st.lists(WORDS, max_size=6).map(".".join)

@@ -5,7 +5,7 @@ import itertools
 from aio_pika import Message
 from aio_pika.abc import AbstractConnection
 
-from relay.cli.topic_pattern import matcher
+from relay.cli.replay.topic_pattern import matcher
 
 WORDS = ("a", "b", "")
 PATTERNS = [

@@ -1,7 +1,7 @@
-"""The history, read from its stream: from some point to what is its end now.
+"""The history, read from its stream: from some point to its current end.
 
-A stream has no end, a reader waits for more (https://www.rabbitmq.com/docs/streams#consuming), and
-its length as RabbitMQ tells it is some seconds old. So the last offset is looked up on opening.
+A stream has no end: a consumer waits for more (https://www.rabbitmq.com/docs/streams#consuming),
+and the length that RabbitMQ reports lags by seconds. So the last offset is looked up on opening.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from relay.errors import BrokerError
 
 _OFFSET = "x-stream-offset"
 _PREFETCH = 1000
-_SILENCE_S = 30.0
-_SILENCE_OF_NOTHING_S = 2.0  # of a stream that RabbitMQ says is empty
+_MAX_SILENCE_S = 30.0
+_MAX_SILENCE_IF_EMPTY_S = 2.0  # of a stream that is empty according to RabbitMQ
 
 
-class Past(NamedTuple):
-    """A message of the history, as it was published, and where it lies."""
+class HistoryMessage(NamedTuple):
+    """A message of the history, as it was published, and its offset in the stream."""
 
     offset: int
     routing_key: str
@@ -32,7 +32,7 @@ class Past(NamedTuple):
 
 
 class _Arrivals:
-    """What a consumer has been sent and nobody has taken yet."""
+    """The messages a consumer has received and nobody has taken yet."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
@@ -40,12 +40,12 @@ class _Arrivals:
         self.waiting: deque[Any] = deque()
 
     async def add(self, delivered: Any) -> None:
-        """Be the consumer's callback."""
+        """Add a message; this is the consumer's callback."""
         self.waiting.append(delivered)
         self._wake.set()
 
-    async def are_there(self, limit_s: float) -> bool:
-        """Wait until something is there, or return False.
+    async def wait_for_any(self, limit_s: float) -> bool:
+        """Wait for a message, and return whether there is one.
 
         Raises:
             BrokerError: the connection was lost.
@@ -75,24 +75,24 @@ class HistoryStream:
         self._name = name
         self._arrivals = _Arrivals(channel)
         self.last_offset = -1
-        """Of the last message there was on opening; -1 when there was none."""
+        """Of the last message when the stream was opened; -1 if it was empty."""
 
     @property
     def next_offset(self) -> int | None:
-        """Of the message to read next; on opening, None when there is none up to the last.
+        """Of the message to read next; right after opening, None means that there is none.
 
-        RabbitMQ serves the consumers of a channel in the order in which they began: if there was
-        something to read, it came before the last offset was found.
+        RabbitMQ serves the consumers of a channel in the order in which they started. So the first
+        message to read, if any, arrived before `open` found the last offset.
         """
         return _offset_of(self._arrivals.waiting[0]) if self._arrivals.waiting else None
 
     async def open(self, start: datetime | int) -> None:
-        """Begin to read at a moment, roughly, or at an offset; and look up the last offset."""
+        """Start to read at about a time, or at an offset, and look up the last offset."""
         await self._consume(start, self._arrivals)
         self.last_offset = await self._find_last_offset()
 
-    async def batches(self, *, end: int, most: int) -> AsyncIterator[list[Past]]:
-        """Yield the messages up to the offset `end`, at least one and at most so many at once.
+    async def batches(self, *, end: int, max_count: int) -> AsyncIterator[list[HistoryMessage]]:
+        """Yield the messages up to the offset `end`, in batches of 1 to max_count.
 
         Raises:
             BrokerError: the connection was lost, or RabbitMQ sends nothing.
@@ -100,36 +100,37 @@ class HistoryStream:
         wire = await self._channel.get_underlay_channel()
         waiting, offset = self._arrivals.waiting, -1
         while offset < end:
-            if not await self._arrivals.are_there(_SILENCE_S):
-                raise self._silent()
-            taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+            if not await self._arrivals.wait_for_any(_MAX_SILENCE_S):
+                raise self._silence_error()
+            taken = [waiting.popleft() for _ in range(min(max_count, len(waiting)))]
             await wire.basic_ack(taken[-1].delivery_tag, multiple=True)
             offset = _offset_of(taken[-1])
-            if batch := [it for it in map(_past, taken) if it.offset <= end]:
+            messages = [_history_message(delivered) for delivered in taken]
+            if batch := [message for message in messages if message.offset <= end]:
                 yield batch
 
     async def _find_last_offset(self) -> int:
         """Return the offset of the last message, or -1.
 
-        A consumer may begin with the last chunk of a stream, which is delivered as a whole: what
-        RabbitMQ answers on the same channel after its first message comes after all of it.
+        A consumer may start at the last chunk of a stream, which is delivered as a whole: when
+        RabbitMQ answers a request made after the first message, the whole chunk has arrived.
         """
         wire = await self._channel.get_underlay_channel()
         last = _Arrivals(self._channel)
         tag = await self._consume("last", last)
-        is_empty = not await self._length()
-        if not await last.are_there(_SILENCE_OF_NOTHING_S if is_empty else _SILENCE_S):
+        is_empty = not await self._reported_length()
+        if not await last.wait_for_any(_MAX_SILENCE_IF_EMPTY_S if is_empty else _MAX_SILENCE_S):
             if is_empty:
                 return -1
-            raise self._silent()
-        await self._length()
+            raise self._silence_error()
+        await self._reported_length()
         await wire.basic_cancel(tag)
-        for it in last.waiting:
-            await wire.basic_ack(it.delivery_tag, wait=False)
+        for delivered in last.waiting:
+            await wire.basic_ack(delivered.delivery_tag, wait=False)
         return _offset_of(last.waiting[-1])
 
-    async def _length(self) -> int:
-        """Ask RabbitMQ for the length; it is some seconds old."""
+    async def _reported_length(self) -> int:
+        """Return the length according to RabbitMQ, which lags by seconds."""
         queue = await self._channel.declare_queue(self._name, passive=True)
         return queue.declaration_result.message_count or 0
 
@@ -138,15 +139,15 @@ class HistoryStream:
         consuming = await wire.basic_consume(self._name, arrivals.add, arguments={_OFFSET: start})
         return consuming.consumer_tag or ""
 
-    def _silent(self) -> BrokerError:
-        return BrokerError(f"RabbitMQ sent nothing of {self._name} for {_SILENCE_S:g} s.")
+    def _silence_error(self) -> BrokerError:
+        return BrokerError(f"RabbitMQ sent nothing of {self._name} for {_MAX_SILENCE_S:g} s.")
 
 
 @contextlib.asynccontextmanager
 async def opened(
     connection: AbstractConnection, name: str, start: datetime | int
 ) -> AsyncIterator[HistoryStream]:
-    """Read a stream from a moment, roughly, or from an offset."""
+    """Read a stream from about a time, or from an offset."""
     async with connection.channel() as channel:
         await channel.set_qos(prefetch_count=_PREFETCH)
         stream = HistoryStream(channel, name)
@@ -154,10 +155,10 @@ async def opened(
         yield stream
 
 
-def _past(delivered: Any) -> Past:
+def _history_message(delivered: Any) -> HistoryMessage:
     properties = delivered.header.properties
-    offset = properties.headers.pop(_OFFSET)  # RabbitMQ put it there
-    return Past(offset, delivered.routing_key, properties, delivered.body)
+    offset = properties.headers.pop(_OFFSET)  # RabbitMQ added it
+    return HistoryMessage(offset, delivered.routing_key, properties, delivered.body)
 
 
 def _offset_of(delivered: Any) -> int:
