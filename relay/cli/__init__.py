@@ -1,4 +1,4 @@
-"""The command line: one file per group of commands, all taking `--config`."""
+"""The command line: each command is a module in `commands`; beside it is what they share."""
 
 from relay.cli.main import main
 

@@ -1,7 +1,8 @@
-"""A vendor's side of HTTP: one POST per delivery, and what the relay answered."""
+"""The vendor's side of HTTP: one POST per delivery, and what the relay answered."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -22,9 +23,9 @@ class Call:
 
     Args:
         source: name of the endpoint.
-        name: what to call it when its answer is shown.
+        name: shown with the result.
         delivery: what to send.
-        token: what the answer must read back, if anything.
+        token: what the answer must contain, if anything.
     """
 
     source: str
@@ -34,15 +35,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What of an answer may be shown: never the body itself, which may hold the token.
+class CallResult:
+    """What may be shown of an answer: never the body itself, which may contain the token.
 
     Args:
-        status: of HTTP.
+        status: the HTTP status.
         outcome: a word or two.
         reason: why it was quarantined or refused, else "".
         ids: of the events, or of the quarantined delivery.
-        is_ok: whether it is 200, with the token that was to come back.
+        is_ok: whether the status is 200, and the token came back if there is one.
     """
 
     status: int
@@ -52,19 +53,21 @@ class Answer:
     is_ok: bool = True
 
 
-async def post_all(base: str, calls: Sequence[Call], show: Callable[[Call, Answer], None]) -> int:
-    """Make the calls one after the other, show each answer, and return how many were not ok.
+async def post_all(
+    base: str, calls: Sequence[Call], show: Callable[[Call, CallResult], None]
+) -> int:
+    """Make the calls one after the other, show each result, and return how many failed.
 
     Raises:
-        RelayError: there is no answer to be had from base.
+        RelayError: base can't be reached, or does not answer.
     """
-    address = _checked(base)
+    address = _origin(base)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     failures = 0
     async with aiohttp.ClientSession(timeout=timeout) as http:
         for call in calls:
             try:
-                answer = await _post(http, base, call)
+                result = await _post(http, base, call)
             except TimeoutError as error:
                 raise RelayError(f"{address} did not answer within {_TIMEOUT_S} s.") from error
             except aiohttp.ClientConnectorError as error:
@@ -74,16 +77,16 @@ async def post_all(base: str, calls: Sequence[Call], show: Callable[[Call, Answe
                 ) from error
             except aiohttp.ClientError as error:  # its text may hold the URL, and that the secret
                 raise RelayError(f"{address} broke off: {type(error).__name__}.") from error
-            show(call, answer)
-            failures += not answer.is_ok
+            show(call, result)
+            failures += not result.is_ok
     return failures
 
 
-def _checked(base: str) -> str:
-    """Return scheme, host and port of a base URL.
+def _origin(base: str) -> str:
+    """Return scheme, host and port of a base URL, which must be http or https.
 
     Raises:
-        RelayError: it is none.
+        RelayError: it is not.
     """
     try:
         url = URL(base)
@@ -95,13 +98,13 @@ def _checked(base: str) -> str:
     return str(origin)
 
 
-async def _post(http: aiohttp.ClientSession, base: str, call: Call) -> Answer:
+async def _post(http: aiohttp.ClientSession, base: str, call: Call) -> CallResult:
     url = _url(base, call.source, call.delivery)
     headers = call.delivery.headers
     async with http.post(
         url, data=call.delivery.body, headers=headers, allow_redirects=False
     ) as response:
-        return _understood(response.status, await response.read(), call.token)
+        return _result(response.status, await response.read(), call.token)
 
 
 def _url(base: str, source: str, delivery: OutgoingRequest) -> URL:
@@ -112,21 +115,23 @@ def _url(base: str, source: str, delivery: OutgoingRequest) -> URL:
     return URL(f"{path}?{query}" if query else path, encoded=True)
 
 
-def _understood(status: int, body: bytes, token: str | None) -> Answer:
+def _result(status: int, body: bytes, token: str | None) -> CallResult:
     answer = _parsed(body)
     members = mapping(answer)
-    if status != 200:  # noqa: PLR2004  OK
+    if status != HTTPStatus.OK:
         reason = str(members.get("type", ""))
-        return Answer(status=status, outcome="refused", reason=reason, is_ok=False)
+        return CallResult(status=status, outcome="refused", reason=reason, is_ok=False)
     if token is not None:
         is_ok = token in _tokens(answer, body)
         outcome = "token came back" if is_ok else "token did not come back"
-        return Answer(status=status, outcome=outcome, is_ok=is_ok)
+        return CallResult(status=status, outcome=outcome, is_ok=is_ok)
     if members.get("status") == "quarantined":
         reason, quarantined_id = str(members.get("reason")), str(members.get("id"))
-        return Answer(status=status, outcome="quarantined", reason=reason, ids=(quarantined_id,))
+        return CallResult(
+            status=status, outcome="quarantined", reason=reason, ids=(quarantined_id,)
+        )
     ids = tuple(map(str, sequence(members.get("events"))))
-    return Answer(status=status, outcome="accepted", ids=ids)
+    return CallResult(status=status, outcome="accepted", ids=ids)
 
 
 def _parsed(body: bytes) -> Any:
@@ -137,6 +142,6 @@ def _parsed(body: bytes) -> Any:
 
 
 def _tokens(answer: object, body: bytes) -> list[object]:
-    """Return what the answer may read back as a token: JSON, a form, or bare text."""
+    """Return what may be a token in the answer: as JSON, in a form, or as plain text."""
     text = body.decode(errors="replace")
     return [answer, mapping(answer).get("token"), *parse_qs(text).get("token", []), text]

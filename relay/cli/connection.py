@@ -1,4 +1,4 @@
-"""A broker connection for the time of one command."""
+"""A broker connection for as long as one command runs."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -14,17 +14,17 @@ from relay.settings import BrokerSettings
 
 @contextlib.asynccontextmanager
 async def connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnection]:
-    """Open a connection to the first broker that accepts one; close it at the end.
+    """Connect to the first broker that accepts a connection; close it at the end.
 
     Raises:
-        BrokerError: none did, or the broker refused something or went away meanwhile.
+        BrokerError: none accepts one, or the broker refused something or was lost meanwhile.
     """
     logs.silence_libraries()
     connection = await broker.connect_to_any(settings.urls, heartbeat_s=settings.heartbeat_s)
     try:
         yield connection
     except BrokenPipeError:
-        raise  # of our own output: `| head` has seen enough
+        raise  # not of the broker: whoever reads our output, such as `head`, has closed it
     except AMQPChannelError as error:
         raise BrokerError(f"RabbitMQ refused it: {error}.") from error
     except TimeoutError as error:

@@ -6,11 +6,11 @@ from typing import Any
 from relay.cli.output import show_row
 from relay.vendors.kit.fields import mapping, sequence
 
-_LONGEST_EXCERPT = 100
+_MAX_EXCERPT_CHARACTERS = 100
 
 
 def show_event(routing_key: str, document: Mapping[str, Any]) -> None:
-    """Print what tells a person most of an event.
+    """Print the parts of an event that tell a person most.
 
     Args:
         routing_key: as it was published.
@@ -28,17 +28,19 @@ def show_event(routing_key: str, document: Mapping[str, Any]) -> None:
 
 
 def excerpt(data: Mapping[str, Any]) -> str:
-    """Return the words of an event that tell a person most, or "" when there are none."""
+    """Return the text of an event that tells a person most, or "" if there is none."""
     message, note = mapping(data.get("message")), mapping(data.get("note"))
     to = mapping(mapping(data.get("assignment")).get("to"))
-    urls = [mapping(it).get("url") for it in sequence(message.get("attachments"))]
+    urls = [mapping(file).get("url") for file in sequence(message.get("attachments"))]
     candidates = [message.get("text"), note.get("text"), *urls, data.get("status"), _name(to)]
     text = str(next(filter(None, candidates), ""))
-    return text if len(text) <= _LONGEST_EXCERPT else text[: _LONGEST_EXCERPT - 1] + "…"
+    if len(text) <= _MAX_EXCERPT_CHARACTERS:
+        return text
+    return text[: _MAX_EXCERPT_CHARACTERS - 1] + "…"
 
 
 def on_one_line(body: bytes) -> bytes:
-    """Return JSON without line breaks, which are only ever white space in it, like a blank."""
+    """Return JSON with blanks for its line breaks, which can only be white space in JSON."""
     return body.replace(b"\r", b" ").replace(b"\n", b" ")
 
 

@@ -8,7 +8,7 @@ from relay.errors import RelayError
 
 
 def read_body(path: Path) -> bytes:
-    """Return what is in the file, or in standard input if it is called `-`.
+    """Return the content of the file, or of standard input for `-`.
 
     Raises:
         RelayError: it can't be read.

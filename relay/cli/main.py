@@ -27,10 +27,9 @@ _COMMANDS = (
 
 
 class _Commands(CommandWithErrors, click.Group):
-    """A group whose commands each are the `command` of the module named like them.
+    """A group in which each command is the `command` of the module with its name.
 
-    The module is imported when its command is asked for, so that `serve` need not wait for what
-    the others use.
+    Only the module of the command that runs is imported, so that `serve` starts sooner.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature

@@ -1,6 +1,6 @@
 """How commands print: for a person on a terminal, plain and stable in a pipe, JSON for a program.
 
-All that is printed is escaped: what a stranger wrote in a chat must not drive a terminal.
+All output is escaped: what a stranger wrote in a chat must not control the terminal.
 """
 
 import json
@@ -17,17 +17,17 @@ _CONSOLE = Console()
 
 
 def is_terminal() -> bool:
-    """Tell whether a person reads the output."""
+    """Return whether a person reads the output."""
     return sys.stdout.isatty()
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return text with what is no visible character written as in JSON, but for those in keep."""
+    """Return text with its invisible characters escaped as in JSON, except for those in keep."""
     return "".join([c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text])
 
 
 def show_json(value: object) -> None:
-    """Print value as JSON on one line. Big integers stay what they are."""
+    """Print value as JSON on one line. Integers of any size stay exact."""
     click.echo(json.dumps(value))
 
 
@@ -41,17 +41,17 @@ def show_document(value: object) -> None:
 
 
 def show_row(*cells: str, styles: Sequence[str] = ()) -> None:
-    """Print one line now, with a style per cell on a terminal and tabs between them in a pipe."""
+    """Print one line: its cells have styles on a terminal, and tabs between them in a pipe."""
     escaped = [printable(cell) for cell in cells]
     if is_terminal():
         styled = zip(escaped, [*styles, *[""] * len(cells)], strict=False)
-        _CONSOLE.print(Text("  ").join(Text(*it) for it in styled), soft_wrap=True)
+        _CONSOLE.print(Text("  ").join(Text(*cell) for cell in styled), soft_wrap=True)
     else:
         click.echo("\t".join(escaped))
 
 
 def show_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table on a terminal; in a pipe its rows alone, as `show_row` does. None is blank."""
+    """Print a table on a terminal; in a pipe only its rows, as `show_row` does. None is blank."""
     written = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not is_terminal():
         for cells in written:
@@ -60,7 +60,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Iterable[object]]) -> Non
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
-        column.no_wrap = column.header == "ID"  # it is there to be copied
+        column.no_wrap = column.header == "ID"  # ids are copied
     for cells in written:
         table.add_row(*[Text(printable(cell)) for cell in cells])
     _CONSOLE.print(table)

@@ -1,4 +1,4 @@
-"""A moment as a person writes it on the command line: how long ago, or a date."""
+"""A time as a person writes it on the command line: how long ago, or a date."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -23,15 +23,15 @@ class _Moment(click.ParamType[datetime]):
 
 
 MOMENT = _Moment()
-"""The type of an option that takes a moment; its value is an aware datetime in UTC."""
+"""The type of an option that takes a time; its value is an aware datetime in UTC."""
 
 
 def moment_of(text: str, *, now: datetime) -> datetime:
-    """Return the moment that text stands for.
+    """Return the time that text stands for.
 
     Args:
-        text: how long ago, in whole `s`, `m`, `h` or `d`, such as `2h`; or an ISO 8601 date, with
-            or without a time, in UTC unless it has an offset.
+        text: how long ago, such as `90s`, `30m`, `2h` or `7d`; or an ISO 8601 date, with or without
+            a time, in UTC unless it has an offset.
         now: the current time.
 
     Raises:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from relay import vendors
-from relay.cli.client import Answer, Call, post_all
+from relay.cli.client import Call, CallResult, post_all
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
@@ -121,21 +121,21 @@ def _secret(source: Source) -> str:
     return next(iter(source.secrets.values), "")
 
 
-def _show_json(call: Call, answer: Answer) -> None:
+def _show_json(call: Call, result: CallResult) -> None:
     show_json(
         {
             "source": call.source,
             "sample": call.name,
-            "status": answer.status,
-            "outcome": answer.outcome,
-            "reason": answer.reason,
-            "ids": answer.ids,
+            "status": result.status,
+            "outcome": result.outcome,
+            "reason": result.reason,
+            "ids": result.ids,
         }
     )
 
 
-def _show_line(call: Call, answer: Answer) -> None:
-    colour = "green" if answer.is_ok else "red"
-    outcome = f"{answer.outcome} ({answer.reason})" if answer.reason else answer.outcome
-    cells = (call.source, call.name, str(answer.status), outcome, " ".join(answer.ids))
+def _show_line(call: Call, result: CallResult) -> None:
+    colour = "green" if result.is_ok else "red"
+    outcome = f"{result.outcome} ({result.reason})" if result.reason else result.outcome
+    cells = (call.source, call.name, str(result.status), outcome, " ".join(result.ids))
     show_row(*cells, styles=("dim", "", colour, colour))
