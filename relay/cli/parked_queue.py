@@ -1,7 +1,8 @@
-"""Messages that wait for a person: found by id, dealt with one by one, dropped once confirmed.
+"""A queue of messages that wait for a person: the quarantine, or a service's dead letters.
 
-Everything is fetched over one channel, and closing that gives back what was not acked: all of it,
-but in no order that one may rely on, since a quorum queue takes each `basic.get` for a consumer.
+Reading such a queue does not use up its messages. All are fetched over one channel without an ack,
+and RabbitMQ requeues them when the channel closes, though in any order: to a quorum queue, each
+`basic.get` is a consumer of its own.
 """
 
 import sys
@@ -32,32 +33,32 @@ limit_option = click.option(
 )
 
 
-class Kept(Protocol):
-    """What is read from a message."""
+class ParkedMessage(Protocol):
+    """What a parked message says about itself: a quarantined delivery or a dead letter."""
 
     @property
     def id(self) -> str:
-        """What a person calls it by."""
+        """The id by which a person chooses it."""
 
     @property
-    def reason(self) -> str | None:
-        """Why it is here."""
+    def reason(self) -> str:
+        """Why it was parked."""
 
 
-T = TypeVar("T", bound=Kept)
+T = TypeVar("T", bound=ParkedMessage)
 Found = AsyncIterator[tuple[T, AbstractIncomingMessage]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedQueue(Generic[T]):
-    """A queue of such messages.
+    """A queue whose messages are read without using them up, until a person handles them.
 
     Args:
         name: of the queue.
-        read: tells what a message is, body aside.
-        noun: what several of them are called.
-        place: where they are, with a preposition.
-        reason: of those that count, as they contain it; the others are left alone.
+        read: returns what a message says about itself.
+        noun: for several of its messages, such as "deliveries".
+        place: where they are, such as "in quarantine".
+        reason: only messages whose reason contains it count; the others stay as they are.
     """
 
     name: str
@@ -69,9 +70,9 @@ class ParkedQueue(Generic[T]):
     async def messages(
         self, connection: AbstractConnection, *, limit: int | None = None
     ) -> Found[T]:
-        """Yield what is in the queue now; others don't see it until connection closes.
+        """Yield the messages in the queue; no one else sees them until the connection closes.
 
-        When there are more than limit, stderr says so.
+        If there are more than limit, stderr says so.
 
         Raises:
             TopologyError: there is no such queue.
@@ -81,76 +82,76 @@ class ParkedQueue(Generic[T]):
         channel = await connection.channel()
         queue = await channel.get_queue(self.name, ensure=False)
         message = await queue.get(fail=False)
-        # What comes in meanwhile is left for the next time: a retried message may die at once. The
-        # count is that of basic.get: a declared quorum queue that is too busy to count says 0.
+        # Messages that arrive meanwhile are left alone: a retried one may come back at once. The
+        # count is that of basic.get, since queue.declare returns 0 for a busy quorum queue.
         left = 0 if message is None else 1 + (message.message_count or 0)
         if limit is not None and limit < left:
             click.echo(f"{limit:,} of {left:,} shown; --limit shows more.", err=True)
             left = limit
         while message is not None:
-            it = self.read(message)
-            if self.reason in (it.reason or ""):
-                yield it, message
+            parked = self.read(message)
+            if self.reason in parked.reason:
+                yield parked, message
             left -= 1
             message = await queue.get(fail=False) if left else None
 
-    async def chosen(self, connection: AbstractConnection, ids: Collection[str]) -> Found[T]:
-        """Yield the messages that have one of ids, or all if there are no ids.
+    async def select(self, connection: AbstractConnection, ids: Collection[str]) -> Found[T]:
+        """Yield the messages with one of the ids, or all if there are no ids.
 
         Raises:
-            RelayError: at the end, when there is none with one of the ids.
+            RelayError: at the end, if an id was not found.
         """
         missing = set(ids)
-        async for it, message in self.messages(connection):
-            if not ids or it.id in ids:
-                missing.discard(it.id)
-                yield it, message
+        async for parked, message in self.messages(connection):
+            if not ids or parked.id in ids:
+                missing.discard(parked.id)
+                yield parked, message
         if missing:
             raise RelayError(f"There is no {' and no '.join(sorted(missing))} {self.place}.")
 
-    async def each(
+    async def for_each(
         self,
         connection: AbstractConnection,
         ids: Collection[str],
-        deal_with: Callable[[T, AbstractIncomingMessage], Awaitable[None]],
+        handle: Callable[[T, AbstractIncomingMessage], Awaitable[None]],
     ) -> None:
-        """Deal with the messages that have one of ids, or with all if there are no ids.
+        """Handle the messages with one of the ids one by one, or all if there are no ids.
 
         Raises:
-            RelayError: some could not be dealt with and stay, or there is none with such an id.
+            RelayError: some could not be handled and stay, or an id was not found.
         """
         count, kept = 0, 0
-        async for it, message in self.chosen(connection, ids):
+        async for parked, message in self.select(connection, ids):
             count += 1
             try:
-                await deal_with(it, message)
+                await handle(parked, message)
             except BrokerError:
-                raise  # the others would fare no better
+                raise  # the others would fail, too
             except RelayError as error:
                 kept += 1
-                show_row("kept", it.id, str(error), styles=("red",))
+                show_row("kept", parked.id, str(error), styles=("red",))
         if kept:
             raise RelayError(f"{kept} of {count} {self.noun} stay {self.place}.")
 
     async def drop(self, connection: AbstractConnection, ids: Collection[str]) -> None:
-        """Remove the messages that have one of ids, or all if there are no ids.
+        """Remove the messages with one of the ids, or all if there are no ids.
 
         Raises:
-            RelayError: there is none with such an id.
+            RelayError: an id was not found.
         """
 
-        async def drop(it: T, message: AbstractIncomingMessage) -> None:
+        async def drop(parked: T, message: AbstractIncomingMessage) -> None:
             await message.ack()
-            show_row("dropped", it.id, styles=("yellow",))
+            show_row("dropped", parked.id, styles=("yellow",))
 
-        await self.each(connection, ids, drop)
+        await self.for_each(connection, ids, drop)
 
-    def ask(self, ids: Collection[str]) -> None:
-        """Ask whether they may be dropped.
+    def confirm_drop(self, ids: Collection[str]) -> None:
+        """Ask the person at the terminal whether to drop the messages.
 
         Raises:
-            Abort: they may not.
-            RelayError: nobody is there.
+            Abort: the answer is no.
+            RelayError: there is no terminal.
         """
         if not sys.stdin.isatty():
             raise RelayError("Nobody is there to ask; give --yes to drop them.")
@@ -160,7 +161,7 @@ class ParkedQueue(Generic[T]):
 
 
 def require_choice(ids: Collection[str], *, is_all: bool, reason: str = "") -> None:
-    """Raise UsageError unless either ids or all of them, maybe for a reason, are asked for."""
+    """Raise UsageError unless either ids or --all, possibly with a reason, were given."""
     if bool(ids) == is_all:
         raise click.UsageError("Give either ids or --all.")
     if reason and not is_all:
@@ -168,14 +169,14 @@ def require_choice(ids: Collection[str], *, is_all: bool, reason: str = "") -> N
 
 
 def age_s(moment: float | None, now: float) -> float | None:
-    """Return the seconds from moment to now, or None when the moment is not known."""
+    """Return the seconds from moment to now, or None if moment is None."""
     return None if moment is None else round(now - moment, 1)
 
 
 def show_message(
     title: str, fields: Mapping[str, object], headers: Mapping[str, object], body: bytes
 ) -> None:
-    """Print a message: what is known of it, its headers, a blank line, its body."""
+    """Print a message: its fields, its headers, a blank line, and its body."""
     named = {f"header {name}": value for name, value in headers.items()}
     show_table((title, ""), (dict(fields) | named).items())
     click.echo()

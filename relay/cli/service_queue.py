@@ -1,4 +1,4 @@
-"""One service's queue, published to past every binding; nothing counts until it is confirmed."""
+"""The queue of one service, published to directly, past every binding."""
 
 import asyncio
 import contextlib
@@ -32,8 +32,8 @@ class ServiceQueue:
 
     Args:
         name: of the queue.
-        session: an open one, for this queue alone.
-        watch: ends when the session does.
+        session: an open one that nobody else uses.
+        watch: the task that ends when the session does.
         timeout_s: how long RabbitMQ may take to confirm.
     """
 
@@ -49,11 +49,14 @@ class ServiceQueue:
         session.on_outcome = self._count
 
     async def publish(self, messages: Sequence[tuple[commands.Basic.Properties, bytes]]) -> None:
-        """Publish properties with their bodies, and return once RabbitMQ has confirmed all.
+        """Publish messages, and return once RabbitMQ has confirmed all.
+
+        Args:
+            messages: properties and body of each.
 
         Raises:
             BrokerError: it did not take all; it may have taken some.
-            TimeoutError: it confirmed too late, or takes nothing now.
+            TimeoutError: it did not confirm in time; it may have taken some.
         """
         if not messages:
             return
@@ -61,7 +64,7 @@ class ServiceQueue:
         self._settled.clear()
         async with asyncio.timeout(self._timeout_s):
             try:
-                await self._session.publish([self._addressed(*it) for it in messages])
+                await self._session.publish([self._addressed(*message) for message in messages])
                 await tasks.first(self._settled.wait(), self._watch)
             except BrokerError as error:
                 raise BrokerError("The connection to RabbitMQ was lost.") from error
@@ -90,11 +93,11 @@ class ServiceQueue:
 
 @contextlib.asynccontextmanager
 async def opened(settings: BrokerSettings, service: str) -> AsyncIterator[ServiceQueue]:
-    """Connect to publish to a service's queue.
+    """Connect to RabbitMQ to publish to a service's queue.
 
     Raises:
         RelayError: there is no such queue.
-        BrokerError: RabbitMQ can't be reached, or went away meanwhile.
+        BrokerError: RabbitMQ can't be reached, or was lost meanwhile.
     """
     async with connected(settings) as connection:
         await require(connection, service)
@@ -119,7 +122,7 @@ async def require(
     *,
     otherwise: str = "There is no queue {name}; a service declares its queues when it starts.",
 ) -> None:
-    """Raise RelayError, with the sentence otherwise, unless there is a queue with this name."""
+    """Raise RelayError, with the sentence `otherwise`, unless a queue with this name exists."""
     needed = Topology(queues=(Queue(name=name, arguments={}),))
     try:
         await broker.declare(connection, needed, passive=True)

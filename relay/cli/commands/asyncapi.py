@@ -20,8 +20,8 @@ def command(config: Path | None) -> None:
     settings = load(config)
     known = vendors.discover()
     sources: defaultdict[str, list[str]] = defaultdict(list)
-    for name, it in settings.sources.items():
-        sources[it.vendor].append(name)
+    for name, source in settings.sources.items():
+        sources[source.vendor].append(name)
     show_json(
         asyncapi.document(
             version=metadata.version("relay"),

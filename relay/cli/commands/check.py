@@ -38,7 +38,7 @@ def command(config: Path | None, *, offline: bool) -> None:
 
 
 async def _all_pass(checks: dict[str, _Check], settings: Settings) -> bool:
-    """Do every check, print what came of it, and tell whether none failed."""
+    """Run every check, print its result, and return whether all passed."""
     failures = 0
     for name, check in checks.items():
         try:
@@ -77,8 +77,8 @@ async def _check_outbox(settings: Settings) -> str:
 
 
 def _require_writable(directory: Path) -> None:
-    """Raise OSError unless files can be made in directory, or directory in what there is of it."""
-    existing = next(it for it in (directory, *directory.absolute().parents) if it.exists())
+    """Raise OSError unless files can be made in the directory, or its nearest existing parent."""
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     with tempfile.TemporaryFile(dir=existing):
         pass
 
@@ -93,7 +93,7 @@ async def _check_broker(url: str, settings: Settings) -> str:
 
 
 async def _missing(connection: AbstractConnection, settings: Settings) -> list[str]:
-    """Return the names of what `relay serve` will declare, having checked all the rest.
+    """Return the names of what `relay serve` will declare, once all the rest is checked.
 
     Raises:
         TopologyError: something has other properties, or is missing and may not be declared.
@@ -107,14 +107,14 @@ async def _missing(connection: AbstractConnection, settings: Settings) -> list[s
                 raise
             missing.append(name)
         else:
-            # It is there, so this changes nothing, but only this compares the properties.
+            # It exists, so this changes nothing, but only this compares the properties.
             if settings.broker.declare_topology:
                 await broker.declare(connection, part, passive=False)
     return missing
 
 
 def _parts(wanted: Topology) -> Iterator[tuple[str, Topology]]:
-    """Cut a topology into one per object, so that each is looked at though another is missing."""
+    """Split a topology into one per object, so that a missing one does not hide the others."""
     for exchange in wanted.exchanges:
         yield f"exchange {exchange.name}", Topology(exchanges=(exchange,))
     for queue in wanted.queues:

@@ -1,4 +1,4 @@
-"""`relay dead`: what a service gave up on, to look at, hand back to it or drop."""
+"""`relay dead`: what a service gave up on, to look at, retry or drop."""
 
 import contextlib
 import time
@@ -55,11 +55,11 @@ def list_command(config: Path | None, service: str, limit: int, *, as_json: bool
     found = run(_list(load(config).broker, service, limit))
     now = time.time()
     if as_json:
-        show_json([_described(it, now) for it in found])
+        show_json([_described(letter, now) for letter in found])
     else:
         show_table(
             ("ID", "Age (s)", "Type", "Routing key", "Attempts", "Reason"),
-            [_described(it, now).values() for it in found],
+            [_described(letter, now).values() for letter in found],
         )
 
 
@@ -77,8 +77,8 @@ def show_command(config: Path | None, service: str, wanted_id: str, *, is_raw: b
     if is_raw:
         click.echo(found[0][1].body, nl=False)
         return
-    for it, message in found:
-        show_message("Message", _described(it, time.time()), message.headers, message.body)
+    for letter, message in found:
+        show_message("Message", _described(letter, time.time()), message.headers, message.body)
 
 
 @command.command("retry")
@@ -109,7 +109,7 @@ def drop_command(
     require_choice(ids, is_all=is_all, reason=reason)
     settings, dead = load(config).broker, _dead(service, reason)
     if not yes:
-        dead.ask(ids)
+        dead.confirm_drop(ids)
     run(_drop(settings, service, dead, ids))
 
 
@@ -122,15 +122,15 @@ async def _opened(settings: BrokerSettings, service: str) -> AsyncIterator[Abstr
 
 async def _list(settings: BrokerSettings, service: str, limit: int) -> list[DeadLetter]:
     async with _opened(settings, service) as connection:
-        found = [it async for it, _ in _dead(service).messages(connection, limit=limit)]
-    return sorted(found, key=lambda it: it.died_at or 0)
+        found = [letter async for letter, _ in _dead(service).messages(connection, limit=limit)]
+    return sorted(found, key=lambda letter: letter.died_at or 0)
 
 
 async def _show(
     settings: BrokerSettings, service: str, wanted_id: str
 ) -> list[tuple[DeadLetter, AbstractIncomingMessage]]:
     async with _opened(settings, service) as connection:
-        return [it async for it in _dead(service).chosen(connection, [wanted_id])]
+        return [found async for found in _dead(service).select(connection, [wanted_id])]
 
 
 async def _retry(
@@ -141,15 +141,15 @@ async def _retry(
         _opened(settings, service) as connection,
     ):
 
-        async def retry(it: DeadLetter, message: AbstractIncomingMessage) -> None:
+        async def retry(letter: DeadLetter, message: AbstractIncomingMessage) -> None:
             first = headers.retry_properties(
-                message.properties, attempt=1, routing_key=it.routing_key
+                message.properties, attempt=1, routing_key=letter.routing_key
             )
             await queue.publish([(first, message.body)])
             await message.ack()
-            show_row("retried", it.id, it.routing_key, styles=("green",))
+            show_row("retried", letter.id, letter.routing_key, styles=("green",))
 
-        await dead.each(connection, ids, retry)
+        await dead.for_each(connection, ids, retry)
 
 
 async def _drop(
@@ -165,20 +165,20 @@ def _dead(service: str, reason: str = "") -> ParkedQueue[DeadLetter]:
 
 
 def _read(message: AbstractIncomingMessage) -> DeadLetter:
-    """Read what lies beside a message; one without an id gets one that stays the same."""
-    it = headers.read_dead_letter(message.properties, message.routing_key or "")
-    if it.id:
-        return it
+    """Read a message's headers. If it has no id, it gets one that depends on its body alone."""
+    letter = headers.read_dead_letter(message.properties, message.routing_key or "")
+    if letter.id:
+        return letter
     digest = blake2b(message.body, digest_size=_DIGEST_BYTES).hexdigest()
-    return replace(it, id=f"body-{digest}")
+    return replace(letter, id=f"body-{digest}")
 
 
-def _described(it: DeadLetter, now: float) -> dict[str, object]:
+def _described(letter: DeadLetter, now: float) -> dict[str, object]:
     return {
-        "id": it.id,
-        "age_s": age_s(it.died_at, now),
-        "type": it.type,
-        "routing_key": it.routing_key,
-        "attempts": it.attempts or None,
-        "reason": it.reason,
+        "id": letter.id,
+        "age_s": age_s(letter.died_at, now),
+        "type": letter.type,
+        "routing_key": letter.routing_key,
+        "attempts": letter.attempts or None,
+        "reason": letter.reason,
     }

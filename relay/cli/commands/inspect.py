@@ -4,7 +4,6 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 from multidict import CIMultiDict
@@ -22,18 +21,18 @@ from relay.vendors.kit.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Verdict:
-    """What a delivery would turn out to be, and whether it really proved who sent it."""
+class _Inspection:
+    """What would become of a delivery, and whether it is authenticated."""
 
-    understood: ProcessedDelivery
+    processed: ProcessedDelivery
     is_authenticated: bool
 
     @property
     def status(self) -> str:
-        """What would become of it, in a word."""
-        if self.understood.reason:
+        """What would become of it, in one word."""
+        if self.processed.reason:
             return "quarantined"
-        return "accepted" if self.understood.messages else "handshake"
+        return "accepted" if self.processed.messages else "handshake"
 
 
 def _read_headers(
@@ -89,55 +88,59 @@ def command(
             f"ingress.body_limit_bytes = {settings.ingress.body_limit_bytes}."
         )
     delivery = Request(body=body, headers=headers, query_string=query)
-    verdict = _judge(delivery, sources[source_name], must_authenticate=authenticate)
+    inspection = _inspect(delivery, sources[source_name], must_authenticate=authenticate)
     if as_json:
-        show_json(_described(verdict))
+        show_json(_described(inspection))
     else:
-        _show(verdict)
+        _show(inspection)
 
 
-def _judge(delivery: Request, source: Source, *, must_authenticate: bool) -> _Verdict:
+def _inspect(delivery: Request, source: Source, *, must_authenticate: bool) -> _Inspection:
     now = time.time()
     try:
-        return _Verdict(understood=process_delivery(delivery, source, now), is_authenticated=True)
+        return _Inspection(processed=process_delivery(delivery, source, now), is_authenticated=True)
     except Unauthenticated as error:
         if must_authenticate:
             raise RelayError(f"It would be refused with 401: {error}.") from error
     trusting = replace(source, secrets=Secrets(()))
-    return _Verdict(understood=process_delivery(delivery, trusting, now), is_authenticated=False)
+    return _Inspection(processed=process_delivery(delivery, trusting, now), is_authenticated=False)
 
 
-def _described(verdict: _Verdict) -> dict[str, object]:
+def _described(inspection: _Inspection) -> dict[str, object]:
     described: dict[str, object] = {
-        "status": verdict.status,
-        "authenticated": verdict.is_authenticated,
+        "status": inspection.status,
+        "authenticated": inspection.is_authenticated,
     }
-    messages = verdict.understood.messages
-    match verdict.status:
+    messages = inspection.processed.messages
+    match inspection.status:
         case "quarantined":
-            described |= {"reason": verdict.understood.reason, "id": messages[0].id}
+            described |= {"reason": inspection.processed.reason, "id": messages[0].id}
             described |= {"routing_key": messages[0].routing_key}
         case "accepted":
             described["events"] = [
-                {"id": it.id, "routing_key": it.routing_key, "event": json.loads(it.body)}
-                for it in messages
+                {
+                    "id": message.id,
+                    "routing_key": message.routing_key,
+                    "event": json.loads(message.body),
+                }
+                for message in messages
             ]
     return described
 
 
-def _show(verdict: _Verdict) -> None:
-    if not verdict.is_authenticated:
+def _show(inspection: _Inspection) -> None:
+    if not inspection.is_authenticated:
         click.echo("Taken as authenticated, though no secret was found in it.", err=True)
-    understood = verdict.understood
-    match verdict.status:
+    processed = inspection.processed
+    match inspection.status:
         case "quarantined":
-            it = understood.messages[0]
-            show_row("quarantined", str(understood.reason), it.id, it.routing_key, styles=("red",))
+            message = processed.messages[0]
+            cells = (str(processed.reason), message.id, message.routing_key)
+            show_row("quarantined", *cells, styles=("red",))
         case "handshake":
-            what = "the token is read back" if understood.echo else "a test call without events"
+            what = "the token is read back" if processed.echo else "a test call without events"
             show_row("handshake", what, styles=("green",))
         case _:
-            for it in understood.messages:
-                show_row("accepted", it.id, it.routing_key, styles=("green", "", "cyan"))
-                event: Any = json.loads(it.body)
-                show_document(event)
+            for message in processed.messages:
+                show_row("accepted", message.id, message.routing_key, styles=("green", "", "cyan"))
+                show_document(json.loads(message.body))

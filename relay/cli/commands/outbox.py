@@ -21,17 +21,17 @@ def command(config: Path | None, *, as_json: bool) -> None:
     settings = load(config)
     directory, max_bytes = settings.outbox.directory, settings.outbox.max_bytes
     inspected = outbox_stats.inspect_all(directory, max_bytes, settings.ingress.workers)
-    summary = _summary(outbox_stats.total([it for it, _ in inspected.values()], max_bytes))
+    summary = _summary(outbox_stats.total([stats for stats, _ in inspected.values()], max_bytes))
     counts: Counter[str] = Counter()
     for _, keys in inspected.values():
         counts.update(dict(keys))
     if as_json:
-        each = [{"worker": number} | _summary(it) for number, (it, _) in inspected.items()]
+        each = [{"worker": number} | _summary(stats) for number, (stats, _) in inspected.items()]
         show_json(summary | {"routing_keys": dict(counts.most_common()), "workers": each})
     else:
         show_table(("Outbox", str(directory)), summary.items())
         if len(inspected) > 1:
-            rows = [(f"worker {number}", it.depth) for number, (it, _) in inspected.items()]
+            rows = [(f"worker {number}", stats.depth) for number, (stats, _) in inspected.items()]
             show_table(("Worker", "Messages"), rows)
         show_table(("Routing key", "Messages"), counts.most_common())
 

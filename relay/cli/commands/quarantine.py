@@ -1,4 +1,4 @@
-"""`relay quarantine`: deliveries that were not understood, to look at, try again or drop."""
+"""`relay quarantine`: deliveries that were not understood, to look at, release or drop."""
 
 import time
 from collections.abc import Collection
@@ -22,7 +22,7 @@ from relay.cli.parked_queue import (
     show_message,
     yes_option,
 )
-from relay.cli.quarantine_queue import Quarantined, publish, understand_again
+from relay.cli.quarantined_delivery import QuarantinedDelivery, process_again, publish
 from relay.configured import publish_exchange, topology_of
 from relay.events.topology import quarantine_exchange
 from relay.process.command import config_option, run
@@ -43,11 +43,11 @@ def list_command(config: Path | None, limit: int, *, as_json: bool) -> None:
     found = run(_list(load(config).broker, limit))
     now = time.time()
     if as_json:
-        show_json([_described(it, now) for it in found])
+        show_json([_described(delivery, now) for delivery in found])
     else:
         show_table(
             ("ID", "Age (s)", "Source", "Vendor", "Reason", "Bytes", "Content type"),
-            [_described(it, now).values() for it in found],
+            [_described(delivery, now).values() for delivery in found],
         )
 
 
@@ -57,11 +57,11 @@ def list_command(config: Path | None, limit: int, *, as_json: bool) -> None:
 @click.option("--raw", "is_raw", is_flag=True, help="Write the body alone, byte for byte.")
 def show_command(config: Path | None, wanted_id: str, *, is_raw: bool) -> None:
     """Show one delivery: where it came from, its headers, its body."""
-    it, body = run(_show(load(config).broker, wanted_id))
+    delivery, body = run(_show(load(config).broker, wanted_id))
     if is_raw:
         click.echo(body, nl=False)
     else:
-        show_message("Delivery", _described(it, time.time()), it.headers, body)
+        show_message("Delivery", _described(delivery, time.time()), delivery.headers, body)
 
 
 @command.command("release")
@@ -87,21 +87,21 @@ def drop_command(config: Path | None, ids: tuple[str, ...], *, is_all: bool, yes
     require_choice(ids, is_all=is_all)
     settings = load(config).broker
     if not yes:
-        _quarantine(settings).ask(ids)
+        _quarantine(settings).confirm_drop(ids)
     run(_drop(settings, ids))
 
 
-async def _list(settings: BrokerSettings, limit: int) -> list[Quarantined]:
+async def _list(settings: BrokerSettings, limit: int) -> list[QuarantinedDelivery]:
     async with connected(settings) as connection:
-        kept = _quarantine(settings).messages(connection, limit=limit)
-        found = [it async for it, _ in kept]
-    return sorted(found, key=lambda it: it.received_at or 0)
+        messages = _quarantine(settings).messages(connection, limit=limit)
+        found = [delivery async for delivery, _ in messages]
+    return sorted(found, key=lambda delivery: delivery.received_at or 0)
 
 
-async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[Quarantined, bytes]:
+async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[QuarantinedDelivery, bytes]:
     async with connected(settings) as connection:
-        it, message = await anext(_quarantine(settings).chosen(connection, [wanted_id]))
-        return it, message.body
+        delivery, message = await anext(_quarantine(settings).select(connection, [wanted_id]))
+        return delivery, message.body
 
 
 async def _release(settings: Settings, ids: Collection[str]) -> None:
@@ -110,13 +110,13 @@ async def _release(settings: Settings, ids: Collection[str]) -> None:
         await broker.declare(connection, topology_of(settings), passive=True)
         channel = await connection.channel(on_return_raises=True)
 
-        async def release(it: Quarantined, message: AbstractIncomingMessage) -> None:
-            events = understand_again(it, message.body, settings.sources, known)
+        async def release(delivery: QuarantinedDelivery, message: AbstractIncomingMessage) -> None:
+            events = process_again(delivery, message.body, settings.sources, known)
             await publish(channel, exchange, events)
             await message.ack()
-            show_row("released", it.id, *[event.id for event in events], styles=("green",))
+            show_row("released", delivery.id, *[event.id for event in events], styles=("green",))
 
-        await _quarantine(settings.broker).each(connection, ids, release)
+        await _quarantine(settings.broker).for_each(connection, ids, release)
 
 
 async def _drop(settings: BrokerSettings, ids: Collection[str]) -> None:
@@ -124,22 +124,22 @@ async def _drop(settings: BrokerSettings, ids: Collection[str]) -> None:
         await _quarantine(settings).drop(connection, ids)
 
 
-def _quarantine(settings: BrokerSettings) -> ParkedQueue[Quarantined]:
+def _quarantine(settings: BrokerSettings) -> ParkedQueue[QuarantinedDelivery]:
     return ParkedQueue(
         name=quarantine_exchange(settings.exchange),
-        read=Quarantined.of,
+        read=QuarantinedDelivery.of,
         noun="deliveries",
         place="in quarantine",
     )
 
 
-def _described(it: Quarantined, now: float) -> dict[str, object]:
+def _described(delivery: QuarantinedDelivery, now: float) -> dict[str, object]:
     return {
-        "id": it.id,
-        "age_s": age_s(it.received_at, now),
-        "source": it.source,
-        "vendor": it.vendor,
-        "reason": it.reason,
-        "size": it.size,
-        "content_type": it.content_type,
+        "id": delivery.id,
+        "age_s": age_s(delivery.received_at, now),
+        "source": delivery.source,
+        "vendor": delivery.vendor,
+        "reason": delivery.reason,
+        "size": delivery.size,
+        "content_type": delivery.content_type,
     }

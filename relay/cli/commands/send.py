@@ -96,13 +96,13 @@ def _handshake(source: Source, *, is_required: bool) -> Iterator[Call]:
 
 
 def _samples(source: Source, names: Sequence[str], *, is_all: bool) -> Iterator[Call]:
-    known = {it.name: it for it in vendors.samples(source.origin.vendor)}
+    known = {sample.name: sample for sample in vendors.samples(source.origin.vendor)}
     for name in known if is_all else [_find(name, list(known)) for name in names]:
         yield _call(source, name, known[name].read_bytes())
 
 
 def _find(wanted: str, names: Sequence[str]) -> str:
-    """Return the one sample with this name, or this name but for its ending, or beginning so."""
+    """Return the one sample with this name, with or without its suffix, or with this prefix."""
     exact = [name for name in names if wanted in (name, name.rpartition(".")[0])]
     found = exact or [name for name in names if name.startswith(wanted)]
     if len(found) == 1:

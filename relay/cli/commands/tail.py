@@ -1,4 +1,4 @@
-"""`relay tail`: events as they pass, for a person or a pipe."""
+"""`relay tail`: events as they are published, for a person or a pipe."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, load
 
 _PREFETCH = 100
-_LONGEST_QUEUE = 10_000
-"""A tail that can't keep up loses the oldest, rather than fill the broker."""
+_MAX_QUEUE_MESSAGES = 10_000
+"""A tail that can't keep up loses the oldest events instead of filling the broker."""
 
 
 @click.command("tail")
@@ -50,7 +50,7 @@ def command(
 
 
 async def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Do work until it is done, or SIGINT or SIGTERM say that it is enough."""
+    """Do the work until it is done, or until SIGINT or SIGTERM."""
     task = asyncio.ensure_future(work)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
@@ -83,7 +83,7 @@ async def _bound_queue(
     await broker.declare(connection, needed, passive=True)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=_PREFETCH)
-    arguments: dict[str, Any] = {"x-max-length": _LONGEST_QUEUE}
+    arguments: dict[str, Any] = {"x-max-length": _MAX_QUEUE_MESSAGES}
     queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments=arguments)
     for pattern in patterns:
         if len(pattern.encode()) > MAX_ROUTING_KEY_BYTES:
@@ -99,7 +99,7 @@ def _show(routing_key: str, body: bytes, *, as_json: bool) -> None:
         click.echo(f"relay: a message under {routing_key!r} is no CloudEvent.", err=True)
         return
     if as_json:
-        # The event as it came, with its routing key added, as CloudEvents allows on the way.
+        # The event as it came, plus its routing key, as CloudEvents lets an intermediary add one.
         head = b'{"routingkey":' + orjson.dumps(routing_key) + b","
         click.echo(head + on_one_line(body.strip().removeprefix(b"{")))
     else:

@@ -41,19 +41,25 @@ async def _apply(settings: BrokerSettings, wanted: Topology) -> None:
 def _described(wanted: Topology) -> dict[str, object]:
     return {
         "exchanges": [
-            {"name": it.name, "type": it.kind, "durable": True, "arguments": it.arguments}
-            for it in wanted.exchanges
+            {
+                "name": exchange.name,
+                "type": exchange.kind,
+                "durable": True,
+                "arguments": exchange.arguments,
+            }
+            for exchange in wanted.exchanges
         ],
         "queues": [
-            {"name": it.name, "durable": True, "arguments": it.arguments} for it in wanted.queues
+            {"name": queue.name, "durable": True, "arguments": queue.arguments}
+            for queue in wanted.queues
         ],
         "bindings": [
             {
-                "exchange": it.exchange,
-                "to_exchange" if it.is_to_exchange else "queue": it.to,
-                "pattern": it.pattern,
+                "exchange": binding.exchange,
+                "to_exchange" if binding.is_to_exchange else "queue": binding.to,
+                "pattern": binding.pattern,
             }
-            for it in wanted.bindings
+            for binding in wanted.bindings
         ],
     }
 
@@ -61,13 +67,17 @@ def _described(wanted: Topology) -> dict[str, object]:
 def _rows(wanted: Topology) -> list[tuple[str, str, str]]:
     return [
         *[
-            ("exchange", it.name, _joined({"type": it.kind} | it.arguments))
-            for it in wanted.exchanges
+            ("exchange", exchange.name, _joined({"type": exchange.kind} | exchange.arguments))
+            for exchange in wanted.exchanges
         ],
-        *[("queue", it.name, _joined(it.arguments)) for it in wanted.queues],
+        *[("queue", queue.name, _joined(queue.arguments)) for queue in wanted.queues],
         *[
-            ("binding", it.to, _joined({"exchange": it.exchange, "pattern": it.pattern}))
-            for it in wanted.bindings
+            (
+                "binding",
+                binding.to,
+                _joined({"exchange": binding.exchange, "pattern": binding.pattern}),
+            )
+            for binding in wanted.bindings
         ],
     ]
 

@@ -1,4 +1,4 @@
-"""`relay vendors`: which there are."""
+"""`relay vendors`: the vendors whose webhooks the relay understands."""
 
 import click
 
@@ -19,8 +19,13 @@ def command(*, as_json: bool) -> None:
         show_table(
             ("Vendor", "Samples", "Handshake", "What"),
             [
-                (it["name"], it["samples"], "handshake" if it["handshake"] else "", it["about"])
-                for it in found
+                (
+                    vendor["name"],
+                    vendor["samples"],
+                    "handshake" if vendor["handshake"] else "",
+                    vendor["about"],
+                )
+                for vendor in found
             ],
         )
 

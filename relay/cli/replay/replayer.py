@@ -152,7 +152,9 @@ def _selection(progress: Progress, patterns: Sequence[str]) -> Callable[[History
 
 
 def _replayed(message: HistoryMessage, replay_id: str) -> tuple[commands.Basic.Properties, bytes]:
-    properties = headers.again(message.properties, attempt=1, routing_key=_routing_key(message))
+    properties = headers.retry_properties(
+        message.properties, attempt=1, routing_key=_routing_key(message)
+    )
     properties.headers = {**(properties.headers or {}), headers.REPLAY: replay_id}
     return properties, message.body
 

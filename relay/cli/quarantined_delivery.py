@@ -1,4 +1,4 @@
-"""A quarantined delivery: what its message says, and what comes of it when it is tried again."""
+"""A quarantined delivery: what its message says, and how it is processed again."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +20,18 @@ from relay.vendors.kit.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
+class QuarantinedDelivery:
     """A quarantined delivery without its body.
 
     Args:
-        id: as the sender was told.
-        source, vendor: where it came in.
+        id: the one in the answer to the sender.
+        source: where it came in.
+        vendor: of the source.
         reason: why it was not understood.
-        received_at: seconds since 1970, or None when the message is none of the relay's.
+        received_at: seconds since 1970, or None if the message is not one of the relay's.
         content_type: as sent.
         size: of the body, in bytes.
-        headers: the request's, secrets removed.
+        headers: of the request, secrets removed.
     """
 
     id: str
@@ -44,39 +45,42 @@ class Quarantined:
 
     @classmethod
     def of(cls, message: AbstractIncomingMessage) -> Self:
-        """Read a message's headers. Anyone may have put it there: none is taken for granted."""
+        """Read a message's headers. Anyone may have published it, so any may be missing."""
         headers = message.headers
         return cls(
             id=message.message_id or "",
             source=str(headers.get("source", "")),
             vendor=str(headers.get("vendor", "")),
             reason=str(headers.get("reason", "")),
-            received_at=_moment(headers.get("received_at")),
+            received_at=_timestamp(headers.get("received_at")),
             content_type=str(headers.get("content-type", "")),
             size=len(message.body),
-            headers={name: str(it) for name, it in mapping(headers.get("headers")).items()},
+            headers={name: str(value) for name, value in mapping(headers.get("headers")).items()},
         )
 
 
-def understand_again(
-    it: Quarantined, body: bytes, sources: Container[str], known: Mapping[str, Vendor]
+def process_again(
+    delivery: QuarantinedDelivery,
+    body: bytes,
+    sources: Container[str],
+    vendors: Mapping[str, Vendor],
 ) -> list[Message]:
-    """Return the events of a delivery as they would have been, had it been understood then.
+    """Return the events that the delivery would have become had it been understood at first.
 
     Raises:
-        RelayError: it still is not, or its source is no longer configured.
+        RelayError: it still is not understood, or its source is no longer configured.
     """
-    vendor = known.get(it.vendor)
-    if vendor is None or it.received_at is None:
-        raise RelayError(f"it is from no known vendor ({it.vendor!r})")
-    if it.source not in sources:
-        raise RelayError(f"its source {it.source!r} is not configured")
-    headers = CIMultiDict(it.headers)
+    vendor = vendors.get(delivery.vendor)
+    if vendor is None or delivery.received_at is None:
+        raise RelayError(f"it is from no known vendor ({delivery.vendor!r})")
+    if delivery.source not in sources:
+        raise RelayError(f"its source {delivery.source!r} is not configured")
+    headers = CIMultiDict(delivery.headers)
     try:
         return encode_events(
             vendor.normalize(Request(body=body, headers=headers)),
-            origin=Origin(vendor=it.vendor, source=it.source),
-            received_at=it.received_at,
+            origin=Origin(vendor=delivery.vendor, source=delivery.source),
+            received_at=delivery.received_at,
             traceparent=traceparent_of(headers),
         )
     except Malformed as error:
@@ -88,32 +92,32 @@ async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Me
 
     Args:
         channel: with `on_return_raises`.
-        exchange: where events are published to.
-        messages: what to publish, in order.
+        exchange: where to publish.
+        messages: the events, in order.
 
     Raises:
-        BrokerError: one was refused or had no route; those before it were published.
+        BrokerError: one was refused or could not be routed; those before it were published.
     """
     wire = await channel.get_underlay_channel()
-    for it in messages:
+    for message in messages:
         properties = commands.Basic.Properties()
-        properties.unmarshal(int.from_bytes(it.properties[:2]), it.properties[2:])
+        properties.unmarshal(int.from_bytes(message.properties[:2]), message.properties[2:])
         try:
             await wire.basic_publish(
-                it.body,
+                message.body,
                 exchange=exchange,
-                routing_key=it.routing_key,
+                routing_key=message.routing_key,
                 properties=properties,
                 mandatory=True,
             )
         except DeliveryError as error:
             raise BrokerError(
-                f"RabbitMQ did not take the event {it.id}; its delivery stays in quarantine. "
+                f"RabbitMQ did not take the event {message.id}; its delivery stays in quarantine. "
                 "Is one of the queues it goes to full?"
             ) from error
 
 
-def _moment(value: Any) -> float | None:
+def _timestamp(value: Any) -> float | None:
     try:
         return datetime.fromisoformat(value).timestamp()
     except (TypeError, ValueError):
