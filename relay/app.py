@@ -41,7 +41,7 @@ from relay.observability.metrics import BrokerMetrics, IngressMetrics, ProcessMe
 from relay.outbox import layout
 from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
-from relay.process import internal_errors, systemd, tasks
+from relay.process import internal_errors, listeners, systemd, tasks
 from relay.settings import Settings, load
 from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker
@@ -141,7 +141,7 @@ class _Relay:
         server = Server(
             self._ingress,
             body_limit_bytes=settings.body_limit_bytes,
-            max_connections=tasks.allow_connections(settings.max_connections),
+            max_connections=listeners.allow_connections(settings.max_connections),
             head_timeout_s=settings.read_timeout_s,
         )
         public = web.ServerRunner(server, shutdown_timeout=settings.shutdown_grace_s)
@@ -174,14 +174,14 @@ class _Relay:
         """Listen for probes. A worker answers its supervisor alone, on a Unix socket."""
         runner = web.AppRunner(self._admin.application(), access_log=None)
         if self._worker:
-            return tasks.listening_locally(runner, self._worker.admin_socket, "admin")
+            return listeners.listening_locally(runner, self._worker.admin_socket, "admin")
         admin = self._settings.admin
-        return tasks.listening(runner, admin.host, admin.port, "admin")
+        return listeners.listening(runner, admin.host, admin.port, "admin")
 
     def _listening(self, public: web.ServerRunner) -> AbstractAsyncContextManager[None]:
         ingress, worker = self._settings.ingress, self._worker
         port = worker.port if worker else ingress.port
-        return tasks.listening(public, ingress.host, port, "ingress", is_shared=bool(worker))
+        return listeners.listening(public, ingress.host, port, "ingress", is_shared=bool(worker))
 
     @contextlib.asynccontextmanager
     async def _draining_orphans(self) -> AsyncIterator[list[asyncio.Task[None]]]:

@@ -27,7 +27,7 @@ from relay.errors import SettingsError
 from relay.events.topology import Topology
 from relay.observability import probes
 from relay.observability.metrics import BrokerMetrics, ProcessMetrics
-from relay.process import internal_errors, systemd, tasks
+from relay.process import internal_errors, listeners, systemd, tasks
 
 if TYPE_CHECKING:
     from relay.observability.tracing import Tracing
@@ -158,7 +158,7 @@ class Service:
         admin, address = web.AppRunner(application, access_log=None), self._settings.admin
         async with contextlib.AsyncExitStack() as stack:
             begin = stack.enter_async_context
-            await begin(tasks.listening(admin, address.host, address.port, "admin"))
+            await begin(listeners.listening(admin, address.host, address.port, "admin"))
             work = [("publisher", self._publish())]
             work += [(each.name, each.run()) for each in self.subscriptions]
             parts = [await begin(tasks.task(name, part)) for name, part in work]

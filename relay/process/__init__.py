@@ -1,1 +1,1 @@
-"""What any process of ours is made of: tasks, signals, retries, systemd, a command line."""
+"""The parts of every process of ours: tasks, signals, listeners, retries, a command line."""

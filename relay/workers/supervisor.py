@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from relay.errors import RelayError
-from relay.process import backoff, internal_errors, systemd, tasks
+from relay.process import backoff, internal_errors, listeners, systemd, tasks
 from relay.workers import shared_port
 from relay.workers.worker import Worker
 from relay.workers.worker_process import WorkerProcess
@@ -130,7 +130,7 @@ class Supervisor:
             is_closing=self._closing.is_set,
         )
         runner = web.AppRunner(admin.application(), access_log=None)
-        async with tasks.listening(runner, *self._admin_address, "admin"):
+        async with listeners.listening(runner, *self._admin_address, "admin"):
             yield
 
     async def _keep(self, running: WorkerProcess) -> None:

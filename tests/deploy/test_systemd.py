@@ -146,5 +146,5 @@ async def test_a_relay_serves_though_nobody_listens(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
 
     async with RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay:
-        assert relay.lines("service manager not told")
+        assert relay.lines("service manager not notified")
         assert await relay.stop() == 0

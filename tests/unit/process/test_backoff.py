@@ -1,15 +1,15 @@
-"""How often a line is written that senders can provoke."""
-
-import time
+"""How long one waits between attempts."""
 
 import pytest
 
-from relay.observability.log_throttle import LogThrottle
+from relay.process import backoff
 
 
-def test_a_line_is_due_once_per_period(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter([100.0, 100.1, 109.9, 110.0, 110.1, 1000.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
-    tells = LogThrottle(10)
+@pytest.mark.parametrize(
+    ("attempt", "middle_s"), [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (10_000, 60.0)]
+)
+def test_a_delay_doubles_up_to_the_last_give_or_take_half(attempt: int, middle_s: float) -> None:
+    delays = [backoff.delay_s(attempt, first_s=0.5, last_s=60.0) for _ in range(100)]
 
-    assert [tells.should_log() for _ in range(6)] == [True, False, False, True, False, True]
+    assert all(0.5 * middle_s <= delay <= 1.5 * middle_s for delay in delays)
+    assert max(delays) > min(delays)

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from relay.process import tasks
+from relay.process import listeners
 
 INFINITE = resource.RLIM_INFINITY
 
@@ -30,5 +30,5 @@ def test_connections_are_as_many_as_the_system_gives_files_for(
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: told.append(new))
 
-    assert tasks.allow_connections(5_000) == allowed
+    assert listeners.allow_connections(5_000) == allowed
     assert told == ([(set_to, limits[1])] if set_to else [])

@@ -1,0 +1,89 @@
+"""Sockets that listen for HTTP, and how many connections the system allows."""
+
+import contextlib
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.errors import RelayError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_BACKLOG = 1024
+_OTHER_FILES = 200
+"""Open files beside the connections: databases, pipes, the broker, what a library opens."""
+
+log = structlog.get_logger("relay")
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    runner: "web.BaseRunner", host: str, port: int, name: str, *, is_shared: bool = False
+) -> AsyncIterator[None]:
+    """Listen while the context is open, and log the address.
+
+    Args:
+        runner: what is served.
+        host: a name or an address.
+        port: 0 for any that is free.
+        name: of the listener.
+        is_shared: whether other processes of this user may listen there, too.
+
+    Raises:
+        RelayError: the address is taken, or not one of this machine.
+    """
+    from aiohttp import web  # noqa: PLC0415  a supervisor starts its workers before it needs this
+
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, host, port, backlog=_BACKLOG, reuse_port=is_shared or None)
+            await site.start()
+        except OSError as error:
+            raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
+        for address in runner.addresses:
+            log.info("listening", listener=name, address=f"{address[0]}:{address[1]}")
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def listening_locally(runner: "web.BaseRunner", path: Path, name: str) -> AsyncIterator[None]:
+    """Listen on a Unix socket while the context is open.
+
+    Raises:
+        RelayError: the socket can't be made.
+    """
+    from aiohttp import web  # noqa: PLC0415  as above
+
+    await runner.setup()
+    try:
+        try:
+            await web.UnixSite(runner, path).start()
+        except OSError as error:
+            raise RelayError(f"{name}: can't listen on {path}: {error}.") from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def allow_connections(wanted: int) -> int:
+    """Raise the limit on open files for so many connections; return how many fit, at least 1.
+
+    The usual soft limit of 1,024 open files would otherwise leave further callers waiting.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    needed = wanted + _OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        log.warning("few files allowed", open_files=soft, max_connections=soft - _OTHER_FILES)
+    return max(1, min(wanted, soft - _OTHER_FILES))
