@@ -1,6 +1,6 @@
 """The relay's settings: its sections, and what each value may be.
 
-Only app.py, the commands and the services read these; components take plain arguments.
+Only app.py, configured.py, the commands and the services read them. Components take plain values.
 """
 
 import re
@@ -24,10 +24,11 @@ from relay.settings_file import File, Section, Strings, listed, load_as, resolve
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-# An event holds the vendor's element and the text cut out of it, so up to twice the body, and
-# RabbitMQ 4 closes the channel over a message of more than 16 MiB.
-_LARGEST_BODY = 7 * 1024 * 1024
-_LEAST_OUTBOX = 1024 * 1024  # of each worker
+_MAX_BODY_BYTES = 7 * 1024 * 1024
+"""An event holds the vendor's element and the text cut out of it, so up to twice the body.
+RabbitMQ 4 closes the channel over a message of more than 16 MiB."""
+_MIN_OUTBOX_BYTES = 1024 * 1024
+"""For each worker."""
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
@@ -40,7 +41,7 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 def _is_broker_url(url: str) -> bool:
     try:
         parsed = urlsplit(url)
-        port = parsed.port  # a `/` or `#` in the password ends up here
+        port = parsed.port  # raises for what follows a `/` or `#` in the password
     except ValueError:
         return False
     return parsed.scheme in {"amqp", "amqps"} and bool(parsed.hostname) and port != 0
@@ -65,8 +66,8 @@ class IngressSettings(Section):
     port: Port = 8080
     workers: int = Field(default=1, ge=1, le=64)
     ack_after: Literal["outbox", "confirm"] = "outbox"
-    body_limit_bytes: int = Field(default=5_242_880, ge=1, le=_LARGEST_BODY)
-    bodies_limit_bytes: int = Field(default=67_108_864, ge=2 * _LARGEST_BODY)
+    body_limit_bytes: int = Field(default=5_242_880, ge=1, le=_MAX_BODY_BYTES)
+    bodies_limit_bytes: int = Field(default=67_108_864, ge=2 * _MAX_BODY_BYTES)
     max_connections: int = Field(default=5_000, ge=1, le=100_000)
     read_timeout_s: float = Field(default=10, gt=0)
     shutdown_grace_s: float = Field(default=20, ge=0)
@@ -118,7 +119,7 @@ class OutboxSettings(Section):
 
     directory: Path = Path("var/outbox")
     on_corrupt: Literal["set-aside", "fail"] = "set-aside"
-    max_bytes: int = Field(default=10_737_418_240, ge=_LEAST_OUTBOX)
+    max_bytes: int = Field(default=10_737_418_240, ge=_MIN_OUTBOX_BYTES)
 
 
 class LogSettings(Section):
@@ -129,7 +130,7 @@ class LogSettings(Section):
 
 
 class TracingSettings(Section):
-    """OpenTelemetry spans; the rest of it is set by OpenTelemetry's own OTEL_ variables."""
+    """OpenTelemetry spans. OpenTelemetry's own OTEL_ variables set everything else."""
 
     enabled: bool = False
 
@@ -142,7 +143,7 @@ class TracingSettings(Section):
 
 
 class SourceSettings(Section):
-    """One endpoint. A field's check may look at the fields above it."""
+    """One endpoint. The check of a field may look at the fields above it."""
 
     vendor: str
     insecure: bool = False
@@ -179,7 +180,7 @@ class SourceSettings(Section):
 
 
 class Settings(File):
-    """All settings of the relay; those of a consumer are checked by the consumer."""
+    """All settings of the relay. A consumer checks its own section."""
 
     ingress: IngressSettings = IngressSettings()
     admin: AdminSettings = AdminSettings()
@@ -195,9 +196,9 @@ class Settings(File):
     @classmethod
     def _check_outbox(cls, outbox: OutboxSettings, info: ValidationInfo) -> OutboxSettings:
         workers = info.data["ingress"].workers if "ingress" in info.data else 1
-        least_bytes = workers * _LEAST_OUTBOX
-        if outbox.max_bytes < least_bytes:
-            raise ValueError(f"max_bytes must be at least {least_bytes} for {workers} workers")
+        min_bytes = workers * _MIN_OUTBOX_BYTES
+        if outbox.max_bytes < min_bytes:
+            raise ValueError(f"max_bytes must be at least {min_bytes} for {workers} workers")
         return outbox
 
 

@@ -1,6 +1,6 @@
-"""Reading settings: one TOML file, overridden by the environment, all problems told at once.
+"""Reading settings: one TOML file, overridden by the environment; all problems reported at once.
 
-Knows no section: those of the relay are in settings.py, those of a service in consumers/.
+The sections are elsewhere: those of the relay in settings.py, those of a service in consumers/.
 """
 
 import os
@@ -48,7 +48,7 @@ class Section(BaseModel):
 
 
 class File(BaseSettings):
-    """What one TOML file and the environment say; a subclass has the sections. Read with `load`."""
+    """The settings of a TOML file and the environment. A subclass has the sections; see load_as."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -61,13 +61,12 @@ class File(BaseSettings):
     file: ClassVar[Path | None] = None
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # type: ignore[override]  # pydantic passes them by name
         cls,
         settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic's signature
+        *,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        **_: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment first, then the file."""
         return env_settings, TomlConfigSettingsSource(settings_cls, cls.file)
@@ -103,7 +102,7 @@ def resolve_secrets(secrets: Sequence[str]) -> list[str]:
     """Return the values of secrets: literal, or from `env:NAME` or `file:PATH`.
 
     Raises:
-        ValueError: some are not there, or empty; each is named.
+        ValueError: some are missing or empty. It names each.
     """
     values, problems = [], []
     for secret in secrets:
@@ -142,13 +141,13 @@ def _find(path: Path | None) -> Path | None:
         return default if default.exists() else None
     if not named.exists():
         raise SettingsError([f"The settings file {named} does not exist."])
-    if not named.is_file():  # pydantic-settings would pass over it without a word
+    if not named.is_file():  # pydantic-settings would ignore it
         raise SettingsError([f"The settings file {named} is no regular file."])
     return named
 
 
 def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iterator[str]:
-    """Name the variables pydantic-settings passes over: those of no section."""
+    """Name the variables that pydantic-settings ignores: those of no section."""
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in _NOT_SETTINGS:
             section = name.removeprefix(PREFIX).lower().partition("__")[0]
@@ -157,9 +156,9 @@ def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iter
 
 
 def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
-    """Say of each problem which setting it is about, below section, and what is wrong."""
+    """Yield a sentence per problem: which setting of section, and what is wrong with it."""
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join([section, *[str(part) for part in _place(problem["loc"])]]).strip(".")
+        name = ".".join([section, *[str(part) for part in _setting_in(problem["loc"])]]).strip(".")
         match problem["type"]:
             case "extra_forbidden":
                 yield f"{name} is no setting."
@@ -169,6 +168,6 @@ def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
                 yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
 
 
-def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return where a problem is; of a wrong name, where it was given."""
+def _setting_in(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the setting that a problem is about. A wrong name is reported where it was given."""
     return location[:-2] if location[-1:] == ("[key]",) else location

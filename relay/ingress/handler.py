@@ -41,7 +41,7 @@ from relay.sink import Sink
 from relay.vendors.kit.request import Request
 
 if TYPE_CHECKING:
-    from relay.observability.tracing import Receiving, Tracing
+    from relay.observability.tracing import ReceiveSpan, Tracing
 
 _LARGE_BODY_BYTES = 64 * 1024
 """From here on a delivery is understood aside, so that small ones need not wait for it."""
@@ -75,7 +75,7 @@ class RequestContext:
         self.line: dict[str, object] = {"request_id": request_id}
         self.source: Source
         self.request: Request | None = None
-        self.span: Receiving | None = None
+        self.span: ReceiveSpan | None = None
 
     def delivery(self, body: bytes) -> Request:
         """Return the request as a vendor's code sees it."""

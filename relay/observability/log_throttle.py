@@ -4,10 +4,10 @@ import time
 
 
 class LogThrottle:
-    """Keeps a line that senders can provoke from filling the log.
+    """Keep a line that senders can provoke from filling the log.
 
     Args:
-        period_s: between two lines.
+        period_s: from one line to the next, at least.
     """
 
     def __init__(self, period_s: float) -> None:
@@ -15,7 +15,7 @@ class LogThrottle:
         self._next_at = 0.0
 
     def should_log(self) -> bool:
-        """Tell whether a line may be written now; then the next one may be a period later."""
+        """Return whether a line may be logged now. Then the next one has to wait for the period."""
         now = time.monotonic()
         if now < self._next_at:
             return False

@@ -43,7 +43,7 @@ def configure(
     else:
         processors = [structlog.processors.format_exc_info, *processors, _json_line]
         lines = _BatchedLines(sys.stderr.buffer)
-        factory = lambda *_: lines  # noqa: E731  one logger for all
+        factory = lines.logger
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -86,6 +86,10 @@ class _BatchedLines:
         self._file = file
         self._lines: list[bytes] = []
         self._lock = threading.Lock()
+
+    def logger(self, *_: object) -> "_BatchedLines":
+        """Return the one logger of the process."""
+        return self
 
     def msg(self, line: bytes) -> None:
         with self._lock:

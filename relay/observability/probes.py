@@ -17,8 +17,8 @@ def application(
     """Return the web application to serve, never on a public port.
 
     Args:
-        readiness: what `/readyz` says; its `ready` decides between 200 and 503.
-        refresh: sets the gauges before they are shown.
+        readiness: returns the body of `/readyz`; its `ready` decides between 200 and 503.
+        refresh: sets the gauges, before each scrape.
         registry: what `/metrics` shows.
     """
 

@@ -1,14 +1,16 @@
-"""OpenTelemetry spans, for who asks for them: the extra `relay[otel]` and `tracing.enabled`.
+"""OpenTelemetry spans, where `tracing.enabled` is set and the extra `relay[otel]` installed.
 
-Three spans tell an event's way, all in the trace of the vendor's request: `receive`, from the
-request to its answer; `publish`, from its arrival to the broker's confirm, so that what waits in
-the outbox shows; and `process`, of each attempt of a consumer. The message carries the context of
-the first as `traceparent` (https://www.w3.org/TR/trace-context/). Attributes say what the log
-says: ids and routing keys, never a body, a secret or an error's text.
+An event has three spans, all in the trace of the vendor's request:
 
-Only imported when tracing is on. Where spans go, and how many are kept, is said by
-OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, ...:
-https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+    receive   from the request to its answer
+    publish   from the arrival to the broker's confirm, so that time in the outbox shows
+    process   an attempt of a consumer
+
+The message carries the context of the first as `traceparent`: https://www.w3.org/TR/trace-context/
+Attributes hold what the log holds: ids and routing keys, never a body, a secret or an error's text.
+
+Imported only when tracing is on. OpenTelemetry's own variables say where spans go, and how many
+are kept: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
 import asyncio
@@ -30,7 +32,7 @@ from relay.events import amqp
 from relay.events.message import Message, Origin
 from relay.observability.log_throttle import LogThrottle
 
-_TELL_EVERY_S = 10.0
+_LOG_EVERY_S = 10.0
 _LAST_EXPORT_S = 5.0
 _NS = 1_000_000_000
 _SERVER_ERROR = 500
@@ -41,36 +43,36 @@ log = structlog.get_logger("relay.tracing")
 
 
 def exporting(service: str) -> "Tracing":
-    """Return what exports its spans over OTLP/HTTP, in batches, from a thread of its own.
+    """Return a Tracing that exports over OTLP/HTTP, in batches, from a thread of its own.
 
-    The batch is bounded; spans beyond it are dropped, as are those no collector takes.
+    The batch is bounded. Spans beyond it are dropped, and so are those that no collector takes.
 
     Args:
-        service: the `service.name`, unless OTEL_SERVICE_NAME says another.
+        service: the `service.name`, unless OTEL_SERVICE_NAME is set.
     """
     named = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=named)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     logger = logging.getLogger("opentelemetry")
-    logger.handlers = [_Told()]
+    logger.handlers = [_ComplaintHandler()]
     logger.propagate = False
     return Tracing(provider)
 
 
-class _Told(logging.Handler):
-    """Says in the relay's own log what OpenTelemetry complains of, at most every 10 s."""
+class _ComplaintHandler(logging.Handler):
+    """Write OpenTelemetry's complaints to the relay's own log, at most one in 10 s."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._tells = LogThrottle(_TELL_EVERY_S)
+        self._throttle = LogThrottle(_LOG_EVERY_S)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a complaint, without its traceback."""
-        if self._tells.should_log():
+        if self._throttle.should_log():
             log.warning("spans not exported", reason=record.getMessage())
 
 
-class Receiving:
+class ReceiveSpan:
     """The span of one request."""
 
     def __init__(self, span: Span) -> None:
@@ -78,21 +80,21 @@ class Receiving:
 
     @property
     def traceparent(self) -> str:
-        """What the events of the request carry."""
+        """The context that the request's events carry."""
         return _traceparent(self._span)
 
-    def end(self, status: int, said: Mapping[str, object]) -> None:
-        """End the span with the answer's status, and what the log line says of it."""
+    def end(self, status: int, line: Mapping[str, object]) -> None:
+        """End the span with the answer's status, and with some fields of its log line."""
         self._span.set_attribute("http.response.status_code", status)
         for name in ("request_id", "event_id", "events", "routing_key", "quarantined"):
-            if name in said:
-                self._span.set_attribute(f"relay.{name}", str(said[name]))
+            if name in line:
+                self._span.set_attribute(f"relay.{name}", str(line[name]))
         if status >= _SERVER_ERROR:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
 
-class Processing:
+class ProcessSpan:
     """The span of one attempt at an event, or at a batch of them."""
 
     def __init__(self, span: Span) -> None:
@@ -100,11 +102,11 @@ class Processing:
 
     @property
     def traceparent(self) -> str:
-        """What a handler passes on to whom it calls."""
+        """The context that a handler passes on to what it calls."""
         return _traceparent(self._span)
 
     def note_failures(self, errors: Sequence[Exception]) -> None:
-        """Say how many events failed, and what the first failed of."""
+        """Record how many events failed, and the kind of the first error."""
         if errors:
             self._span.set_attribute("error.type", type(errors[0]).__qualname__)
             self._span.set_attribute("relay.failed", len(errors))
@@ -115,16 +117,16 @@ class Tracing:
     """Begin spans. `close` exports what is left.
 
     Args:
-        provider: what makes and exports them.
+        provider: makes and exports them.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("relay")
 
-    def receiving(self, origin: Origin, traceparent: str | None, received_at: float) -> Receiving:
+    def receiving(self, origin: Origin, traceparent: str | None, received_at: float) -> ReceiveSpan:
         """Begin the span of a request to a source, within the caller's trace if it names one."""
-        return Receiving(
+        return ReceiveSpan(
             self._tracer.start_span(
                 f"receive {origin.source}",
                 context=_context(traceparent),
@@ -158,10 +160,10 @@ class Tracing:
     @contextlib.contextmanager
     def processing(
         self, consumer: str, traceparents: Sequence[str], *, message_id: str, attempt: int
-    ) -> Iterator[Processing]:
-        """Make the span of an attempt the current one: spans of whatever is called are within it.
+    ) -> Iterator[ProcessSpan]:
+        """Make the span of an attempt the current one, which spans of called code are children of.
 
-        A single event's span is in the trace of its delivery; that of a batch links to all.
+        A single event's span is in the trace of its delivery. A batch's span links to all of them.
 
         Args:
             consumer: the service's name.
@@ -169,9 +171,9 @@ class Tracing:
             message_id: of the first event.
             attempt: at the first event.
         """
-        contexts = [_context(it) for it in traceparents]
+        contexts = [_context(traceparent) for traceparent in traceparents]
         is_single = len(contexts) == 1
-        origins = [trace.get_current_span(it).get_span_context() for it in contexts]
+        origins = [trace.get_current_span(context).get_span_context() for context in contexts]
         attributes: dict[str, str | int] = {
             "messaging.system": "rabbitmq",
             "messaging.operation.type": "process",
@@ -186,10 +188,10 @@ class Tracing:
             context=contexts[0] if is_single else Context(),
             kind=SpanKind.CONSUMER,
             attributes=attributes,
-            links=[] if is_single else [Link(it) for it in origins if it.is_valid],
+            links=[] if is_single else [Link(origin) for origin in origins if origin.is_valid],
             record_exception=False,
         ) as span:
-            yield Processing(span)
+            yield ProcessSpan(span)
 
     async def close(self) -> None:
         """Export what is left, within 5 s."""

@@ -4,14 +4,11 @@ import contextlib
 import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
+from aiohttp import web
 
 from relay.errors import RelayError
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 _BACKLOG = 1024
 _OTHER_FILES = 200
@@ -22,7 +19,7 @@ log = structlog.get_logger("relay")
 
 @contextlib.asynccontextmanager
 async def listening(
-    runner: "web.BaseRunner", host: str, port: int, name: str, *, is_shared: bool = False
+    runner: web.BaseRunner, host: str, port: int, name: str, *, is_shared: bool = False
 ) -> AsyncIterator[None]:
     """Listen while the context is open, and log the address.
 
@@ -36,8 +33,6 @@ async def listening(
     Raises:
         RelayError: the address is taken, or not one of this machine.
     """
-    from aiohttp import web  # noqa: PLC0415  a supervisor starts its workers before it needs this
-
     await runner.setup()
     try:
         try:
@@ -53,14 +48,12 @@ async def listening(
 
 
 @contextlib.asynccontextmanager
-async def listening_locally(runner: "web.BaseRunner", path: Path, name: str) -> AsyncIterator[None]:
+async def listening_locally(runner: web.BaseRunner, path: Path, name: str) -> AsyncIterator[None]:
     """Listen on a Unix socket while the context is open.
 
     Raises:
         RelayError: the socket can't be made.
     """
-    from aiohttp import web  # noqa: PLC0415  as above
-
     await runner.setup()
     try:
         try:

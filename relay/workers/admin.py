@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from relay.observability import probes
 from relay.observability.metrics import WorkerMetrics
+from relay.process import listeners
 from relay.workers.metrics_sum import MetricsSum
 from relay.workers.worker_process import WorkerProcess
 
@@ -46,11 +48,12 @@ class SupervisorAdmin:
         self._metrics = WorkerMetrics(self._registry)
         self._refreshing = asyncio.Lock()
 
-    def application(self) -> web.Application:
-        """Return the web application to serve."""
-        return probes.application(
+    def listening(self, host: str, port: int) -> AbstractAsyncContextManager[None]:
+        """Answer on a port while the context is open; see listeners."""
+        application = probes.application(
             readiness=self._readiness, refresh=self._refresh, registry=self._registry
         )
+        return listeners.listening(web.AppRunner(application, access_log=None), host, port, "admin")
 
     async def _readiness(self) -> _Answer:
         answers = await asyncio.gather(*map(self._readiness_of, range(self._count)))

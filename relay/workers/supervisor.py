@@ -10,12 +10,13 @@ import contextlib
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import structlog
 
 from relay.errors import RelayError
-from relay.process import backoff, internal_errors, listeners, systemd, tasks
+from relay.process import backoff, internal_errors, systemd, tasks
 from relay.workers import shared_port
 from relay.workers.worker import Worker
 from relay.workers.worker_process import WorkerProcess
@@ -116,22 +117,16 @@ class Supervisor:
         finally:
             await self._stop(keepers)
 
-    @contextlib.asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
+    def _answering(self) -> AbstractAsyncContextManager[None]:
         """Answer on the admin port."""
-        # Its libraries take long to import; meanwhile, the workers are starting.
-        from aiohttp import web  # noqa: PLC0415
-
-        from relay.workers.admin import SupervisorAdmin  # noqa: PLC0415
+        from relay.workers.admin import SupervisorAdmin  # noqa: PLC0415  once the workers start
 
         admin = SupervisorAdmin(
             count=self._count,
             processes=self._processes,
             is_closing=self._closing.is_set,
         )
-        runner = web.AppRunner(admin.application(), access_log=None)
-        async with listeners.listening(runner, *self._admin_address, "admin"):
-            yield
+        return admin.listening(*self._admin_address)
 
     async def _keep(self, running: WorkerProcess) -> None:
         """Start a worker anew each time it has died, until all stop.

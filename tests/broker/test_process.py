@@ -147,10 +147,10 @@ async def test_sighup_reads_secrets_again_and_a_bad_file_changes_nothing(tmp_pat
 
         relay.sections["sources.swiftsell"]["secrets"] = ["old", "new"]
         relay.write_config(relay.sections)
-        assert [await status_with(it) for it in (SECRET, "old", "new")] == [200, 401, 401]
+        assert [await status_with(secret) for secret in (SECRET, "old", "new")] == [200, 401, 401]
         relay.signal(signal.SIGHUP)
         await eventually(lambda: relay.lines("reloaded"))
-        assert [await status_with(it) for it in (SECRET, "old", "new")] == [401, 200, 200]
+        assert [await status_with(secret) for secret in (SECRET, "old", "new")] == [401, 200, 200]
 
         assert relay.lines("restart needed") == []
         relay.sections["admin"]["port"] = 1

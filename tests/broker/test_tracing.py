@@ -25,11 +25,10 @@ class Collector:
         self.spans: dict[str, tuple[str, Span]] = {}  # by name, with the service's
 
     async def take(self, request: web.Request) -> web.Response:
-        for it in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
-            names = [
-                a.value.string_value for a in it.resource.attributes if a.key == "service.name"
-            ]
-            for scope in it.scope_spans:
+        for resource in ExportTraceServiceRequest.FromString(await request.read()).resource_spans:
+            attributes = resource.resource.attributes
+            names = [a.value.string_value for a in attributes if a.key == "service.name"]
+            for scope in resource.scope_spans:
                 self.spans |= {span.name: (names[0], span) for span in scope.spans}
         return web.Response()
 
@@ -68,12 +67,12 @@ async def test_the_request_the_confirm_and_the_handler_are_one_trace(
             await eventually(lambda: len(collector.spans) == 3)
 
     received, published, processed = (
-        collector.spans[it]
-        for it in ("receive swiftsell", f"publish {events.name}", f"process {consumer.name}")
+        collector.spans[name]
+        for name in ("receive swiftsell", f"publish {events.name}", f"process {consumer.name}")
     )
     assert received[1].parent_span_id.hex() == PARENT_ID
     assert published[1].parent_span_id == processed[1].parent_span_id == received[1].span_id
-    assert {it.trace_id.hex() for _, it in collector.spans.values()} == {TRACE_ID}
+    assert {span.trace_id.hex() for _, span in collector.spans.values()} == {TRACE_ID}
     assert (received[0], published[0], processed[0]) == ("relay", "relay", consumer.name)
     assert published[1].start_time_unix_nano == received[1].start_time_unix_nano
     assert published[1].end_time_unix_nano > published[1].start_time_unix_nano

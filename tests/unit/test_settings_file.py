@@ -24,7 +24,7 @@ def test_a_file_is_named_or_in_the_environment_or_relay_toml(
     by_environment = load()
     by_name = load(named)
 
-    assert [it.admin.port for it in (by_default, by_environment, by_name)] == [1, 2, 3]
+    assert [found.admin.port for found in (by_default, by_environment, by_name)] == [1, 2, 3]
 
 
 def test_every_load_stands_alone(tmp_path: Path) -> None:

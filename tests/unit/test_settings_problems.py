@@ -205,7 +205,7 @@ def test_a_wrong_name_does_not_hide_behind_another_problem(
 def test_every_secret_that_cannot_be_had_is_told(problems_of: Callable[[str], list[str]]) -> None:
     problems = " ".join(problems_of(source(secrets=["env:EMPTY", "env:GONE", "file:gone"])))
 
-    assert [it for it in ("env:EMPTY", "GONE", "file gone") if it not in problems] == []
+    assert [name for name in ("env:EMPTY", "GONE", "file gone") if name not in problems] == []
 
 
 def test_a_source_without_secret_does_not_hide_behind_its_vendor(

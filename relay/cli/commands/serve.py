@@ -14,7 +14,7 @@ from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker
 
 _OTHER_STEPS_S = 10.0
-"""What a worker may take to stop beside the two times that `ingress.shutdown_grace_s` bounds."""
+"""A worker's time to stop, beside the two waits that `ingress.shutdown_grace_s` bounds."""
 
 
 @click.command("serve")
@@ -44,7 +44,7 @@ def command(config: Path | None, worker: tuple[int, int, int, Path] | None) -> N
 
 def _serve(settings: Settings, config: Path | None, worker: Worker | None) -> None:
     with libraries.required():
-        from relay import app  # noqa: PLC0415  a supervisor does without, and so starts sooner
+        from relay import app  # noqa: PLC0415  a supervisor starts sooner without it
 
     run(app.serve(settings, config, worker))
 
@@ -64,7 +64,7 @@ def _work(config: Path | None, worker: Worker) -> None:
 
 
 def _supervise(settings: Settings, config: Path | None) -> None:
-    from relay.workers.supervisor import Supervisor  # noqa: PLC0415  one process does without
+    from relay.workers.supervisor import Supervisor  # noqa: PLC0415  a single process needs none
 
     supervisor = Supervisor(
         command=[
