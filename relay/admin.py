@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay.broker.publisher import Publisher, State
+from relay.broker.publisher import ConnectionState, Publisher
 from relay.errors import NotDurable, OutboxError
 from relay.observability import probes
 from relay.observability.metrics import BrokerMetrics, OutboxMetrics
@@ -81,7 +81,7 @@ class Admin:
         return None
 
     async def _refresh(self) -> None:
-        for state in State:
+        for state in ConnectionState:
             self._broker_metrics.state.labels(state).set(state == self._publisher.state)
         if stats := await self._stats():
             self._outbox_metrics.depth.set(stats.depth)

@@ -29,7 +29,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay.admin import Admin
-from relay.broker.publisher import Publisher
+from relay.broker.publisher import BrokerOptions, Publisher
 from relay.configured import exchange_chooser, sources_of, topology_of
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
@@ -223,13 +223,16 @@ class _Relay:
 
 def _publisher(settings: Settings, metrics: BrokerMetrics, tracing: "Tracing | None") -> Publisher:
     broker = settings.broker
-    return Publisher(
+    options = BrokerOptions(
         urls=broker.urls,
-        exchange_of=exchange_chooser(settings),
-        wanted=topology_of(settings),
         declare_topology=broker.declare_topology,
         heartbeat_s=broker.heartbeat_s,
         confirm_timeout_s=broker.confirm_timeout_s,
+    )
+    return Publisher(
+        options,
+        exchange_of=exchange_chooser(settings),
+        topology=topology_of(settings),
         metrics=metrics,
         tracing=tracing,
     )

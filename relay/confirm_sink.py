@@ -1,7 +1,21 @@
 """`ack_after = "confirm"`: straight to the broker, for receivers without a durable disk.
 
-Takes the outbox's place before the ingress and the forwarder's behind the publisher. A delivery is
-done when the broker has confirmed all of its events, and fails when one of them was refused.
+It is the sink of the ingress, as the outbox is otherwise, and it publishes, as the forwarder does.
+
+    ingress -> append_all -> queue -> publish -> RabbitMQ
+       ^                                            |
+       +---- complete(None or NotDurable) <---------+
+
+What completes a delivery, whichever comes first:
+
+    all of its messages are confirmed           None: durable
+    one of its messages is nacked or returned   NotDurable
+    confirm_timeout_s is over                   NotDurable
+    the session ends                            NotDurable
+
+With NotDurable, RabbitMQ may have taken some of its messages all the same. A delivery that comes
+while there is no broker, an alarm blocks it, or too much is unconfirmed is completed with
+NotDurable at once, and nothing of it is published.
 """
 
 import asyncio
@@ -9,51 +23,50 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relay.broker.session import Outcome, Session
+from relay.broker.session import PublishOutcome, Session
 from relay.errors import NotDurable
 from relay.events.message import Message
 from relay.sink import PendingDelivery, Sink
 
-_BATCH = 500
+_MAX_BATCH = 500
 
 
-class _Unconfirmed:
-    """A delivery, and how many of its messages are still to be confirmed."""
+class _UnconfirmedDelivery:
+    """A delivery, and the number of its messages that are not confirmed yet."""
 
-    __slots__ = ("_delivery", "left", "limit")
+    __slots__ = ("_delivery", "_timer", "_unconfirmed")
 
-    def __init__(self, delivery: PendingDelivery) -> None:
-        self._delivery: PendingDelivery | None = delivery
-        self.left = len(delivery.messages)
-        self.limit: asyncio.TimerHandle | None = None
+    def __init__(self, delivery: PendingDelivery, *, timeout_s: float) -> None:
+        self._delivery: PendingDelivery | None = delivery  # None once it is completed
+        self._unconfirmed = len(delivery.messages)
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self.fail)
 
-    def note_confirmed(self) -> None:
-        """Settle the delivery if this was the last of its messages."""
-        self.left -= 1
-        if not self.left:
-            self._settle(None)
+    def confirm_one(self) -> None:
+        """Count a confirmed message. The last one completes the delivery."""
+        self._unconfirmed -= 1
+        if not self._unconfirmed:
+            self._complete(None)
 
-    def give_up(self) -> None:
-        """Settle the delivery as not durable, as far as is known."""
-        self._settle(NotDurable("RabbitMQ did not confirm the event; try again later."))
+    def fail(self) -> None:
+        """Complete the delivery as not durable, unless it is completed."""
+        self._complete(NotDurable("RabbitMQ did not confirm the event; try again later."))
 
-    def _settle(self, error: NotDurable | None) -> None:
+    def _complete(self, error: NotDurable | None) -> None:
         delivery, self._delivery = self._delivery, None
-        if delivery:  # not settled before
-            if self.limit:
-                self.limit.cancel()
+        if delivery:
+            self._timer.cancel()
             delivery.complete(error)
 
 
-class Waiting(NamedTuple):
-    """A message whose sender waits for the confirm."""
+class UnconfirmedMessage(NamedTuple):
+    """A message, and the delivery that waits for its confirm."""
 
     message: Message
-    delivery: _Unconfirmed
+    delivery: _UnconfirmedDelivery
 
 
 class ConfirmSink(Sink):
-    """Publish each delivery and answer it with the broker's confirm.
+    """Publish each delivery, and complete it by the broker's confirms.
 
     Args:
         max_in_flight: messages queued or published and not yet confirmed.
@@ -63,70 +76,69 @@ class ConfirmSink(Sink):
     def __init__(self, *, max_in_flight: int, confirm_timeout_s: float) -> None:
         self._max_in_flight = max_in_flight
         self._confirm_timeout_s = confirm_timeout_s
-        self._queue: deque[Waiting] = deque()
-        self._wake = asyncio.Event()
-        self._session: Session[Waiting] | None = None
+        self._queue: deque[UnconfirmedMessage] = deque()
+        self._has_queued = asyncio.Event()
+        self._session: Session[UnconfirmedMessage] | None = None
 
     @property
     def is_drained(self) -> bool:
-        """Tell whether nothing waits for a confirm."""
-        return not self._queue and not (self._session and self._session.in_flight)
+        """Return whether nothing waits for a confirm."""
+        return not self._unconfirmed
+
+    @property
+    def _unconfirmed(self) -> int:
+        return len(self._queue) + (self._session.in_flight if self._session else 0)
 
     def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
-        """Queue deliveries for the broker.
-
-        Each is settled once all of its messages are confirmed. It is settled with NotDurable when
-        there is no broker, it is blocked, or too much is unconfirmed; then nothing of it was
-        published. And when one was refused or its outcome is unknown; some may have arrived then.
-        """
+        """Queue deliveries for the broker, or complete them at once; see the top of this file."""
         for delivery in deliveries:
-            try:
-                session = self._check()
-                if session.in_flight + len(self._queue) >= self._max_in_flight:
-                    raise NotDurable("Too many events are unconfirmed; try again later.")  # noqa: TRY301
-            except NotDurable as error:
-                delivery.complete(error)
+            reason = self._reason_unavailable()
+            if not reason and self._unconfirmed >= self._max_in_flight:
+                reason = "Too many events are unconfirmed; try again later."
+            if reason:
+                delivery.complete(NotDurable(reason))
             else:
-                self._queue_up(delivery)
-
-    def _queue_up(self, delivery: PendingDelivery) -> None:
-        unconfirmed = _Unconfirmed(delivery)
-        unconfirmed.limit = asyncio.get_running_loop().call_later(
-            self._confirm_timeout_s, unconfirmed.give_up
-        )
-        self._queue.extend([Waiting(message, unconfirmed) for message in delivery.messages])
-        self._wake.set()
+                self._enqueue(delivery)
 
     async def check_writable(self) -> None:
-        """Raise NotDurable unless a delivery made now would be published."""
-        self._check()
+        """Raise NotDurable unless the broker accepts messages now."""
+        if reason := self._reason_unavailable():
+            raise NotDurable(reason)
 
-    def _check(self) -> Session[Waiting]:
+    def _reason_unavailable(self) -> str | None:
         if self._session is None:
-            raise NotDurable("RabbitMQ is not connected; try again later.")
+            return "RabbitMQ is not connected; try again later."
         if self._session.is_blocked:
-            raise NotDurable("RabbitMQ is blocked by an alarm; try again later.")
-        return self._session
+            return "RabbitMQ is blocked by an alarm; try again later."
+        return None
 
-    async def forward(self, session: Session[Waiting]) -> None:
-        """Publish through session until it ends; what it leaves unconfirmed is answered 503."""
-        session.on_outcome = self._settle
+    def _enqueue(self, delivery: PendingDelivery) -> None:
+        unconfirmed = _UnconfirmedDelivery(delivery, timeout_s=self._confirm_timeout_s)
+        self._queue.extend(
+            [UnconfirmedMessage(message, unconfirmed) for message in delivery.messages]
+        )
+        self._has_queued.set()
+
+    async def forward(self, session: Session[UnconfirmedMessage]) -> None:
+        """Publish through session until it ends. What is unconfirmed then is not durable."""
+        session.on_outcome = self._note_outcome
         self._session = session
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
+                await self._has_queued.wait()
+                self._has_queued.clear()
                 while self._queue:
-                    count = min(_BATCH, len(self._queue))
+                    count = min(_MAX_BATCH, len(self._queue))
                     await session.publish([self._queue.popleft() for _ in range(count)])
         finally:
             self._session = None
-            for _, delivery in [*session.unsettled(), *self._queue]:
-                delivery.give_up()
+            for unconfirmed in [*session.take_unconfirmed(), *self._queue]:
+                unconfirmed.delivery.fail()
             self._queue.clear()
 
-    def _settle(self, outcome: Outcome[Waiting]) -> None:
-        for _, delivery in outcome.confirmed:
-            delivery.note_confirmed()
-        for _, delivery in outcome.failed:
-            delivery.give_up()
+    @staticmethod
+    def _note_outcome(outcome: PublishOutcome[UnconfirmedMessage]) -> None:
+        for confirmed in outcome.confirmed:
+            confirmed.delivery.confirm_one()
+        for failed in outcome.failed:
+            failed.delivery.fail()

@@ -1,7 +1,13 @@
-"""From the outbox to the publisher, and what each outcome means for an event.
+"""From the outbox to the broker, and what each outcome means for an event.
 
-Confirmed: it leaves the outbox. Anything else: it stays and is sent again, for ever, a refused
-one with growing delay. While nothing fails, events are published in the order of their arrival.
+    outbox.pending -> publish -> confirmed            -> outbox.confirm: it leaves the outbox
+                         ^    -> nacked or returned   -> deferred with a growing delay --+
+                         |    -> the session ends     -> deferred without delay ---------+
+                         +---------------------------------------------------------------+
+
+An event is published until it is confirmed, however often that takes. While nothing fails, events
+are published in the order of their arrival. Nobody waits for the outcome: the requests were
+answered when the outbox had committed their events.
 """
 
 import asyncio
@@ -11,7 +17,7 @@ from typing import NamedTuple
 
 import structlog
 
-from relay.broker.session import Outcome, Session
+from relay.broker.session import PublishOutcome, Session
 from relay.errors import OutboxError
 from relay.events.message import Message
 from relay.observability.log_throttle import LogThrottle
@@ -19,16 +25,15 @@ from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
 from relay.process import backoff
 
-_BATCH = 500
+_MAX_BATCH = 500
 _BATCH_FORMS_S = 0.02
-"""After all there is was published, the next batch may form for so long. Each batch costs the relay
-and the broker about as much as ten events do, and nobody waits: the answers were given before."""
+"""Once all is published, the next batch may form for this long. A batch costs the relay and the
+broker about as much as ten events do."""
 _MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 _MAX_DEFERRED = 100_000
-"""Refused messages remembered, by number alone. Beyond that nothing new is sent until some go."""
+"""Deferred events, of which only the number is kept. Beyond it, only those are published."""
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 60.0
-_READ_AGAIN_S = 1.0
-_TELL_EVERY_S = 10.0
+_LOG_EVERY_S = 10.0
 
 log = structlog.get_logger("relay.forwarder")
 
@@ -45,6 +50,7 @@ class Forwarder:
         outbox: where events wait.
         committed: set by the outbox whenever something was committed.
         max_in_flight: messages published and not yet confirmed.
+        read_retry_s: how long to wait after the outbox could not be read.
     """
 
     def __init__(
@@ -53,40 +59,44 @@ class Forwarder:
         outbox: Outbox,
         committed: asyncio.Event,
         max_in_flight: int,
+        read_retry_s: float = 1.0,
     ) -> None:
         self._outbox = outbox
         self._wake = committed
         self._max_in_flight = max_in_flight
-        self._taken = 0  # everything up to this number was read
-        self._deferred: list[_Deferred] = []
-        self._attempts: dict[int, int] = {}
-        self._refused = 0  # since the log said so
-        self._tells = LogThrottle(_TELL_EVERY_S)
+        self._read_retry_s = read_retry_s
+        self._read_up_to = 0  # the number of the last event that was read
+        self._deferred: list[_Deferred] = []  # a heap
+        self._attempts: dict[int, int] = {}  # of refused events, by number
+        self._refused = 0  # since the last line in the log
+        self._refused_throttle = LogThrottle(_LOG_EVERY_S)
         self._session: Session[Pending] | None = None
 
     @property
     def is_drained(self) -> bool:
-        """Tell whether all that was committed is confirmed."""
+        """Return whether all that was committed is confirmed."""
         in_flight = self._session.in_flight if self._session else 0
-        return not (in_flight or self._deferred) and self._taken >= self._outbox.last_seq
+        return not (in_flight or self._deferred) and self._read_up_to >= self._outbox.last_seq
 
     async def forward(self, session: Session[Pending]) -> None:
-        """Publish through session until it ends; what it leaves unconfirmed is sent again."""
+        """Publish through session until it ends. What is unconfirmed then is published again."""
         self._session = session
-        session.on_outcome = self._settle
+        session.on_outcome = self._note_outcome
         try:
             while True:
                 await session.publish(await self._next_batch(session))
-                if self._taken >= self._outbox.last_seq:
+                if self._read_up_to >= self._outbox.last_seq:
                     await asyncio.sleep(_BATCH_FORMS_S)
         finally:
             self._session = None
-            self._defer_now([it.seq for it in session.unsettled()])
+            self._defer_now([pending.seq for pending in session.take_unconfirmed()])
+
+    # What to publish next.
 
     async def _next_batch(self, session: Session[Pending]) -> list[Pending]:
         while True:
             self._wake.clear()  # before looking, so that nothing is missed
-            limit = min(_BATCH, self._max_in_flight - session.in_flight)
+            limit = min(_MAX_BATCH, self._max_in_flight - session.in_flight)
             if limit <= 0 or session.in_flight_bytes >= _MAX_IN_FLIGHT_BYTES:
                 await self._wake.wait()  # only a confirm makes room, whatever else is due
                 continue
@@ -94,13 +104,14 @@ class Forwarder:
                 batch = await self._due(limit) or await self._unread(limit)
             except OutboxError as error:
                 log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
-                await asyncio.sleep(_READ_AGAIN_S)
+                await asyncio.sleep(self._read_retry_s)
                 continue
             if batch:
                 return batch
             await self._wait()
 
     async def _due(self, limit: int) -> list[Pending]:
+        """Return deferred events whose time has come."""
         now = _now()
         seqs: list[int] = []
         while self._deferred and self._deferred[0].due <= now and len(seqs) < limit:
@@ -112,20 +123,21 @@ class Forwarder:
         except BaseException:
             self._defer_now(seqs)
             raise
-        if found:  # what follows the last one was left out for its size
+        if found:  # those after the last one were left out because of their size
             self._defer_now([seq for seq in seqs if seq > found[-1].seq])
         return found
 
     async def _unread(self, limit: int) -> list[Pending]:
+        """Return events that have not been read before."""
         if len(self._deferred) >= _MAX_DEFERRED:
             return []
-        batch = await self._outbox.pending(after=self._taken, limit=limit)
+        batch = await self._outbox.pending(after=self._read_up_to, limit=limit)
         if batch:
-            self._taken = batch[-1].seq
+            self._read_up_to = batch[-1].seq
         return batch
 
     async def _wait(self) -> None:
-        """Wait for a commit, a confirm, or the moment the next deferred message is due."""
+        """Wait for a commit, a confirm, or the time of the next deferred event."""
         delay = self._deferred[0].due - _now() if self._deferred else None
         try:
             async with asyncio.timeout(delay):
@@ -133,26 +145,27 @@ class Forwarder:
         except TimeoutError:
             return
 
-    def _settle(self, outcome: Outcome[Pending]) -> None:
-        confirmed, failed = outcome
+    # What became of it.
+
+    def _note_outcome(self, outcome: PublishOutcome[Pending]) -> None:
         if self._attempts:
-            for it in confirmed:
-                self._attempts.pop(it.seq, None)
-        self._outbox.confirm([it.seq for it in confirmed])
-        for it in failed:
-            attempt = self._attempts[it.seq] = self._attempts.get(it.seq, 0) + 1
+            for confirmed in outcome.confirmed:
+                self._attempts.pop(confirmed.seq, None)
+        self._outbox.confirm([confirmed.seq for confirmed in outcome.confirmed])
+        for failed in outcome.failed:
+            attempt = self._attempts[failed.seq] = self._attempts.get(failed.seq, 0) + 1
             delay_s = backoff.delay_s(attempt, first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)
-            heapq.heappush(self._deferred, _Deferred(_now() + delay_s, it.seq))
-        if failed:
-            self._refused += len(failed)
-            self._tell_of_refused(failed[0].message)
+            heapq.heappush(self._deferred, _Deferred(_now() + delay_s, failed.seq))
+        if outcome.failed:
+            self._refused += len(outcome.failed)
+            self._log_refused(outcome.failed[0].message)
         self._wake.set()
 
-    def _tell_of_refused(self, latest: Message) -> None:
-        if self._tells.should_log():
+    def _log_refused(self, latest: Message) -> None:
+        if self._refused_throttle.should_log():
             log.warning(
                 "publish refused",
-                count=self._refused,  # since the last line
+                count=self._refused,
                 routing_key=latest.routing_key,
                 event_id=latest.id,
             )

@@ -21,7 +21,7 @@ from consumers.kit.queues import topology
 from consumers.kit.seen.database import SeenDatabase
 from consumers.kit.seen.store import SeenStore
 from consumers.kit.settings import ConsumerSettings, SectionT, SharedSettings
-from relay.broker.publisher import Publisher
+from relay.broker.publisher import BrokerOptions, Publisher
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.events.topology import Topology
@@ -94,12 +94,14 @@ class Service:
         # A connection of its own: an alarm stops the broker from reading one that publishes, and
         # acknowledgements must not wait behind that.
         self._publisher = Publisher(
-            urls=broker.urls,
+            BrokerOptions(
+                urls=broker.urls,
+                declare_topology=False,
+                heartbeat_s=broker.heartbeat_s,
+                confirm_timeout_s=broker.confirm_timeout_s,
+            ),
             exchange_of=lambda message: topology.exchange_of(message.routing_key),
-            wanted=Topology(),
-            declare_topology=False,
-            heartbeat_s=broker.heartbeat_s,
-            confirm_timeout_s=broker.confirm_timeout_s,
+            topology=Topology(),
             metrics=BrokerMetrics(registry),
         )
 

@@ -38,7 +38,7 @@ from deploy.local.run import (
     wait_until_ready,
 )
 from relay import vendors
-from relay.broker import connection as broker
+from relay.broker.connection import CONNECTION_ERRORS
 from relay.cli.event_format import excerpt
 from relay.cli.output import show_table
 from relay.errors import RelayError
@@ -109,7 +109,7 @@ async def _demo(url: str, directory: Path) -> int:
     try:
         ids, arrivals, archived = await _send_and_receive(environment(url, **settings))
     finally:
-        with contextlib.suppress(*broker.ERRORS):  # without a broker there is nothing to remove
+        with contextlib.suppress(*CONNECTION_ERRORS):  # without a broker there is nothing to remove
             await _remove_topology(url, exchange)
     samples = list(_documented())
     show_table(("Sample", "Routing key", "Type", "Excerpt"), _rows(samples, ids, arrivals))

@@ -1,6 +1,6 @@
-"""RabbitMQ connections: opening one, saying why it failed, declaring the topology.
+"""RabbitMQ connections: open one, explain why that failed, declare the topology.
 
-Everything that talks to the broker starts here; publishing itself is in publisher.py.
+Everything that talks to the broker starts here. Publishing is in session.py and publisher.py.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ Connection = AbstractConnection
 CONNECT_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
 
-ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
-"""What the libraries raise when a connection can't be made or does not last."""
+CONNECTION_ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
+"""What the libraries raise when a connection can't be opened or is lost."""
 
 
 async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
@@ -34,10 +34,10 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
 
     Args:
         url: `amqp://` or `amqps://`, the latter with `cafile`, `certfile`, `keyfile` as query.
-        heartbeat_s: a peer silent for three times this long is taken for gone.
+        heartbeat_s: a peer that is silent for three times this long counts as gone.
 
     Raises:
-        BrokerError: it says what went wrong, without the password.
+        BrokerError: its text says what went wrong, without the password.
     """
     lenient_decoding.install()
     address = URL(url).update_query(heartbeat=heartbeat_s)
@@ -45,11 +45,11 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
     connection = aio_pika.Connection(address, client_properties={"connection_name": name})
     try:
         await connection.connect(timeout=CONNECT_TIMEOUT_S)
-    except ERRORS as error:
+    except CONNECTION_ERRORS as error:
         raise BrokerError(f"RabbitMQ at {public_address(url)} {_explain(error)}.") from error
     finally:
         if connection.transport is None:
-            await connection.close()  # or its destructor would, when no loop runs any more
+            await connection.close()  # else its destructor does, when no loop runs any more
     return connection
 
 
@@ -57,7 +57,7 @@ async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractCo
     """Open a connection to the first broker that accepts one.
 
     Raises:
-        BrokerError: none did; the text has a sentence for each.
+        BrokerError: none did; its text has a sentence for each.
     """
     failures = []
     for url in urls:
@@ -69,14 +69,14 @@ async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractCo
 
 
 async def close(connection: AbstractConnection) -> None:
-    """Close politely, but not for long: a dead peer never answers."""
-    with contextlib.suppress(TimeoutError, *ERRORS):
+    """Close in order, but wait only for a short time: a dead peer never answers."""
+    with contextlib.suppress(TimeoutError, *CONNECTION_ERRORS):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
 
 
 def public_address(url: str) -> str:
-    """Return host, port and virtual host of a broker URL: what may be logged of it."""
+    """Return host, port and virtual host of a broker URL, which may be logged."""
     parsed = URL(url)
     port = parsed.port or (5671 if parsed.scheme == "amqps" else 5672)
     vhost = parsed.path.removeprefix("/")
@@ -84,7 +84,7 @@ def public_address(url: str) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """Say what a failed connect means. The reason comes from the broker or the system."""
+    """Describe what a failed connect means, in the words of the broker or the system."""
     match error:
         case TimeoutError():
             return f"did not answer within {CONNECT_TIMEOUT_S} s"
@@ -93,8 +93,9 @@ def _explain(error: BaseException) -> str:
         case aiormq.exceptions.AuthenticationError():
             return "offers no login method this relay knows"
         case aiormq.exceptions.InvalidFrameError() if "Connection.OpenOk" in str(error):
-            # The broker closed instead of opening. aiormq 7.2 drops its words, so say which
-            # two things it may be; can go once it raises ConnectionClosed here.
+            # The broker closed the connection instead of opening the virtual host. aiormq 7.2
+            # drops the broker's words, so name both causes; can go once it raises
+            # ConnectionClosed here.
             return "refused the virtual host: it does not exist, or this user may not use it"
         case aiormq.exceptions.IncompatibleProtocolError():
             return "does not speak AMQP 0-9-1"
@@ -104,7 +105,7 @@ def _explain(error: BaseException) -> str:
 
 
 def reason_of(closed: Iterable[asyncio.Future[None]]) -> str:
-    """Say why a channel or connection was closed, from its `closing` future."""
+    """Return why a channel or connection was closed, from its `closing` future."""
     for future in closed:
         if not future.cancelled() and (error := future.exception()):
             return str(error).rstrip(".") or type(error).__name__
@@ -112,10 +113,10 @@ def reason_of(closed: Iterable[asyncio.Future[None]]) -> str:
 
 
 async def declare(connection: AbstractConnection, topology: Topology, *, passive: bool) -> None:
-    """Declare what is needed, or with passive only check that exchanges and queues are there.
+    """Declare a topology, or with passive only check that its exchanges and queues exist.
 
     Raises:
-        TopologyError: one is missing, has other properties, or may not be declared by this user.
+        TopologyError: one is missing, has other properties, or this user may not declare it.
         BrokerError: the connection was lost meanwhile.
     """
     for exchange in topology.exchanges:
@@ -127,13 +128,13 @@ async def declare(connection: AbstractConnection, topology: Topology, *, passive
 
 
 async def _declare_one(
-    connection: AbstractConnection, it: Exchange | Queue | Binding, *, passive: bool
+    connection: AbstractConnection, part: Exchange | Queue | Binding, *, passive: bool
 ) -> None:
     """Declare one object on a channel of its own, since a refusal closes the channel."""
-    what = f"{type(it).__name__} {it.to if isinstance(it, Binding) else it.name}"
+    what = f"{type(part).__name__} {part.to if isinstance(part, Binding) else part.name}"
     try:
         async with connection.channel() as channel:
-            await _declare_on(await channel.get_underlay_channel(), it, passive=passive)
+            await _declare_on(await channel.get_underlay_channel(), part, passive=passive)
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         raise TopologyError(
             f"{what} exists with other properties ({error.args[0]}); undo the change of the "
@@ -150,29 +151,29 @@ async def _declare_one(
             f"{what} may not be declared by this user ({error.args[0]}); grant the permission "
             "or set broker.declare_topology = false."
         ) from error
-    except ERRORS as error:
+    except CONNECTION_ERRORS as error:
         raise BrokerError(f"The connection was lost while declaring {what}: {error}.") from error
 
 
 async def _declare_on(
-    channel: AbstractChannel, it: Exchange | Queue | Binding, *, passive: bool
+    channel: AbstractChannel, part: Exchange | Queue | Binding, *, passive: bool
 ) -> None:
-    match it:
+    match part:
         case Exchange():
             await channel.exchange_declare(
-                it.name,
-                exchange_type=it.kind,
+                part.name,
+                exchange_type=part.kind,
                 durable=True,
                 passive=passive,
-                arguments=it.arguments,
+                arguments=part.arguments,
             )
         case Queue():
             await channel.queue_declare(
-                it.name, durable=True, passive=passive, arguments=it.arguments
+                part.name, durable=True, passive=passive, arguments=part.arguments
             )
         case Binding(is_to_exchange=True):
             await channel.exchange_bind(
-                destination=it.to, source=it.exchange, routing_key=it.pattern
+                destination=part.to, source=part.exchange, routing_key=part.pattern
             )
         case Binding():
-            await channel.queue_bind(it.to, it.exchange, routing_key=it.pattern)
+            await channel.queue_bind(part.to, part.exchange, routing_key=part.pattern)

@@ -1,9 +1,9 @@
-"""Reading of what others write into a message's properties, such that nothing ends a connection.
+"""Lenient decoding of message properties, which others may have written.
 
-Works round pamqp 4: what it can't decode (a timestamp beyond the year 9999, such as one in
-nanoseconds; a short string or the name of a header that is not UTF-8; a header nested too deeply)
-ends the connection, of every consumer the message is delivered to. RabbitMQ accepts all of it.
-Can go once pamqp decodes each of these to something.
+Works around pamqp 4: a property that it can't decode ends the connection of every consumer that
+gets the message. RabbitMQ accepts all of these: a timestamp after the year 9999, such as one in
+nanoseconds; a short string or the name of a header that is not UTF-8; a header nested too deeply.
+Can go once pamqp decodes each of them to something.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ libraries.require_names(
 _Decoder = Callable[[bytes], tuple[int, Any]]
 
 _TIMESTAMP_BYTES = 8
-_LENGTH_BYTES = 4  # of what is before a table or an array
+_LENGTH_BYTES = 4  # before a table or an array
 
 
 def install() -> None:
-    """Have pamqp decode so in the whole process; to call it again changes nothing."""
-    array, table = _cut_where_too_deep(decode.field_array), _cut_where_too_deep(_table)
+    """Make pamqp decode leniently in the whole process. Another call changes nothing."""
+    array, table = _none_if_too_deep(decode.field_array), _none_if_too_deep(_table)
     decode.METHODS |= {
         "shortstr": _short_string,
         "timestamp": _timestamp,
@@ -39,14 +39,14 @@ def install() -> None:
 def _short_string(value: bytes) -> tuple[int, str]:
     """Decode a short string; each byte that is not UTF-8 becomes a question mark.
 
-    So it never needs more than the 255 bytes that it may have when it is sent again.
+    So it still fits into 255 bytes when it is sent again.
     """
     end = 1 + int.from_bytes(value[:1])
     return end, value[1:end].decode(errors="surrogateescape").encode(errors="replace").decode()
 
 
 def _timestamp(value: bytes) -> tuple[int, datetime | None]:
-    """Decode a timestamp; None if there is no such moment."""
+    """Decode a timestamp; None if no datetime can hold it."""
     try:
         return decode.timestamp(value)
     except (ValueError, OverflowError, OSError):
@@ -56,7 +56,7 @@ def _timestamp(value: bytes) -> tuple[int, datetime | None]:
 
 
 def _table(value: bytes) -> tuple[int, dict[str, Any]]:
-    """Decode a table, whatever the names in it are.
+    """Decode a table, whatever bytes its names are.
 
     Raises:
         ValueError: it is cut off, or has a type that does not exist.
@@ -73,8 +73,8 @@ def _table(value: bytes) -> tuple[int, dict[str, Any]]:
     return end, table
 
 
-def _cut_where_too_deep(decoder: _Decoder) -> _Decoder:
-    """Decode to None what is nested deeper than Python's stack."""
+def _none_if_too_deep(decoder: _Decoder) -> _Decoder:
+    """Return a decoder that yields None for what is nested deeper than Python's stack."""
 
     def decoded(value: bytes) -> tuple[int, Any]:
         try:

@@ -1,16 +1,17 @@
-"""A session with RabbitMQ that always comes back: connect, declare, publish, begin anew."""
+"""A session with RabbitMQ that always comes back: connect, declare, publish, begin again."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from relay.broker import connection as broker
 from relay.broker import reconnect
+from relay.broker.connection import close, connect, declare, public_address
 from relay.broker.session import Session, T
 from relay.errors import BrokerError
 from relay.events.message import Message
@@ -23,69 +24,79 @@ if TYPE_CHECKING:
 log = structlog.get_logger("relay.publisher")
 
 
-class State(StrEnum):
+class ConnectionState(StrEnum):
     """The broker connection as readiness and metrics show it."""
 
     DISCONNECTED = "disconnected"
     CONNECTED = "connected"
-    BLOCKED = "blocked"  # a memory or disk alarm: the broker takes nothing for now
+    BLOCKED = "blocked"  # by a memory or disk alarm: the broker accepts no messages for now
 
 
-class Publisher:
-    """Keep a session with one of the brokers open, for ever.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """How to connect and publish.
 
     Args:
         urls: brokers, tried in turn.
-        exchange_of: see Session.
-        wanted: what must be there before anything is published.
-        declare_topology: whether to declare it; if not, it is only checked.
+        declare_topology: whether to declare what is needed; if not, it is only checked.
         heartbeat_s: AMQP heartbeat.
         confirm_timeout_s: see Session.
+    """
+
+    urls: Sequence[str]
+    declare_topology: bool
+    heartbeat_s: int
+    confirm_timeout_s: float
+
+
+class Publisher:
+    """Keep a session with one of the brokers open.
+
+    Args:
+        options: where to connect, and how.
+        exchange_of: see Session.
+        topology: what must exist before anything is published.
         metrics: where outcomes and connects are counted.
         tracing: see Session.
     """
 
-    def __init__(  # noqa: PLR0913  one per setting of [broker]
+    def __init__(
         self,
+        options: BrokerOptions,
         *,
-        urls: Sequence[str],
         exchange_of: Callable[[Message], str],
-        wanted: Topology,
-        declare_topology: bool,
-        heartbeat_s: int,
-        confirm_timeout_s: float,
+        topology: Topology,
         metrics: BrokerMetrics,
         tracing: "Tracing | None" = None,
     ) -> None:
-        self._urls = urls
+        self._options = options
         self._exchange_of = exchange_of
-        self._wanted = wanted
-        self._declare_topology = declare_topology
-        self._heartbeat_s = heartbeat_s
-        self._confirm_timeout_s = confirm_timeout_s
+        self._topology = topology
         self._metrics = metrics
         self._tracing = tracing
         self._session: Session[Any] | None = None
         self.reason: str | None = "not connected yet"
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConnectionState:
         """The connection now. `reason` says why when it is DISCONNECTED."""
         if self._session is None:
-            return State.DISCONNECTED
-        return State.BLOCKED if self._session.is_blocked else State.CONNECTED
+            return ConnectionState.DISCONNECTED
+        return ConnectionState.BLOCKED if self._session.is_blocked else ConnectionState.CONNECTED
 
     @property
     def is_connected(self) -> bool:
-        """Tell whether a session is open, blocked or not."""
+        """Return whether a session is open, blocked or not."""
         return self._session is not None
 
     async def run(self, use: Callable[[Session[T]], Awaitable[None]]) -> None:
-        """Open a session, give it to use, and begin anew whenever it ends.
+        """Open a session, call use with it, and begin again whenever the session ends.
 
-        An error of use other than BrokerError is a bug of ours and ends this, too.
+        An error of use other than BrokerError is a bug of ours, and is raised.
         """
-        await reconnect.run_forever(self._urls, partial(self._run, use), on_lost=self._note_lost)
+        await reconnect.run_forever(
+            self._options.urls, partial(self._run, use), on_lost=self._note_lost
+        )
 
     async def _run(self, use: Callable[[Session[T]], Awaitable[None]], url: str) -> None:
         """Open a session with one broker and let use publish until it ends."""
@@ -93,25 +104,23 @@ class Publisher:
             session: Session[T] = await self._open(url, stack)
             reconnect.raise_if_cancelled()
             self._note_connected(url, session)
-            await self._serve(session, use)
+            await self._use(use, session)
 
     async def _open(self, url: str, stack: contextlib.AsyncExitStack) -> Session[T]:
-        connection = await broker.connect(url, heartbeat_s=self._heartbeat_s)
-        stack.push_async_callback(broker.close, connection)
-        await broker.declare(connection, self._wanted, passive=not self._declare_topology)
+        connection = await connect(url, heartbeat_s=self._options.heartbeat_s)
+        stack.push_async_callback(close, connection)
+        await declare(connection, self._topology, passive=not self._options.declare_topology)
         session: Session[T] = Session(
             connection,
             exchange_of=self._exchange_of,
-            confirm_timeout_s=self._confirm_timeout_s,
+            confirm_timeout_s=self._options.confirm_timeout_s,
             metrics=self._metrics,
             tracing=self._tracing,
         )
         await session.open()
         return session
 
-    async def _serve(
-        self, session: Session[T], use: Callable[[Session[T]], Awaitable[None]]
-    ) -> None:
+    async def _use(self, use: Callable[[Session[T]], Awaitable[None]], session: Session[T]) -> None:
         """Let use publish until it or the session ends."""
         user = asyncio.ensure_future(use(session))
         watcher = asyncio.ensure_future(session.watch())
@@ -128,11 +137,11 @@ class Publisher:
         self._session = session
         self.reason = None
         self._metrics.connects.inc()
-        log.info("broker connected", address=broker.public_address(url))
+        log.info("broker connected", address=public_address(url))
 
     def _note_lost(self, error: BrokerError) -> None:
         reason = str(error)
-        if reason != self.reason:  # once, however often it is tried
+        if reason != self.reason:  # log it once, however often it happens in a row
             log.error("broker unavailable", reason=reason)
         self.reason = reason
         self._metrics.failures.inc()

@@ -1,14 +1,17 @@
-"""Whatever needs RabbitMQ, begun anew for ever: one broker after the other, with growing delays."""
+"""Connect to RabbitMQ again and again: one broker after the other, with growing delays."""
 
 import asyncio
 import itertools
-import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from relay.errors import BrokerError, TopologyError
+from relay.process import backoff
 
-_FIRST_RETRY_S, _LAST_RETRY_S, _TOPOLOGY_RETRY_S = 0.2, 15.0, 60.0
-_LASTING_S = 5.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 15.0
+_TOPOLOGY_RETRY_S = 60.0  # a person has to repair it
+_STEADY_S = 5.0
+"""A connection that lasted for so long resets the delay. One that ends sooner does not: a user
+without the rights it needs, for example, can connect again and again."""
 
 
 async def run_forever(
@@ -21,12 +24,12 @@ async def run_forever(
 
     Args:
         urls: brokers, tried in turn.
-        use: connects and works until the connection is lost. Any other error than BrokerError is
-            a bug of ours and ends this, too.
-        on_lost: told of each end.
+        use: connects and works until the connection is lost. Any error other than BrokerError is
+            a bug of ours, and is raised.
+        on_lost: called with each BrokerError.
     """
     loop = asyncio.get_running_loop()
-    delay_s = 0.0
+    attempt = 0
     for url in itertools.cycle(urls):
         began_at = loop.time()
         try:
@@ -34,18 +37,15 @@ async def run_forever(
         except BrokerError as error:
             raise_if_cancelled()
             on_lost(error)
-            # A session that ends at once, for want of a right, say, is no reason to hurry.
-            if loop.time() - began_at > _LASTING_S:
-                delay_s = 0.0
-            delay_s = _next_delay(delay_s, error)
-        await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  jitter
+            attempt = 1 if loop.time() - began_at > _STEADY_S else attempt + 1
+            await asyncio.sleep(_delay_s(attempt, error))
 
 
 async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
-    """Call use, and take two ways in which aiormq 7.2 ends its calls for what they are.
+    """Call use, and make two odd ways in which aiormq 7.2 ends its calls a BrokerError.
 
-    When a connection falls silent it cancels them; when one ends without a reason of its own, it
-    raises `Exception`, of no kind that could be caught by name.
+    When a connection falls silent, aiormq cancels the calls that wait for it. When one ends without
+    a reason, they raise a plain `Exception`, which no name can catch.
     """
     try:
         await use(url)
@@ -59,16 +59,16 @@ async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
 
 
 def raise_if_cancelled() -> None:
-    """Go through with a cancellation that aiormq 7.2 turned into an error of its own, or lost.
+    """Raise CancelledError if this task is being cancelled and aiormq 7.2 swallowed that.
 
-    It does so when it is cancelled while connecting. Without this, the process may never stop.
+    It does so when it is cancelled while connecting. Without this, the process might never stop.
     """
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError
 
 
-def _next_delay(previous_s: float, error: BrokerError) -> float:
+def _delay_s(attempt: int, error: BrokerError) -> float:
     if isinstance(error, TopologyError):
-        return _TOPOLOGY_RETRY_S  # a person has to mend it
-    return min(max(previous_s * 2, _FIRST_RETRY_S), _LAST_RETRY_S)
+        return backoff.delay_s(1, first_s=_TOPOLOGY_RETRY_S, last_s=_TOPOLOGY_RETRY_S)
+    return backoff.delay_s(attempt, first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)

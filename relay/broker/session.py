@@ -1,8 +1,8 @@
-"""One connection in confirm mode: whole batches out, confirms and returns back in.
+"""One connection in confirm mode: publish batches, and report what became of each message.
 
 `exchange.publish` of aio-pika waits for one message at a time and marshals frame by frame. Here
-a batch is one write, and confirms are counted by delivery tag. What an outcome means for an event
-is not decided here: the session reports it, the forwarder decides.
+a batch is one write, and confirms are matched by delivery tag. The session only reports outcomes:
+what one means for an event is up to the forwarder or the confirm sink.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from pamqp import commands
 from pamqp.header import ContentHeader
 
-from relay.broker import connection as broker
+from relay.broker.connection import CONNECT_TIMEOUT_S, CONNECTION_ERRORS, reason_of
 from relay.errors import BrokerError
 from relay.events import amqp
 from relay.events.message import Message
@@ -33,10 +33,11 @@ _WATCH_S = 0.5
 _CHANNEL_NUMBER = 1
 _FRAME_BUFFER = 1000  # confirms that may wait to be read
 _REFUSED_TIMES = 4
-"""So many confirm timeouts a routing key may be refused without a confirm before the connection is
-made anew. RabbitMQ 3.10 may refuse for as long as a channel lives: when its first message to a
-quorum queue came while that queue elected a leader. A full queue costs such a reconnect, too."""
-_MOST_REFUSED = 1000  # routing keys that are watched
+"""A routing key may be refused for this many confirm timeouts, without a confirm in between. Then
+the session ends, and another begins: if the first message of a channel comes while its quorum queue
+elects a leader, RabbitMQ 3.10 refuses messages for as long as the channel lives. A full queue costs
+such a reconnect, too."""
+_MAX_REFUSED_KEYS = 1000
 
 libraries.require_names(
     aiormq.Channel, "_get_frame", "_on_confirm_frame", "_on_return_frame", "_read_content"
@@ -47,7 +48,7 @@ log = structlog.get_logger("relay.session")
 
 
 class HasMessage(Protocol):
-    """Whatever a caller tracks: it holds the message to publish."""
+    """Something to publish, with whatever else its publisher needs to know of it."""
 
     @property
     def message(self) -> Message:
@@ -57,18 +58,18 @@ class HasMessage(Protocol):
 T = TypeVar("T", bound=HasMessage)
 
 
-class Outcome(NamedTuple, Generic[T]):
-    """What became of some messages. `failed` ones were nacked or returned, and are not routed."""
+class PublishOutcome(NamedTuple, Generic[T]):
+    """What became of some messages. Those in `failed` were nacked or returned by the broker."""
 
     confirmed: list[T]
     failed: list[T]
 
 
 class _ConfirmChannel(aiormq.Channel):
-    """A channel that hands confirms and returns on as they come.
+    """A channel that passes confirms and returns on as they arrive.
 
-    aiormq keeps a future per message and walks all of them for each `multiple` ack; with
-    thousands in flight that is the largest cost there is. It also matches returns by message id
+    aiormq keeps a future per message and walks all of them for each `multiple` ack: with
+    thousands in flight that is the largest cost of all. It also matches returns by message id
     alone, which hides one of two equal messages in flight.
     """
 
@@ -94,14 +95,14 @@ class _ConfirmChannel(aiormq.Channel):
 
 
 class Session(Generic[T]):
-    """One connection in confirm mode: publish, and hear what became of each message.
+    """One connection in confirm mode: publish, and report what became of each message.
 
-    Only one task may publish. Delivery tags count from 1 in the order of publishing
-    (https://www.rabbitmq.com/docs/confirms#publisher-confirms).
+    `on_outcome` is called with each outcome. Only one task may publish. Delivery tags count from 1
+    in the order of publishing (https://www.rabbitmq.com/docs/confirms#publisher-confirms).
 
     Args:
         connection: an open one, for this session alone.
-        exchange_of: tells to which exchange a message goes.
+        exchange_of: returns the exchange of a message.
         confirm_timeout_s: how long a message may be unconfirmed while the broker is not blocked.
         metrics: where outcomes are counted.
         tracing: where confirms become spans, if anywhere.
@@ -128,12 +129,12 @@ class Session(Generic[T]):
         self._next_tag = 1
         self._in_flight: dict[int, T] = {}
         self._returned: set[int] = set()
-        self._refused: dict[str, float] = {}  # by routing key, since when
-        self._sent: deque[tuple[int, float]] = deque()  # (last tag of a batch, when)
-        self._clock_starts_at = 0.0
+        self._refused_since: dict[str, float] = {}  # by routing key
+        self._sent: deque[tuple[int, float]] = deque()  # (last tag of a batch, time)
+        self._unblocked_at = 0.0
         self.in_flight_bytes = 0
         self.is_blocked = False
-        self.on_outcome: Callable[[Outcome[T]], None] = lambda _: None
+        self.on_outcome: Callable[[PublishOutcome[T]], None] = lambda _: None
 
     async def open(self) -> None:
         """Open the channel and put it into confirm mode.
@@ -143,103 +144,112 @@ class Session(Generic[T]):
         """
         self._connection.channels[_CHANNEL_NUMBER] = self._channel
         try:
-            await self._channel.open(timeout=broker.CONNECT_TIMEOUT_S)
-        except broker.ERRORS as error:
+            await self._channel.open(timeout=CONNECT_TIMEOUT_S)
+        except CONNECTION_ERRORS as error:
             raise BrokerError(f"The channel can't be opened: {error}.") from error
 
     @property
     def in_flight(self) -> int:
-        """How many messages wait for their confirm."""
+        """The number of messages that wait for their confirm."""
         return len(self._in_flight)
 
-    def unsettled(self) -> list[T]:
-        """Return what was published without an outcome, in order; used once the session ended."""
-        left = list(self._in_flight.values())
+    def take_unconfirmed(self) -> list[T]:
+        """Return what was published and has no outcome, in order, once the session has ended."""
+        unconfirmed = list(self._in_flight.values())
         self._in_flight.clear()
-        return left
+        return unconfirmed
 
     async def publish(self, batch: Sequence[T]) -> None:
-        """Write a batch in one go. Waits only while the broker is blocked.
+        """Write a batch at once. Wait only while the broker is blocked.
 
         Raises:
-            BrokerError: the session has ended; the batch is among what is `unsettled`.
+            BrokerError: the session has ended; `take_unconfirmed` returns the batch, too.
         """
         self._in_flight.update(enumerate(batch, self._next_tag))
         self._next_tag += len(batch)
-        self.in_flight_bytes += sum([len(it.message.body) for it in batch])
+        self.in_flight_bytes += sum([len(item.message.body) for item in batch])
         await self._connection.ready()
         if self._channel.is_closed:
             raise BrokerError("The channel is closed.")
         exchange_of = self._exchange_of
-        named = [(exchange_of(it.message), it.message) for it in batch]
-        payload = amqp.publish_frames(named, channel=_CHANNEL_NUMBER, frame_max=self._frame_max)
+        addressed = [(exchange_of(item.message), item.message) for item in batch]
+        payload = amqp.publish_frames(addressed, channel=_CHANNEL_NUMBER, frame_max=self._frame_max)
         self._sent.append((self._next_tag - 1, asyncio.get_running_loop().time()))
         await self._connection.write_queue.put(ChannelFrame(payload=payload, should_close=False))
 
     async def watch(self) -> None:
-        """Return never; raise BrokerError when the session has ended or does not answer."""
+        """Wait until the session has ended or the broker stops confirming.
+
+        Raises:
+            BrokerError: always, and it says which.
+        """
         closing = {self._channel.closing, self._connection.closing}
         while True:
             done, _ = await asyncio.wait(
                 closing, timeout=_WATCH_S, return_when=asyncio.FIRST_COMPLETED
             )
             if done:
-                raise BrokerError(f"The connection was lost: {broker.reason_of(done)}.")
+                raise BrokerError(f"The connection was lost: {reason_of(done)}.")
             await self._note_blocked()
             self._check_confirms()
             self._check_refused()
 
-    # Confirms.
+    # Outcomes.
 
     def _confirm(self, frame: ConfirmationFrameType) -> None:
-        tags = self._settled_by(frame)
-        settled = [self._in_flight.pop(tag) for tag in tags]
-        self.in_flight_bytes -= sum([len(it.message.body) for it in settled])
+        """Report the outcome of the messages that an ack or a nack is about."""
+        tags = self._tags_of(frame)
+        published = [self._in_flight.pop(tag) for tag in tags]
+        self.in_flight_bytes -= sum([len(item.message.body) for item in published])
         if not isinstance(frame, commands.Basic.Ack):
-            outcome = Outcome([], settled)
-            self._metrics.nacked.inc(len(settled))
-            self._note_refused(settled)
+            outcome = PublishOutcome([], published)
+            self._metrics.nacked.inc(len(published))
+            self._note_refused(published)
         elif self._returned:
-            of_tag = dict(zip(tags, settled, strict=True))
-            confirmed = [it for tag, it in of_tag.items() if tag not in self._returned]
-            returned = [it for tag, it in of_tag.items() if tag in self._returned]
+            by_tag = dict(zip(tags, published, strict=True))
+            confirmed = [item for tag, item in by_tag.items() if tag not in self._returned]
+            returned = [item for tag, item in by_tag.items() if tag in self._returned]
             self._returned.difference_update(tags)
-            outcome = Outcome(confirmed, returned)
+            outcome = PublishOutcome(confirmed, returned)
             self._metrics.returned.inc(len(returned))
         else:
-            outcome = Outcome(settled, [])
-        self._metrics.confirmed.inc(len(outcome.confirmed))
-        if self._refused:
-            for it in outcome.confirmed:
-                self._refused.pop(it.message.routing_key, None)
-        now = time.time()
-        for it in outcome.confirmed:
-            self._metrics.confirm_seconds.observe(max(0.0, now - it.message.received_at))
-            if self._tracing:
-                self._tracing.note_confirmed(it.message, self._exchange_of(it.message))
+            outcome = PublishOutcome(published, [])
+        self._note_confirmed(outcome.confirmed)
         self.on_outcome(outcome)
 
-    def _settled_by(self, frame: ConfirmationFrameType) -> list[int]:
+    def _tags_of(self, frame: ConfirmationFrameType) -> list[int]:
         tag = frame.delivery_tag or 0
-        if getattr(frame, "multiple", False):  # all up to and including tag; they lie in order
+        if getattr(frame, "multiple", False):  # all up to and including tag; _in_flight is in order
             oldest = next(iter(self._in_flight), tag + 1)
-            return [it for it in range(oldest, tag + 1) if it in self._in_flight]
+            return [number for number in range(oldest, tag + 1) if number in self._in_flight]
         return [tag] if tag in self._in_flight else []
+
+    def _note_confirmed(self, confirmed: Sequence[T]) -> None:
+        self._metrics.confirmed.inc(len(confirmed))
+        if self._refused_since:
+            for item in confirmed:
+                self._refused_since.pop(item.message.routing_key, None)
+        now = time.time()
+        for item in confirmed:
+            message = item.message
+            self._metrics.confirm_seconds.observe(max(0.0, now - message.received_at))
+            if self._tracing:
+                self._tracing.note_confirmed(message, self._exchange_of(message))
 
     def _note_refused(self, refused: Sequence[T]) -> None:
         now = asyncio.get_running_loop().time()
-        for it in refused:
-            if len(self._refused) < _MOST_REFUSED:
-                self._refused.setdefault(it.message.routing_key, now)
+        for item in refused:
+            if len(self._refused_since) < _MAX_REFUSED_KEYS:
+                self._refused_since.setdefault(item.message.routing_key, now)
 
     def _note_return(self, message_id: str) -> None:
-        """Remember that a message had no route. Its ack follows, and must not count.
+        """Remember that a message had no route: the ack that follows does not confirm it.
 
-        Two copies of one event may be in flight; then both are sent again, since a duplicate is
-        harmless and a loss is not.
+        If two copies of one event are in flight, both are published again: a duplicate is harmless,
+        a loss is not.
         """
         self._returned.update(
-            tag for tag, it in self._in_flight.items() if it.message.id == message_id
+            tag for tag, item in self._in_flight.items() if item.message.id == message_id
         )
 
     # Watching.
@@ -249,10 +259,10 @@ class Session(Generic[T]):
         if self.is_blocked != was_blocked:
             log.warning("broker blocked" if self.is_blocked else "broker unblocked")
         if self.is_blocked:
-            self._clock_starts_at = asyncio.get_running_loop().time()
+            self._unblocked_at = asyncio.get_running_loop().time()  # at the earliest
 
     async def _is_blocked(self) -> bool:
-        """Ask aiormq, which offers no flag: `ready` returns at once unless blocked."""
+        """Ask aiormq, which has no flag for it: `ready` returns at once unless blocked."""
         try:
             async with asyncio.timeout(0):
                 await self._connection.ready()
@@ -266,7 +276,7 @@ class Session(Generic[T]):
             self._sent.popleft()
         if not self._sent or self.is_blocked:
             return
-        waited_since = max(self._sent[0][1], self._clock_starts_at)
+        waited_since = max(self._sent[0][1], self._unblocked_at)
         if asyncio.get_running_loop().time() - waited_since > self._confirm_timeout_s:
             raise BrokerError(
                 f"{self.in_flight} messages were not confirmed within {self._confirm_timeout_s} s."
@@ -274,6 +284,6 @@ class Session(Generic[T]):
 
     def _check_refused(self) -> None:
         limit_s = _REFUSED_TIMES * self._confirm_timeout_s
-        for routing_key, since in self._refused.items():
+        for routing_key, since in self._refused_since.items():
             if asyncio.get_running_loop().time() - since > limit_s:
                 raise BrokerError(f"{routing_key} was refused for {limit_s:g} s.")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPChannelError, AMQPError, ChannelInvalidStateError
 
-from relay.broker import connection as broker
+from relay.broker.connection import close, connect_to_any
 from relay.errors import BrokerError
 from relay.observability import logs
 from relay.settings import BrokerSettings
@@ -20,7 +20,7 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnectio
         BrokerError: none accepts one, or the broker refused something or was lost meanwhile.
     """
     logs.silence_libraries()
-    connection = await broker.connect_to_any(settings.urls, heartbeat_s=settings.heartbeat_s)
+    connection = await connect_to_any(settings.urls, heartbeat_s=settings.heartbeat_s)
     try:
         yield connection
     except BrokenPipeError:
@@ -32,4 +32,4 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnectio
     except (AMQPError, ConnectionError, ChannelInvalidStateError) as error:
         raise BrokerError("The connection to RabbitMQ was lost.") from error
     finally:
-        await broker.close(connection)
+        await close(connection)

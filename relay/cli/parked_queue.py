@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 import click
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.cli.output import printable, show_row, show_table
 from relay.errors import BrokerError, RelayError
 from relay.events.topology import Queue, Topology
@@ -78,7 +78,7 @@ class ParkedQueue(Generic[T]):
             TopologyError: there is no such queue.
         """
         needed = Queue(name=self.name, arguments={})
-        await broker.declare(connection, Topology(queues=(needed,)), passive=True)
+        await declare(connection, Topology(queues=(needed,)), passive=True)
         channel = await connection.channel()
         queue = await channel.get_queue(self.name, ensure=False)
         message = await queue.get(fail=False)

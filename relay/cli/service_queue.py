@@ -10,8 +10,8 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp import commands
 
-from relay.broker import connection as broker
-from relay.broker.session import Outcome, Session
+from relay.broker.connection import declare
+from relay.broker.session import PublishOutcome, Session
 from relay.cli.connection import connected
 from relay.errors import BrokerError, RelayError, TopologyError
 from relay.events.message import Message
@@ -84,7 +84,7 @@ class ServiceQueue:
         )
         return _Sent(message)
 
-    def _count(self, outcome: Outcome[_Sent]) -> None:
+    def _count(self, outcome: PublishOutcome[_Sent]) -> None:
         self._left -= len(outcome.confirmed) + len(outcome.failed)
         self._refused += len(outcome.failed)
         if not self._left:
@@ -125,7 +125,7 @@ async def require(
     """Raise RelayError, with the sentence `otherwise`, unless a queue with this name exists."""
     needed = Topology(queues=(Queue(name=name, arguments={}),))
     try:
-        await broker.declare(connection, needed, passive=True)
+        await declare(connection, needed, passive=True)
     except TopologyError as error:
         if isinstance(error.__cause__, ChannelNotFoundEntity):
             raise RelayError(otherwise.format(name=name)) from error

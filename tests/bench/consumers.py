@@ -22,7 +22,7 @@ from consumers.kit.queues import topology
 from consumers.kit.testing import events
 from deploy.local.broker import open_broker
 from relay import vendors
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.events.topology import Exchange, Topology
 from tests.support import summary
 
@@ -55,8 +55,8 @@ async def fill(url: str, queue: str, count: int) -> None:
         for it in wanted.queues:
             await channel.queue_delete(it.name)
         exchanges = Topology(exchanges=(Exchange(name="bench", kind="topic"),))
-        await broker.declare(connection, exchanges, passive=False)
-        await broker.declare(connection, wanted, passive=False)
+        await declare(connection, exchanges, passive=False)
+        await declare(connection, wanted, passive=False)
         waiting = bodies(count)
         while batch := list(islice(waiting, _PUBLISHED_AT_ONCE)):
             await asyncio.gather(

@@ -6,7 +6,7 @@ import pytest
 from aio_pika.abc import AbstractConnection
 
 from consumers.kit.queues import topology as consumer_topology
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.events import topology
 from tests.support.consuming import Exchange
 from tests.support.event_recorder import Recorder
@@ -27,7 +27,7 @@ async def events(
     connection: AbstractConnection, exchange: str, declared: topology.Topology
 ) -> Exchange:
     """The events' exchange, with all the relay declares."""
-    await broker.declare(connection, declared, passive=False)
+    await declare(connection, declared, passive=False)
     return Exchange(await connection.channel(), exchange)
 
 

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-import pytest
 from structlog.testing import capture_logs
 
-from relay.broker.session import Outcome
+from relay.broker.session import PublishOutcome
 from relay.events.message import Message
 from relay.forwarder import Forwarder
 from relay.outbox.database import Pending
@@ -37,13 +36,13 @@ class HeldSession:
     async def publish(self, batch: Sequence[Pending]) -> None:
         self.published += batch
 
-    def unsettled(self) -> list[Pending]:
-        left, self.published = self.published, []
-        return left
+    def take_unconfirmed(self) -> list[Pending]:
+        unconfirmed, self.published = self.published, []
+        return unconfirmed
 
     def make_room(self) -> None:
         self._taken = 0
-        self.on_outcome(Outcome([], []))
+        self.on_outcome(PublishOutcome([], []))
 
 
 async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: Outbox) -> None:
@@ -65,7 +64,7 @@ async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: 
     looks = second.looks
     second.make_room()
 
-    await eventually(lambda: [it.message for it in second.published] == MESSAGES)
+    await eventually(lambda: [pending.message for pending in second.published] == MESSAGES)
     forwarding.cancel()
     await asyncio.wait([forwarding])
     assert looks < 5
@@ -73,9 +72,8 @@ async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: 
 
 
 async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox,
 ) -> None:
-    monkeypatch.setattr("relay.forwarder._READ_AGAIN_S", 0.01)
     await outbox.append(MESSAGES)
     await outbox.pending(after=0, limit=100)  # now they are in memory no more
     await execute(outbox, "ALTER TABLE outbox RENAME TO away")
@@ -83,6 +81,7 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
         outbox=outbox,
         committed=outbox._committed,
         max_in_flight=10,
+        read_retry_s=0.01,
     )
     session = HeldSession()
 
@@ -90,7 +89,7 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
         forwarding = asyncio.create_task(forwarder.forward(session))
         await eventually(lambda: lines)
         await execute(outbox, "ALTER TABLE away RENAME TO outbox")
-        await eventually(lambda: [it.message for it in session.published] == MESSAGES)
+        await eventually(lambda: [pending.message for pending in session.published] == MESSAGES)
 
     forwarding.cancel()
     await asyncio.wait([forwarding])

@@ -11,8 +11,8 @@ from aio_pika.abc import AbstractConnection
 from prometheus_client import CollectorRegistry
 
 from consumers.kit.queues import topology as kit_topology
-from relay.broker import connection as broker
-from relay.broker.session import Outcome, Session
+from relay.broker.connection import close, connect, declare
+from relay.broker.session import PublishOutcome, Session
 from relay.events import topology
 from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent
@@ -97,14 +97,14 @@ class PastEvents:
                     await channel.exchange_delete(exchange.name)
 
     async def declare(self) -> None:
-        await broker.declare(self._connection, self._declared, passive=False)
+        await declare(self._connection, self._declared, passive=False)
 
     async def service(self, name: str) -> str:
         """Declare a service that wants every event, and return the name of its queue."""
         name = f"{self.exchange}-{name}"
         declared = kit_topology.topology(name, retry_delays_s=[1], dead_max_length=100)
         self._services.append(declared)
-        await broker.declare(self._connection, declared, passive=False)
+        await declare(self._connection, declared, passive=False)
         async with self._connection.channel() as channel:
             queue = await channel.declare_queue(name, passive=True)
             await queue.bind(self.exchange, "#")
@@ -115,14 +115,14 @@ class PastEvents:
         done = asyncio.Event()
         confirmed = 0
 
-        def count(outcome: Outcome[_Sent]) -> None:
+        def count(outcome: PublishOutcome[_Sent]) -> None:
             nonlocal confirmed
             assert not outcome.failed
             confirmed += len(outcome.confirmed)
             if confirmed == len(messages):
                 done.set()
 
-        connection = await broker.connect(self._url, heartbeat_s=60)
+        connection = await connect(self._url, heartbeat_s=60)
         session: Session[_Sent] = Session(
             connection,
             exchange_of=lambda _: self._past,
@@ -134,7 +134,7 @@ class PastEvents:
         for start in range(0, len(messages), _BATCH):
             await session.publish([_Sent(message) for message in messages[start : start + _BATCH]])
         await asyncio.wait_for(done.wait(), LIMIT_S)
-        await broker.close(connection)
+        await close(connection)
 
     async def length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""

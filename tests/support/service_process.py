@@ -14,7 +14,7 @@ from pathlib import Path
 import aio_pika
 
 from consumers.kit.queues import topology
-from relay.broker import connection as broker
+from relay.broker.connection import close, declare
 from relay.events.topology import topology as relay_topology
 from tests.support.consuming import Exchange, body
 from tests.support.eventually import LIMIT_S, eventually
@@ -78,7 +78,7 @@ async def service(
     connection = await aio_pika.connect(url)
     exchange = f"test-{uuid.uuid4().hex[:12]}"
     declared = relay_topology(exchange, unrouted_max_length=1000, quarantine_max_length=1000)
-    await broker.declare(connection, declared, passive=False)
+    await declare(connection, declared, passive=False)
     it = Service(directory, file, url=url, exchange=exchange, **settings)
     await it.start()
     try:
@@ -87,7 +87,7 @@ async def service(
     finally:
         if it.process.returncode is None:
             await it.end(signal.SIGTERM)
-        await broker.close(connection)  # the broker may be another by now
+        await close(connection)  # the broker may be another by now
         queues = topology.topology(it.name, retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
         async with await aio_pika.connect(url) as connection:
             channel = await connection.channel()

@@ -17,8 +17,8 @@ from pamqp.header import ContentHeader
 
 from consumers.kit.consuming.acknowledgements import Acknowledgements
 from consumers.kit.consuming.delivery import Received
-from relay.broker import connection as broker
 from relay.broker import reconnect
+from relay.broker.connection import CONNECT_TIMEOUT_S, CONNECTION_ERRORS, reason_of
 from relay.errors import BrokerError
 from relay.process import libraries
 
@@ -65,10 +65,10 @@ class Inbox(aiormq.Channel):
         """
         self.connection.channels[_CHANNEL_NUMBER] = self
         try:
-            await self.open(timeout=broker.CONNECT_TIMEOUT_S)
+            await self.open(timeout=CONNECT_TIMEOUT_S)
             await self.basic_qos(prefetch_count=prefetch)
             ok = await self.basic_consume(queue, self._unused)
-        except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
+        except (aiormq.exceptions.AMQPError, *CONNECTION_ERRORS) as error:
             raise BrokerError(f"The queue {queue} can't be consumed: {error}.") from error
         self._consumer_tag = ok.consumer_tag or ""
 
@@ -101,7 +101,7 @@ class Inbox(aiormq.Channel):
         except asyncio.CancelledError as error:  # aiormq's own, when the connection ends meanwhile
             reconnect.raise_if_cancelled()
             raise BrokerError("The connection was lost.") from error
-        except (aiormq.exceptions.AMQPError, *broker.ERRORS) as error:
+        except (aiormq.exceptions.AMQPError, *CONNECTION_ERRORS) as error:
             raise BrokerError(f"The consumer can't be cancelled: {error}.") from error
 
     async def until_closed(self, tasks: Iterable[asyncio.Task[None]]) -> BrokerError:
@@ -122,7 +122,7 @@ class Inbox(aiormq.Channel):
             if self._cancelled in done:
                 return BrokerError("The queue is gone.")
             if reasons := done & closing:
-                return BrokerError(f"The connection was lost: {broker.reason_of(reasons)}.")
+                return BrokerError(f"The connection was lost: {reason_of(reasons)}.")
 
     async def _on_deliver_frame(self, frame: commands.Basic.Deliver) -> None:
         header = await self._get_frame()

@@ -12,8 +12,8 @@ from consumers.kit.consuming.handler_pool import HandlerPool
 from consumers.kit.consuming.inbox import Inbox
 from consumers.kit.consuming.republisher import Restore
 from consumers.kit.queues import bindings
-from relay.broker import connection as broker
 from relay.broker import reconnect
+from relay.broker.connection import Connection, close, connect, declare, public_address
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Exchange, Topology
 
@@ -95,8 +95,8 @@ class Subscription:
 
     async def _consume(self, url: str) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            connection = await broker.connect(url, heartbeat_s=self._broker.heartbeat_s)
-            stack.push_async_callback(broker.close, connection)
+            connection = await connect(url, heartbeat_s=self._broker.heartbeat_s)
+            stack.push_async_callback(close, connection)
             await self._prepare(connection)
             pool = self._new_pool(lambda: self._declare_queues(connection))
             if connection.transport is None:
@@ -107,13 +107,13 @@ class Subscription:
             if self._is_closing:
                 await asyncio.Event().wait()  # until cancelled; what was delivered is returned
             self._pool, self._inbox, self.reason = pool, inbox, None
-            self._log.info("consuming", address=broker.public_address(url))
+            self._log.info("consuming", address=public_address(url))
             try:
                 await pool.run(inbox)
             finally:
                 self._inbox = None
 
-    async def _prepare(self, connection: broker.Connection) -> None:
+    async def _prepare(self, connection: Connection) -> None:
         """Declare the queues, and make the bindings those of the code.
 
         Only the first connection of a process removes bindings. An older version that is still
@@ -134,14 +134,14 @@ class Subscription:
         if removed:
             self._log.info("bindings removed", patterns=sorted(removed))
 
-    async def _declare_queues(self, connection: broker.Connection) -> None:
+    async def _declare_queues(self, connection: Connection) -> None:
         is_passive = not self._broker.declare_topology
-        await broker.declare(connection, self._queues, passive=is_passive)
+        await declare(connection, self._queues, passive=is_passive)
 
-    async def _require_exchange(self, connection: broker.Connection) -> None:
+    async def _require_exchange(self, connection: Connection) -> None:
         needed = Topology(exchanges=(Exchange(name=self._broker.exchange, kind="topic"),))
         try:
-            await broker.declare(connection, needed, passive=True)
+            await declare(connection, needed, passive=True)
         except TopologyError as error:
             # Not fatal: the relay declares it when it first connects.
             raise BrokerError(str(error)) from error

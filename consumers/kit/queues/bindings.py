@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError
 
 from consumers.kit.queues import topology
-from relay.broker import connection as broker
+from relay.broker.connection import CONNECTION_ERRORS, declare
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Queue, Topology
 
@@ -53,7 +53,7 @@ async def update(
             bound = {each for record in records for each in _bindings(record, service)}
             if is_removing or not bound.issuperset(wanted):
                 await _record(channel, name, exchange, patterns)
-            await broker.declare(connection, Topology(bindings=wanted), passive=False)
+            await declare(connection, Topology(bindings=wanted), passive=False)
             if not is_removing:
                 return set()
             unwanted = bound.difference(wanted)
@@ -62,7 +62,7 @@ async def update(
                 await queue.unbind(binding.exchange, binding.pattern)
             for record in records:
                 await record.ack()
-    except (AMQPError, *broker.ERRORS) as error:
+    except (AMQPError, *CONNECTION_ERRORS) as error:
         raise BrokerError(f"The bindings of {service} can't be changed: {error}.") from error
     return {binding.pattern for binding in unwanted}
 
@@ -76,13 +76,13 @@ async def recorded(connection: AbstractConnection, service: str) -> set[Binding]
     name = topology.bindings_queue(service)
     try:
         needed = Topology(queues=(Queue(name=name, arguments={}),))
-        await broker.declare(connection, needed, passive=True)
+        await declare(connection, needed, passive=True)
         async with connection.channel() as channel:
             records = await _records(channel, name)
             return {each for record in records for each in _bindings(record, service)}
     except TopologyError:  # a service that is bound by hand, or not made with the kit
         return set()
-    except (AMQPError, *broker.ERRORS) as error:
+    except (AMQPError, *CONNECTION_ERRORS) as error:
         raise BrokerError(f"The bindings of {service} can't be read: {error}.") from error
 
 

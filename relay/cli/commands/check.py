@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from aio_pika.abc import AbstractConnection
 
-from relay.broker import connection as broker
+from relay.broker.connection import declare, public_address
 from relay.cli.connection import connected
 from relay.cli.output import show_row
 from relay.configured import sources_of, topology_of
@@ -32,7 +32,7 @@ def command(config: Path | None, *, offline: bool) -> None:
     checks: dict[str, _Check] = {"settings": _check_settings, "outbox": _check_outbox}
     if not offline:
         for url in settings.broker.urls:
-            checks[f"broker {broker.public_address(url)}"] = partial(_check_broker, url)
+            checks[f"broker {public_address(url)}"] = partial(_check_broker, url)
     if not run(_all_pass(checks, settings)):
         sys.exit(FAILED)
 
@@ -101,7 +101,7 @@ async def _missing(connection: AbstractConnection, settings: Settings) -> list[s
     missing = []
     for name, part in _parts(topology_of(settings)):
         try:
-            await broker.declare(connection, part, passive=True)
+            await declare(connection, part, passive=True)
         except TopologyError:
             if not settings.broker.declare_topology:
                 raise
@@ -109,7 +109,7 @@ async def _missing(connection: AbstractConnection, settings: Settings) -> list[s
         else:
             # It exists, so this changes nothing, but only this compares the properties.
             if settings.broker.declare_topology:
-                await broker.declare(connection, part, passive=False)
+                await declare(connection, part, passive=False)
     return missing
 
 

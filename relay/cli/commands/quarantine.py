@@ -8,7 +8,7 @@ import click
 from aio_pika.abc import AbstractIncomingMessage
 
 from relay import vendors
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.cli.connection import connected
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
@@ -107,7 +107,7 @@ async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[QuarantinedDe
 async def _release(settings: Settings, ids: Collection[str]) -> None:
     exchange, known = publish_exchange(settings), vendors.discover()
     async with connected(settings.broker) as connection:
-        await broker.declare(connection, topology_of(settings), passive=True)
+        await declare(connection, topology_of(settings), passive=True)
         channel = await connection.channel(on_return_raises=True)
 
         async def release(delivery: QuarantinedDelivery, message: AbstractIncomingMessage) -> None:

@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractConnection, AbstractQueue
 
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import parse
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.cli.connection import connected
 from relay.cli.event_format import on_one_line, show_event
 from relay.errors import BrokerError, RelayError
@@ -80,7 +80,7 @@ async def _bound_queue(
 ) -> AbstractQueue:
     """Declare a queue that lives as long as the connection, bound to exchange with patterns."""
     needed = Topology(exchanges=(Exchange(name=exchange, kind="topic"),))
-    await broker.declare(connection, needed, passive=True)
+    await declare(connection, needed, passive=True)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=_PREFETCH)
     arguments: dict[str, Any] = {"x-max-length": _MAX_QUEUE_MESSAGES}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.cli.connection import connected
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_table
@@ -35,7 +35,7 @@ def command(config: Path | None, *, is_applied: bool, as_json: bool) -> None:
 
 async def _apply(settings: BrokerSettings, wanted: Topology) -> None:
     async with connected(settings) as connection:
-        await broker.declare(connection, wanted, passive=False)
+        await declare(connection, wanted, passive=False)
 
 
 def _described(wanted: Topology) -> dict[str, object]:

@@ -18,8 +18,8 @@ import aio_pika
 import orjson
 import uvloop
 
-from relay.broker import connection as broker
-from relay.broker.session import Outcome, Session
+from relay.broker.connection import close, connect
+from relay.broker.session import PublishOutcome, Session
 from relay.events import amqp
 from relay.events.message import Message
 from relay.observability.metrics import BrokerMetrics
@@ -48,7 +48,7 @@ def _originals() -> Iterator[_Original]:
 
 
 async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
-    connection = await broker.connect(url, heartbeat_s=10)
+    connection = await connect(url, heartbeat_s=10)
     session: Session[Pending] = Session(
         connection,
         exchange_of=lambda _: exchange,
@@ -58,7 +58,7 @@ async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
     await session.open()
     confirmed = asyncio.Event()
 
-    def note(outcome: Outcome[Pending]) -> None:
+    def note(outcome: PublishOutcome[Pending]) -> None:
         if outcome.failed:
             raise SystemExit("The broker refused messages.")
         confirmed.set()
@@ -77,7 +77,7 @@ async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
         sent += limit
         await asyncio.sleep(0)
     result = watch.result(sent)
-    await broker.close(connection)
+    await close(connection)
     return result
 
 

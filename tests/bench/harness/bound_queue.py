@@ -9,7 +9,7 @@ from typing import Self
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.events import topology
 
 EXCHANGE = "bench"
@@ -34,7 +34,7 @@ class BoundQueue:
             wanted = topology.topology(
                 EXCHANGE, unrouted_max_length=1_000_000, quarantine_max_length=100_000
             )
-            await broker.declare(connection, wanted, passive=False)
+            await declare(connection, wanted, passive=False)
             queue = cls(connection, await connection.channel())
             await queue.renew()
             yield queue

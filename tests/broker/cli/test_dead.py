@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from pamqp.commands import Basic
 
 from consumers.kit.queues import headers, topology
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.cli import service_queue
 from relay.settings import BrokerSettings
 from tests.support.eventually import eventually
@@ -34,7 +34,7 @@ class Service:
         self._declared = topology.topology(name, retry_delays_s=[1], dead_max_length=100)
 
     async def declare(self) -> None:
-        await broker.declare(self._connection, self._declared, passive=False)
+        await declare(self._connection, self._declared, passive=False)
 
     async def delete(self) -> None:
         async with self._connection.channel() as channel:

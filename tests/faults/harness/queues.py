@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import aio_pika
 
-from relay.broker import connection as broker
+from relay.broker.connection import CONNECTION_ERRORS, declare
 from relay.events import topology
 from relay.events.topology import Binding, Queue, Topology
 from tests.faults.harness.invariant import QUARANTINE
@@ -48,11 +48,11 @@ class Queues:
 
     async def declare(self) -> None:
         async with await aio_pika.connect(self._url()) as connection:
-            await broker.declare(connection, self.topology, passive=False)
+            await declare(connection, self.topology, passive=False)
 
     async def delete(self, others: Iterable[str]) -> None:
         """Leave the broker as it was, if it is still there; with other queues of the run."""
-        with contextlib.suppress(OSError, *broker.ERRORS):
+        with contextlib.suppress(OSError, *CONNECTION_ERRORS):
             async with await aio_pika.connect(self._url(), timeout=_CONNECT_S) as connection:
                 channel = await connection.channel()
                 for name in (*[it.name for it in self.topology.queues], *others):
@@ -61,7 +61,7 @@ class Queues:
                     await channel.exchange_delete(it.name)
 
     async def are_empty(self) -> bool:
-        with contextlib.suppress(OSError, *broker.ERRORS):
+        with contextlib.suppress(OSError, *CONNECTION_ERRORS):
             async with await aio_pika.connect(self._url(), timeout=_CONNECT_S) as connection:
                 channel = await connection.channel()
                 counts = [

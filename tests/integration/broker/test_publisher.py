@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from relay.broker.publisher import Publisher, State
+from relay.broker.publisher import BrokerOptions, ConnectionState, Publisher
 from relay.broker.session import Session
 from relay.events import topology
 from relay.observability.metrics import BrokerMetrics
@@ -14,12 +14,14 @@ from tests.support.eventually import LIMIT_S, eventually
 
 def publisher() -> Publisher:
     return Publisher(
-        urls=["amqp://guest:guest@127.0.0.1:1/"],
+        BrokerOptions(
+            urls=["amqp://guest:guest@127.0.0.1:1/"],
+            declare_topology=True,
+            heartbeat_s=10,
+            confirm_timeout_s=5,
+        ),
         exchange_of=lambda _: "none",
-        wanted=topology.topology("none", unrouted_max_length=1, quarantine_max_length=1),
-        declare_topology=True,
-        heartbeat_s=10,
-        confirm_timeout_s=5,
+        topology=topology.topology("none", unrouted_max_length=1, quarantine_max_length=1),
         metrics=BrokerMetrics(CollectorRegistry()),
     )
 
@@ -43,12 +45,12 @@ async def test_a_cancellation_at_any_step_of_connecting_ends_it(steps: int) -> N
 
 
 async def test_without_a_broker_it_is_disconnected_and_says_why() -> None:
-    it = publisher()
-    running = asyncio.create_task(it.run(use))
-    await eventually(lambda: it.reason != "not connected yet")
+    unconnected = publisher()
+    running = asyncio.create_task(unconnected.run(use))
+    await eventually(lambda: unconnected.reason != "not connected yet")
 
     running.cancel()
     await asyncio.wait([running])
 
-    assert (it.state, it.is_connected) == (State.DISCONNECTED, False)
-    assert "RabbitMQ at 127.0.0.1:1 can't be reached" in (it.reason or "")
+    assert (unconnected.state, unconnected.is_connected) == (ConnectionState.DISCONNECTED, False)
+    assert "RabbitMQ at 127.0.0.1:1 can't be reached" in (unconnected.reason or "")

@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractConnection
 
 from consumers.kit.queues import bindings, headers
 from consumers.kit.queues import topology as consumer_topology
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.events.topology import Topology
 from tests.support.eventually import eventually
 from tests.support.past_events import PastEvents, ids_of, past_events
@@ -65,7 +65,7 @@ async def test_a_service_gets_what_it_is_bound_to_unless_told_otherwise(
     crm = await past.service("crm")
     queues = consumer_topology.topology(crm, retry_delays_s=[], dead_max_length=1)
     bindings_queue = [queue for queue in queues.queues if queue.name.endswith(".bindings")]
-    await broker.declare(connection, Topology(queues=tuple(bindings_queue)), passive=False)
+    await declare(connection, Topology(queues=tuple(bindings_queue)), passive=False)
     await bindings.update(
         connection,
         service=crm,

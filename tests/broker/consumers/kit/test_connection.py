@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractConnection
 
 from consumers.kit import Consumer, Event, Reject, Unavailable
 from consumers.kit.queues import bindings, topology
-from relay.broker import connection as broker
+from relay.broker.connection import connect, declare
 from tests.support.consuming import Exchange, Running, body, running, take
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
@@ -97,7 +97,7 @@ async def test_nothing_new_is_begun_once_it_is_stopping(
         go_on.set()
 
     assert began == ["slow"]
-    async with await broker.connect(broker_url, heartbeat_s=10) as connection:
+    async with await connect(broker_url, heartbeat_s=10) as connection:
         await take(connection, f"{name}-2")
         channel = await connection.channel()
         queues = topology.topology(f"{name}-2", retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
@@ -151,7 +151,7 @@ async def test_bindings_an_older_version_made_when_it_reconnected_are_removed(
     events: Exchange, name: str, connection: AbstractConnection
 ) -> None:
     queues = topology.topology(name, retry_delays_s=[1], dead_max_length=1)
-    await broker.declare(connection, queues, passive=False)
+    await declare(connection, queues, passive=False)
 
     async def update(pattern: str, *, is_removing: bool) -> set[str]:
         return await bindings.update(

@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractConnection
 from consumers.kit import Consumer, Event, Reject, Unavailable
 from consumers.kit.queues import topology
 from deploy.local.broker import PrivateBroker
-from relay.broker import connection as broker
+from relay.broker.connection import declare
 from relay.events import topology as relay_topology
 from tests.support.consuming import KEY, Exchange, body, length, running, take
 from tests.support.eventually import eventually
@@ -291,7 +291,7 @@ async def test_a_service_that_may_not_declare_uses_what_is_there(
 
     consumer = Consumer(name, bindings=["#"], handler=handle)
     queues = topology.topology(name, retry_delays_s=[1, 10, 60, 600], dead_max_length=1_000_000)
-    await broker.declare(connection, queues, passive=False)
+    await declare(connection, queues, passive=False)
     async with connection.channel() as channel:
         await (await channel.get_queue(name)).bind(events.name, "*.message.#")
 
@@ -447,7 +447,7 @@ async def test_a_service_waits_for_the_exchange_that_the_relay_has_yet_to_declar
 
 async def _declared_late(connection: AbstractConnection, declared: relay_topology.Topology) -> None:
     await asyncio.sleep(0.5)  # nothing announces that the service has tried once
-    await broker.declare(connection, declared, passive=False)
+    await declare(connection, declared, passive=False)
 
 
 async def test_a_service_needs_no_more_rights_than_its_readme_says(
@@ -472,7 +472,7 @@ async def test_a_service_needs_no_more_rights_than_its_readme_says(
     consumer = Consumer(name, bindings=["#"], handler=handle)
     url = own_broker.url.replace("guest:guest", f"{name}:secret")
     async with await aio_pika.connect(own_broker.url) as connection:
-        await broker.declare(connection, declared, passive=False)
+        await declare(connection, declared, passive=False)
         async with running(consumer, url=url, exchange=exchange, retry_delays_s=[0.1, 0.2]) as run:
             events = Exchange(await connection.channel(), exchange)
             await events.publish(body("always"), body("never"))
