@@ -164,7 +164,7 @@ class _Relay:
     async def _notifying(self) -> AsyncIterator[None]:
         """Tell the supervisor, or systemd, that this process serves."""
         if self._worker:
-            worker_pipes.tell_ready()
+            worker_pipes.report_ready()
             yield
             return
         async with systemd.notifying():

@@ -1,1 +1,1 @@
-"""One receiver of several processes: who starts them, and who sums up what they tell."""
+"""A receiver of several processes: a supervisor runs the workers and answers for all of them."""

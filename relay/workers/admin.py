@@ -1,4 +1,7 @@
-"""The admin listener of a receiver with several workers: each is asked, all are summed up."""
+"""The admin listener of a supervisor: it asks each worker, and answers for all of them.
+
+`/readyz` is ready if all workers are. `/metrics` aggregates them: see `metrics_sum`.
+"""
 
 import asyncio
 import contextlib
@@ -17,10 +20,10 @@ from relay.process import listeners
 from relay.workers.metrics_sum import MetricsSum
 from relay.workers.worker_process import WorkerProcess
 
-_ANSWER_LIMIT_S = 2.0
-_BROKER_STATES = ("disconnected", "blocked", "connected")  # the worst first
+_REQUEST_TIMEOUT_S = 2.0
+_BROKER_STATES = ("disconnected", "blocked", "connected")  # worst first
 
-_Answer = dict[str, Any]
+_Readiness = dict[str, Any]
 
 
 class SupervisorAdmin:
@@ -28,8 +31,8 @@ class SupervisorAdmin:
 
     Args:
         count: how many workers there should be.
-        processes: those that were started, the latest run of each.
-        is_closing: asked whether the receiver stops.
+        processes: the latest process of each worker that was started.
+        is_closing: returns whether the receiver is shutting down.
     """
 
     def __init__(
@@ -55,41 +58,42 @@ class SupervisorAdmin:
         )
         return listeners.listening(web.AppRunner(application, access_log=None), host, port, "admin")
 
-    async def _readiness(self) -> _Answer:
-        answers = await asyncio.gather(*map(self._readiness_of, range(self._count)))
-        return _together(answers, is_closing=self._is_closing())
+    async def _readiness(self) -> _Readiness:
+        workers = await asyncio.gather(*map(self._readiness_of, range(self._count)))
+        return _aggregate(workers, is_closing=self._is_closing())
 
-    async def _readiness_of(self, number: int) -> _Answer:
+    async def _readiness_of(self, number: int) -> _Readiness:
         process = self._processes.get(number)
         if process is None or not process.is_up:
             return _unready(number, "is not running")
-        body = await _ask(process, "/readyz")
+        body = await _get(process, "/readyz")
         if body is None:
             return _unready(number, "does not answer")
         return {"worker": number, **orjson.loads(body)}
 
     async def _refresh(self) -> None:
         async with self._refreshing:  # else an older answer might replace a newer one
-            up = await asyncio.gather(*map(self._note, range(self._count)))
+            up = await asyncio.gather(*map(self._scrape, range(self._count)))
         self._metrics.up.set(sum(up))
 
-    async def _note(self, number: int) -> bool:
+    async def _scrape(self, number: int) -> bool:
+        """Update the sum with a worker's metrics. Return whether the worker answered."""
         process = self._processes.get(number)
-        body = await _ask(process, "/metrics") if process and process.is_up else None
+        body = await _get(process, "/metrics") if process and process.is_up else None
         if process is None or body is None:
-            self._sum.leave_out(number)
+            self._sum.drop_gauges(number)
             return False
-        self._sum.note(number, process.pid, body.decode())
+        self._sum.update(number, process.pid, body.decode())
         return True
 
 
-async def _ask(process: WorkerProcess, path: str) -> bytes | None:
-    """Return what a worker answers, None if it does not, or not in time."""
+async def _get(process: WorkerProcess, path: str) -> bytes | None:
+    """Return a worker's answer, or None if there is none in time."""
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
         async with (
             aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(str(process.worker.admin_socket)),
-                timeout=aiohttp.ClientTimeout(total=_ANSWER_LIMIT_S),
+                timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
             ) as http,
             http.get(f"http://worker{path}") as response,
         ):
@@ -97,33 +101,36 @@ async def _ask(process: WorkerProcess, path: str) -> bytes | None:
     return None
 
 
-def _unready(number: int, reason: str) -> _Answer:
+def _unready(number: int, reason: str) -> _Readiness:
     return {"worker": number, "ready": False, "reason": reason}
 
 
-def _together(answers: list[_Answer], *, is_closing: bool) -> _Answer:
-    """Say of all workers what each says of itself: ready if all are, for any may be sent to."""
-    unready = [it for it in answers if not it["ready"]]
-    together: _Answer = {"ready": not (unready or is_closing), "broker": _worst_broker(answers)}
+def _aggregate(workers: list[_Readiness], *, is_closing: bool) -> _Readiness:
+    """Return the readiness of the receiver: the kernel may give a connection to any worker."""
+    unready = [worker for worker in workers if not worker["ready"]]
+    result: _Readiness = {"ready": not (unready or is_closing), "broker": _worst_broker(workers)}
     if is_closing:
-        together["reason"] = "shutting down"
+        result["reason"] = "shutting down"
     elif unready:
-        together["reason"] = "; ".join(
-            [f"worker {it['worker']}: {it.get('reason', 'not ready')}" for it in unready]
+        result["reason"] = "; ".join(
+            [
+                f"worker {worker['worker']}: {worker.get('reason', 'not ready')}"
+                for worker in unready
+            ]
         )
-    if outboxes := [it["outbox"] for it in answers if "outbox" in it]:
-        together["outbox"] = {
-            "messages": sum(it["messages"] for it in outboxes),
-            "bytes": sum(it["bytes"] for it in outboxes),
-            "max_bytes": sum(it["max_bytes"] for it in outboxes),
-            "oldest_age_s": max(it["oldest_age_s"] for it in outboxes),
+    if outboxes := [worker["outbox"] for worker in workers if "outbox" in worker]:
+        result["outbox"] = {
+            "messages": sum(outbox["messages"] for outbox in outboxes),
+            "bytes": sum(outbox["bytes"] for outbox in outboxes),
+            "max_bytes": sum(outbox["max_bytes"] for outbox in outboxes),
+            "oldest_age_s": max(outbox["oldest_age_s"] for outbox in outboxes),
         }
-    together["workers"] = answers
-    return together
+    result["workers"] = workers
+    return result
 
 
-def _worst_broker(answers: list[_Answer]) -> _Answer:
-    brokers: list[_Answer] = [it["broker"] for it in answers if "broker" in it]
+def _worst_broker(workers: list[_Readiness]) -> _Readiness:
+    brokers: list[_Readiness] = [worker["broker"] for worker in workers if "broker" in worker]
     if not brokers:
         return {"state": _BROKER_STATES[0], "reason": "no worker answers"}
-    return min(brokers, key=lambda it: _BROKER_STATES.index(it["state"]))
+    return min(brokers, key=lambda broker: _BROKER_STATES.index(broker["state"]))

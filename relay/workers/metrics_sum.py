@@ -1,7 +1,7 @@
-"""The metrics of several workers as those of one receiver. It reads what they show Prometheus.
+"""The metrics of several workers as those of one receiver, from what they show Prometheus.
 
-Counters and histograms never go backwards: what a worker had counted when it was last asked stays
-in the sum, after its end and while it does not answer.
+All are sums, except for ages, where it is the maximum. Counters and histograms never go backwards:
+those of a worker that died or does not answer keep their last scraped value.
 """
 
 from collections import defaultdict
@@ -12,9 +12,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-_GROWING = {"counter", "histogram"}
-_GREATEST = {"relay_outbox_oldest_age_seconds"}
-"""Gauges whose sum would mean nothing."""
+_MONOTONIC = {"counter", "histogram"}
+_AGES = {"relay_outbox_oldest_age_seconds"}
 
 
 class _Key(NamedTuple):
@@ -26,54 +25,56 @@ class _Key(NamedTuple):
 _Samples = dict[_Key, float]
 
 
-class _Shown(NamedTuple):
+class _Scrape(NamedTuple):
     pid: int
     samples: _Samples
 
 
 class MetricsSum(Collector):
-    """Each sample summed over all workers."""
+    """Each sample, aggregated over all workers."""
 
     def __init__(self) -> None:
         self._families: dict[str, Metric] = {}
-        self._shown: dict[int, _Shown] = {}
-        self._ended: defaultdict[_Key, float] = defaultdict(float)
+        self._scrapes: dict[int, _Scrape] = {}
+        self._of_the_dead: defaultdict[_Key, float] = defaultdict(float)
 
-    def note(self, worker: int, pid: int, text: str) -> None:
-        """Note what a worker shows now; another pid than last time means that it began anew."""
+    def update(self, worker: int, pid: int, text: str) -> None:
+        """Take what a worker shows now. Another pid than last time means that it was restarted."""
         samples: _Samples = {}
         for family in text_string_to_metric_families(text):
             self._families[family.name] = family
-            for it in family.samples:
-                samples[_Key(family.name, it.name, tuple(it.labels.items()))] = it.value
-        last = self._shown.get(worker)
+            for sample in family.samples:
+                key = _Key(family.name, sample.name, tuple(sample.labels.items()))
+                samples[key] = sample.value
+        last = self._scrapes.get(worker)
         if last and last.pid != pid:
-            for key, value in self._growing(last.samples).items():
-                self._ended[key] += value
-        self._shown[worker] = _Shown(pid, samples)
+            for key, value in self._monotonic(last.samples).items():
+                self._of_the_dead[key] += value
+        self._scrapes[worker] = _Scrape(pid, samples)
 
-    def leave_out(self, worker: int) -> None:
+    def drop_gauges(self, worker: int) -> None:
         """Forget the gauges of a worker that does not answer."""
-        if last := self._shown.get(worker):
-            self._shown[worker] = last._replace(samples=self._growing(last.samples))
+        if last := self._scrapes.get(worker):
+            self._scrapes[worker] = last._replace(samples=self._monotonic(last.samples))
 
-    def _growing(self, samples: _Samples) -> _Samples:
-        return {key: it for key, it in samples.items() if self._type_of(key) in _GROWING}
+    def _monotonic(self, samples: _Samples) -> _Samples:
+        return {key: value for key, value in samples.items() if self._type_of(key) in _MONOTONIC}
 
     def _type_of(self, key: _Key) -> str:
         return self._families[key.family].type
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families, in the order in which the workers show them."""
-        values = dict(self._ended)
-        for _, samples in self._shown.values():
+        values = dict(self._of_the_dead)
+        for _, samples in self._scrapes.values():
             for key, value in samples.items():
-                if key.family in _GREATEST:
+                if key.family in _AGES:
                     values[key] = max(values.get(key, value), value)
                 else:
                     values[key] = values.get(key, 0.0) + value
         summed = {
-            name: Metric(name, it.documentation, it.type) for name, it in self._families.items()
+            name: Metric(name, family.documentation, family.type)
+            for name, family in self._families.items()
         }
         for key, value in values.items():
             summed[key.family].add_sample(key.sample, dict(key.labels), value)

@@ -1,4 +1,4 @@
-"""The port that all workers listen on: found free, and kept for them.
+"""The port that all workers listen on: the supervisor reserves it for them.
 
 With SO_REUSEPORT the kernel spreads connections over all sockets that listen on a port.
 """
@@ -12,7 +12,7 @@ from relay.errors import RelayError
 
 @contextlib.contextmanager
 def reserved(host: str, port: int, name: str) -> Iterator[int]:
-    """Keep a port for processes of this user while the context is open; yield its number.
+    """Reserve a port for processes of this user while the context is open; yield its number.
 
     Args:
         host: as for listening.
@@ -20,16 +20,16 @@ def reserved(host: str, port: int, name: str) -> Iterator[int]:
         name: of the listener, for the error.
 
     Raises:
-        RelayError: the address is taken, also by one that shares it, or not ours.
+        RelayError: the address is taken, even by a socket that shares it, or not ours.
     """
-    with contextlib.ExitStack() as kept:
+    with contextlib.ExitStack() as sockets:
         try:
             number = port
             for family, address in _addresses(host, port):
-                if port:  # alone, since a shared one would be granted beside another relay's
+                if port:  # unshared first: a shared one would be granted beside another relay's
                     _bound(family, address, number, is_shared=False).close()
-                it = kept.enter_context(_bound(family, address, number, is_shared=True))
-                number = it.getsockname()[1]
+                bound = sockets.enter_context(_bound(family, address, number, is_shared=True))
+                number = bound.getsockname()[1]
         except OSError as error:
             raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
         yield number
@@ -44,16 +44,16 @@ def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, str
 def _bound(
     family: socket.AddressFamily, address: str, port: int, *, is_shared: bool
 ) -> socket.socket:
-    """Return a socket that is bound but does not listen, so that it is sent no connection."""
-    it = socket.socket(family, socket.SOCK_STREAM)
+    """Return a socket that is bound but does not listen: the kernel gives it no connections."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Connections that an earlier run has closed keep no port from us.
-        it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
+        # Connections that an earlier run closed must not block the port.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
         if family == socket.AF_INET6:
-            it.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        it.bind((address, port))
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((address, port))
     except BaseException:
-        it.close()
+        bound.close()
         raise
-    return it
+    return bound

@@ -1,7 +1,7 @@
-"""What makes a process one worker of several: its place, and its two pipes to the supervisor.
+"""The worker's side of the supervisor: its place among the workers, and two pipes.
 
-Nothing is said on stdin: that it ends says that the supervisor is gone. On stdout the worker says
-that it is ready, or why it ends, a line for each reason.
+Stdin carries no data; EOF means that the supervisor died. On stdout the worker reports that it is
+ready, or why it exits, with a line for each reason.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ class Worker:
     """A worker's place among the others.
 
     Args:
-        number: which one it is, from 0.
-        count: of how many.
+        number: of this worker, from 0.
+        count: how many workers there are.
         port: the one that they share.
-        admin_socket: where it answers the supervisor's questions.
+        admin_socket: where it answers the supervisor's requests.
     """
 
     number: int
@@ -36,42 +36,42 @@ class Worker:
     admin_socket: Path
 
     def arguments(self) -> list[str]:
-        """Return what tells a new process of its place, after `relay serve`."""
+        """Return the arguments of `relay serve` that make a process this worker."""
         return ["--worker", *map(str, (self.number, self.count, self.port, self.admin_socket))]
 
 
 def stop_with_supervisor(worker: Worker, stop: asyncio.Event) -> None:
-    """Set stop when the supervisor is gone, however it went."""
+    """Set stop when the supervisor dies, whatever it dies of."""
     loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
 
-    def look() -> None:
+    def read() -> None:
         if not os.read(stdin, 1024):
             loop.remove_reader(stdin)
             if not stop.is_set():
-                log.warning("supervisor gone")
+                log.warning("supervisor died")
                 _remove(worker.admin_socket)
             stop.set()
 
-    loop.add_reader(stdin, look)
+    loop.add_reader(stdin, read)
 
 
 def _remove(admin_socket: Path) -> None:
-    """Remove what the supervisor would have; the last worker removes the directory."""
+    """Remove what the supervisor would have removed; the last worker removes the directory."""
     with contextlib.suppress(OSError):
         admin_socket.unlink(missing_ok=True)
         admin_socket.parent.rmdir()
 
 
-def tell_ready() -> None:
-    """Tell the supervisor that requests are served from now on."""
-    _tell([READY])
+def report_ready() -> None:
+    """Report to the supervisor that this process serves requests."""
+    _report([READY])
 
 
-def tell_problems(problems: Sequence[str]) -> None:
-    """Tell the supervisor why this process ends."""
-    _tell([" ".join(it.split()) for it in problems])
+def report_problems(problems: Sequence[str]) -> None:
+    """Report to the supervisor why this process exits."""
+    _report([" ".join(problem.split()) for problem in problems])
 
 
-def _tell(lines: Sequence[str]) -> None:
-    with contextlib.suppress(OSError):  # it is gone; stdin tells, too
-        os.write(sys.stdout.fileno(), "".join([f"{it}\n" for it in lines]).encode())
+def _report(lines: Sequence[str]) -> None:
+    with contextlib.suppress(OSError):  # the supervisor died; EOF on stdin says so
+        os.write(sys.stdout.fileno(), "".join([f"{line}\n" for line in lines]).encode())

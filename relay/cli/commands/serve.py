@@ -56,10 +56,10 @@ def _work(config: Path | None, worker: Worker) -> None:
         logs.configure(style=settings.log.format, level=settings.log.level, worker=worker.number)
         _serve(settings, config, worker)
     except SettingsError as error:
-        worker_pipes.tell_problems(error.problems)
+        worker_pipes.report_problems(error.problems)
         sys.exit(WRONG_SETTINGS)
     except RelayError as error:
-        worker_pipes.tell_problems([str(error)])
+        worker_pipes.report_problems([str(error)])
         sys.exit(WRONG_SETTINGS if isinstance(error, UnfitLibrary) else FAILED)
 
 
@@ -72,10 +72,8 @@ def _supervise(settings: Settings, config: Path | None) -> None:
             *(("--config", str(config)) if config else ()),
         ],
         count=settings.ingress.workers,
-        host=settings.ingress.host,
-        port=settings.ingress.port,
-        admin_host=settings.admin.host,
-        admin_port=settings.admin.port,
+        address=(settings.ingress.host, settings.ingress.port),
+        admin_address=(settings.admin.host, settings.admin.port),
         stop_limit_s=2 * settings.ingress.shutdown_grace_s + _OTHER_STEPS_S,
     )
     run(supervisor.run())

@@ -46,8 +46,8 @@ def test_each_sample_is_summed_by_its_labels(total: MetricsSum) -> None:
     two.ingress.requests_of("a", 200).inc(4)
     two.ingress.requests_of("b", 503).inc()
 
-    total.note(0, 100, one.text)
-    total.note(1, 101, two.text)
+    total.update(0, 100, one.text)
+    total.update(1, 101, two.text)
 
     assert value(total, "relay_requests_total", source="a", status="200") == 7
     assert value(total, "relay_requests_total", source="b", status="503") == 1
@@ -58,8 +58,8 @@ def test_a_histogram_is_summed_bucket_by_bucket(total: MetricsSum) -> None:
     one.ingress.answer_seconds.observe(0.002)
     two.ingress.answer_seconds.observe(0.2)
 
-    total.note(0, 100, one.text)
-    total.note(1, 101, two.text)
+    total.update(0, 100, one.text)
+    total.update(1, 101, two.text)
 
     counts = [
         value(total, "relay_answer_seconds_bucket", le=le) for le in ("0.001", "0.0025", "+Inf")
@@ -74,7 +74,7 @@ def test_gauges_are_summed_but_an_age_is_the_greatest(total: MetricsSum) -> None
         shown = Shown()
         shown.outbox.depth.set(10)
         shown.outbox.oldest_age_s.set(age_s)
-        total.note(worker, worker, shown.text)
+        total.update(worker, worker, shown.text)
 
     assert value(total, "relay_outbox_messages") == 30
     assert value(total, "relay_outbox_oldest_age_seconds") == 20
@@ -88,7 +88,7 @@ def test_one_worker_is_shown_as_it_shows_itself(total: MetricsSum) -> None:
     registry = CollectorRegistry()
     registry.register(total)
 
-    total.note(0, 100, shown.text)
+    total.update(0, 100, shown.text)
 
     assert generate_latest(registry).decode().splitlines() == shown.text.splitlines()
 
@@ -101,7 +101,7 @@ def test_counters_do_not_go_backwards_when_a_worker_begins_anew(total: MetricsSu
         shown.outbox.depth.set(count)
         shown.broker.confirmed.inc(count)
 
-        total.note(0, pid, shown.text)
+        total.update(0, pid, shown.text)
 
         seen.append(value(total, "relay_publish_confirms_total"))
         assert value(total, "relay_outbox_messages") == count
@@ -113,18 +113,18 @@ def test_a_worker_that_does_not_answer_keeps_its_counters_and_loses_its_gauges(
     total: MetricsSum,
 ) -> None:
     one, two = Shown(), Shown()
-    for it in (one, two):
-        it.broker.confirmed.inc(2)
-        it.outbox.depth.set(2)
-    total.note(0, 100, one.text)
-    total.note(1, 101, two.text)
+    for shown in (one, two):
+        shown.broker.confirmed.inc(2)
+        shown.outbox.depth.set(2)
+    total.update(0, 100, one.text)
+    total.update(1, 101, two.text)
 
-    total.leave_out(1)
-    total.leave_out(2)  # of which nothing is known
+    total.drop_gauges(1)
+    total.drop_gauges(2)  # of which nothing is known
 
     assert value(total, "relay_publish_confirms_total") == 4
     assert value(total, "relay_outbox_messages") == 2
-    total.note(1, 102, Shown().text)
+    total.update(1, 102, Shown().text)
     assert value(total, "relay_publish_confirms_total") == 4
 
 
@@ -133,7 +133,7 @@ def test_the_names_and_their_descriptions_stay(total: MetricsSum) -> None:
     registry = CollectorRegistry()
     registry.register(total)
 
-    total.note(0, 100, one.text)
-    total.note(1, 101, two.text)
+    total.update(0, 100, one.text)
+    total.update(1, 101, two.text)
 
     assert list(lines(generate_latest(registry).decode())) == list(lines(one.text))
