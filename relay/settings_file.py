@@ -102,7 +102,7 @@ def resolve_secrets(secrets: Sequence[str]) -> list[str]:
     """Return the values of secrets: literal, or from `env:NAME` or `file:PATH`.
 
     Raises:
-        ValueError: some are missing or empty. It names each.
+        ValueError: some are missing, empty or not UTF-8. It names each.
     """
     values, problems = [], []
     for secret in secrets:
@@ -131,6 +131,11 @@ def _resolve(secret: str) -> str:
         raise ValueError(f"the file {rest} can't be read: {error}") from error
     if not value:
         raise ValueError(f"{secret or 'one'} is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # what the environment holds becomes lone surrogates
+        named = f"the environment variable {rest}" if kind == "env" else "one"
+        raise ValueError(f"{named} is not UTF-8") from None
     return value
 
 

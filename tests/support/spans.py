@@ -32,8 +32,8 @@ class Spans:
 
 def traceparent_of(span: ReadableSpan) -> str:
     """Return the context that a child of the span carries."""
-    it = span.context
-    return f"00-{it.trace_id:032x}-{it.span_id:016x}-{it.trace_flags:02x}"
+    context = span.context
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def parent_of(span: ReadableSpan) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 """Where a secret comes from, and that it shows nowhere else."""
 
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,15 @@ def test_a_secret_that_cannot_be_had_says_why(secret: str, words: str, tmp_path:
 
     with pytest.raises(ValueError, match=words.replace(".", r"\.")):
         resolve_secrets([secret])
+
+
+def test_a_secret_that_is_not_utf_8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environb, b"LATIN", b"Z\xfcrich")
+
+    with pytest.raises(ValueError, match="UTF-8") as caught:
+        resolve_secrets(["env:LATIN", "Z\udcfcrich"])
+
+    assert str(caught.value) == "the environment variable LATIN is not UTF-8; one is not UTF-8"
 
 
 def test_a_secret_is_itself_or_in_the_environment_or_in_a_file(
