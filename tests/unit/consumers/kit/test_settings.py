@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from consumers.kit.settings import ConsumerSettings, SharedSettings, load
+from consumers.kit.settings import ConsumerSettings, load
 from relay import settings as relay_settings
 from relay.errors import SettingsError
 from relay.settings_file import Section
@@ -302,57 +302,3 @@ def test_a_secret_is_not_repeated(problems_of: ProblemsOf) -> None:
 
     assert "secret" not in " ".join(told)
     assert "secret" not in repr(ConsumerSettings(seen="postgresql://u:secret@host/"))
-
-
-# What others keep in the same file.
-
-SOURCES = """
-[sources.sales]
-vendor = "swiftsell"
-secrets = ["env:NOT_SET_HERE", "file:/nowhere"]
-[ingress]
-port = 80
-[admin]
-port = 81
-[outbox]
-directory = "/nowhere"
-[history]
-enabled = true
-"""
-
-
-def test_a_consumer_needs_none_of_the_relays_secrets(read: Read, written: Written) -> None:
-    assert read(SOURCES).model_dump() == DEFAULTS
-    with pytest.raises(SettingsError):
-        relay_settings.load(written(SOURCES))
-
-
-def test_a_consumer_is_not_concerned_with_what_the_relay_would_refuse(read: Read) -> None:
-    assert read("[ingress]\nport = 'x'\n[sources]\nsales = 1\n").model_dump() == DEFAULTS
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "prefetch = 'many'",
-        "unknown = [1, {a = 2}]",
-        "places = {one = {url = 5}}",
-        "seen = 'env:NOT_SET_HERE'",
-    ],
-)
-def test_the_relay_passes_over_the_sections_of_consumers(content: str, written: Written) -> None:
-    path = written(f"[consumers.some-service]\n{content}\n[admin]\nport = 7\n")
-
-    assert relay_settings.load(path).admin.port == 7
-    assert load("crm-sync", ConsumerSettings, path)[1].model_dump() == DEFAULTS
-
-
-def test_the_relay_passes_over_the_variables_of_consumers(environment: Environment) -> None:
-    environment(CRM_PREFETCH="many", CRM_UNKNOWN="1")
-
-    assert relay_settings.load().admin.port == 9090
-
-
-def test_every_section_of_the_relay_is_known_to_a_service() -> None:
-    assert set(SharedSettings.model_fields) == set(relay_settings.Settings.model_fields)

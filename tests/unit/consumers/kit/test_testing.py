@@ -36,7 +36,7 @@ EVENT = EVENTS[0]
 
 @pytest.mark.parametrize("vendor", vendors.discover())
 def test_every_sample_that_has_events_gives_them(vendor: str) -> None:
-    understood = [
+    with_events = [
         each
         for each in (SAMPLES / vendor).glob("*.json")
         if not each.name.endswith(".expected.json")
@@ -44,7 +44,7 @@ def test_every_sample_that_has_events_gives_them(vendor: str) -> None:
 
     found = events(vendor)
 
-    assert len(found) >= len(understood) > 0
+    assert len(found) >= len(with_events) > 0
     assert {each.source for each in found} == {f"/{vendor}/{vendor}"}
     assert len({each.id for each in found}) == len(found)
 
