@@ -147,7 +147,7 @@ async def opened(
         registry: what `/metrics` shows.
     """
     is_paused = Gauge(
-        "relay_forward_breaker_open", "1 while an endpoint is left alone because it is down.",
+        "relay_forward_breaker_open", "1 while an endpoint is paused because it is down.",
         ["endpoint"], registry=registry,
     )  # fmt: skip
     async with AsyncExitStack() as stack:

@@ -87,7 +87,7 @@ class Webhook:
     async def _wait_for_turn(self) -> None:
         closed_for_s = self._closed_until - self._clock()
         if closed_for_s > 0:
-            reason = f"the webhook {self._name} wants to be left alone"
+            reason = f"the webhook {self._name} asks to wait"
             raise Unavailable(reason, retry_after_s=closed_for_s)
         await asyncio.sleep(self._limiter.reserve(self._clock()))
 

@@ -1,4 +1,4 @@
-"""The consumers that README.md shows read events as they stand there, but for three names."""
+"""The consumers without the kit, as shown, read events, whatever the names of broker and queue."""
 
 import sys
 from pathlib import Path
@@ -8,12 +8,12 @@ from aio_pika.abc import AbstractConnection
 
 from tests.interop.conftest import SendAll, running
 from tests.support.eventually import eventually
-from tests.unit.test_readme import blocks
+from tests.unit.test_readme_consumers import block
 
 
 def written(language: str, containing: str, path: Path, environment: dict[str, str]) -> str:
     """Write the program into a file, with the names of this test; return where it is."""
-    (source,) = blocks(language, containing)
+    source = block(language, containing)
     for shown, name in (
         ("amqp://guest:guest@127.0.0.1:5672/", "BROKER_URL"),
         ("webhooks", "EXCHANGE"),
@@ -41,7 +41,9 @@ async def reads_all(
     async with running(*command, PYTHONUNBUFFERED="1") as program:
         await eventually(lambda: is_consumed(connection, environment["QUEUE"]))
         sent = await send_all()
-        missing = {f"{it.routing_key} {it.id}" for it in sent if it.type.startswith("message.")}
+        missing = {
+            f"{event.routing_key} {event.id}" for event in sent if event.type.startswith("message.")
+        }
         assert missing
         while missing:
             missing.discard(" ".join((await program.line()).split()[:2]))

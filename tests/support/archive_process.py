@@ -78,7 +78,7 @@ class ArchiveProcess:
         return next((each["address"] for each in found), "")
 
     async def reports(self, path: str, words: str) -> bool:
-        """Tell whether these words are in what it answers to a probe."""
+        """Return whether these words are in what it answers to a probe."""
         async with (
             aiohttp.ClientSession() as http,
             http.get(f"http://{self._address}{path}") as response,
@@ -97,7 +97,7 @@ class ArchiveProcess:
         return len(found(self.archive)) >= count
 
     async def is_empty(self) -> bool:
-        """Tell whether nothing waits for it, or has been given up; once it runs no more."""
+        """Return whether nothing waits for it, or has been given up; once it runs no more."""
         return not await self.waiting() and not await self.dead()
 
     async def waiting(self) -> int:

@@ -55,6 +55,10 @@ async def test_the_other_handlers_shown_take_events() -> None:
     assert await handle(shown.rows, event) == Done()
 
 
+def test_the_consumer_without_the_kit_is_python() -> None:
+    compile(block("python", "aio_pika.connect_robust"), "README.md", "exec")
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("archive", ArchiveSettings), ("forward", ForwardSettings), ("notify", NotifySettings)],

@@ -1,4 +1,4 @@
-"""When an endpoint is left alone, and how it comes back. Time is a number."""
+"""When an endpoint is paused, and how it comes back. Time is a number."""
 
 import math
 
