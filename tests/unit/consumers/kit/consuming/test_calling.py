@@ -152,7 +152,7 @@ async def test_a_panic_of_a_library_ends_the_service() -> None:
 async def takes_nothing() -> None: ...
 
 
-@pytest.mark.parametrize("handler", [takes_nothing, partial(takes_nothing, wrong=True)], ids=repr)
+@pytest.mark.parametrize("handler", [takes_nothing, partial(takes_nothing, wrong=True)])
 @pytest.mark.parametrize("handling", [one_by_one, in_batches])
 async def test_a_function_that_takes_no_event_fails_and_the_service_goes_on(
     handling: Callable[..., Caller], handler: Any
