@@ -46,19 +46,19 @@ async def _measure(options: argparse.Namespace, directory: Path) -> dict[str, ob
 
 
 def _receivers(rounds: scaling.Rounds) -> list[str]:
-    alone = [it[1].cpu_us for it in rounds]
+    alone = [each_round[1].cpu_us for each_round in rounds]
     lines = []
     for count in scaling.RECEIVERS:
-        of_count = [it[count] for it in rounds]
-        cpu_us = [it.cpu_us for it in of_count]
+        of_count = [each_round[count] for each_round in rounds]
+        cpu_us = [share.cpu_us for share in of_count]
         lines.append(
             (
                 str(count),
-                f"{sum(it.events for it in of_count):,}",
+                f"{sum(share.events for share in of_count):,}",
                 spread(cpu_us).text(),
                 ratios(cpu_us, alone).text(".2f"),
-                spread([it.proxy_us for it in of_count]).text(),
-                spread([max(it.parts) * count for it in of_count]).text(".2f"),
+                spread([share.proxy_us for share in of_count]).text(),
+                spread([max(share.parts) * count for share in of_count]).text(".2f"),
             )
         )
     head = (
@@ -76,18 +76,18 @@ def _costs(costs: list[broker_cost.Cost]) -> list[str]:
     head = ("RabbitMQ nodes", "CPU per event and node, published", "consumed", "on disk per node")
     lines = [
         (
-            str(it.nodes),
-            f"{it.publish_us:.0f} µs",
-            f"{it.consume_us:.0f} µs",
-            f"{it.disk_bytes:,.0f} B",
+            str(cost.nodes),
+            f"{cost.publish_us:.0f} µs",
+            f"{cost.consume_us:.0f} µs",
+            f"{cost.disk_bytes:,.0f} B",
         )
-        for it in costs
+        for cost in costs
     ]
     return tables.table(head, lines)
 
 
 def _weights(weights: disk.Weights) -> list[str]:
-    values = [f"{it:,.0f} B" for it in asdict(weights).values()]
+    values = [f"{bytes_each:,.0f} B" for bytes_each in asdict(weights).values()]
     return tables.table(
         ("an event as a message", "in the outbox", "in the archive (SQLite)"), [values]
     )
@@ -105,21 +105,21 @@ def main() -> None:
     results.forget_settings()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        for it in ("cost", "disk", "scaling"):
-            (directory / it).mkdir()
+        for part in ("cost", "disk", "scaling"):
+            (directory / part).mkdir()
         found = asyncio.run(_measure(options, directory))
     rounds, about = found["rounds"], found["about"]
     parts = [_receivers(rounds), _costs(found["costs"]), _weights(found["weights"])]
     notes = [_METHOD, "", *[f"- {key}: {value}" for key, value in about.items()]]
-    text = "\n\n".join("\n".join(it) for it in (*parts, notes)) + "\n"
+    text = "\n\n".join("\n".join(part) for part in (*parts, notes)) + "\n"
     (RESULTS / "capacity.md").write_text(text)
     (RESULTS / "capacity.json").write_text(
         json.dumps(
             {
                 "about": about,
-                "costs": [asdict(it) for it in found["costs"]],
+                "costs": [asdict(cost) for cost in found["costs"]],
                 "weights": asdict(found["weights"]),
-                "rounds": [{n: asdict(it) for n, it in one.items()} for one in rounds],
+                "rounds": [{n: asdict(share) for n, share in one.items()} for one in rounds],
             },
             indent=1,
         )

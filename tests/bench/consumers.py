@@ -40,11 +40,11 @@ _LARGEST = 20_000  # bytes; the few huge samples would decide the result
 
 def bodies(count: int) -> Iterator[tuple[str, bytes]]:
     """Yield events of all vendors' samples in turn, each with an id of its own."""
-    known = [it for name in vendors.discover() for it in events(name)]
-    small = [it for it in known if len(it.body) <= _LARGEST]
-    for number, it in enumerate(islice(cycle(small), count)):
+    known = [event for name in vendors.discover() for event in events(name)]
+    small = [event for event in known if len(event.body) <= _LARGEST]
+    for number, event in enumerate(islice(cycle(small), count)):
         event_id = f"{number:032x}"
-        yield event_id, it.body.replace(it.id.encode(), event_id.encode(), 1)
+        yield event_id, event.body.replace(event.id.encode(), event_id.encode(), 1)
 
 
 async def fill(url: str, queue: str, count: int) -> None:
@@ -52,8 +52,8 @@ async def fill(url: str, queue: str, count: int) -> None:
     wanted = topology.topology(queue, retry_delays_s=[1, 10, 60, 600], dead_max_length=1_000_000)
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for it in wanted.queues:
-            await channel.queue_delete(it.name)
+        for declared in wanted.queues:
+            await channel.queue_delete(declared.name)
         exchanges = Topology(exchanges=(Exchange(name="bench", kind="topic"),))
         await declare(connection, exchanges, passive=False)
         await declare(connection, wanted, passive=False)
@@ -106,9 +106,11 @@ def table(rounds: list[dict[str, dict[str, float]]]) -> list[str]:
         "| --- | --- | --- | --- |",
     ]
     for kind, what in KINDS.items():
-        ratio = statistics.median([it[kind]["cpu_us"] / it["aio-pika"]["cpu_us"] for it in rounds])
-        cpu_us = [it[kind]["cpu_us"] for it in rounds]
-        rates = [it[kind]["rate"] for it in rounds]
+        ratio = statistics.median(
+            [each_round[kind]["cpu_us"] / each_round["aio-pika"]["cpu_us"] for each_round in rounds]
+        )
+        cpu_us = [each_round[kind]["cpu_us"] for each_round in rounds]
+        rates = [each_round[kind]["rate"] for each_round in rounds]
         lines.append(
             f"| {what} | {ratio:.2f} | {statistics.median(cpu_us):.0f} µs"
             f" ({min(cpu_us):.0f} to {max(cpu_us):.0f})"

@@ -136,20 +136,22 @@ class _Run:
         behind = [await self._connect(self._answered_behind) for _ in large]
         self._report.began_at = time.monotonic()
         self._ends_at = self._report.began_at + plan.seconds
-        for it, call in zip(behind, large, strict=True):
-            self._send_behind(it, call)
+        for connection, call in zip(behind, large, strict=True):
+            self._send_behind(connection, call)
         if plan.rate is None:
-            for it in connections:
-                self._send_next(it)
+            for connection in connections:
+                self._send_next(connection)
         else:
             self._idle.extend(connections)
             await self._send_at(plan.rate, int(plan.rate * plan.seconds))
         async with asyncio.timeout(plan.seconds + _ANSWER_LIMIT_S):
             await self._answered_all.wait()
-        for it in (*connections, *behind):
-            it.close()
-        latencies_ms = sorted(it * 1000 for it in self._latencies_s)
-        self._report.latency_ms = {f"{it:g}": percentile(latencies_ms, it) for it in _PERCENTILES}
+        for connection in (*connections, *behind):
+            connection.close()
+        latencies_ms = sorted(latency_s * 1000 for latency_s in self._latencies_s)
+        self._report.latency_ms = {
+            f"{percent:g}": percentile(latencies_ms, percent) for percent in _PERCENTILES
+        }
         return self._report
 
     async def _connect(self, answered: Callable[[_Connection, int], None]) -> _Connection:

@@ -105,8 +105,8 @@ class Bench:
             await self.throughput()
         rounds = self._found.throughput
         most = {
-            it: spread(throughput.column(rounds, it, "acknowledged_rate")).median
-            for it in self._names
+            name: spread(throughput.column(rounds, name, "acknowledged_rate")).median
+            for name in self._names
         }
         self._found.answers = await latency.measure(
             self._harness, most, rounds=self._fewer, seconds=self._seconds

@@ -64,7 +64,7 @@ def _report(resident_bytes: list[int], about: dict[str, str], events: int) -> st
         "yes" if abs(found) <= _ALLOWED else "**no**",
     )
     lines = table(("what", "to reach", "reached", "holds"), [cells])
-    return "\n".join([*lines, "", *[f"- {name}: {it}" for name, it in about.items()], ""])
+    return "\n".join([*lines, "", *[f"- {name}: {value}" for name, value in about.items()], ""])
 
 
 async def _measure(events: int, url: str, directory: Path) -> tuple[list[int], dict[str, str]]:

@@ -37,10 +37,10 @@ def stages(path: Path) -> list[Stage]:
 
 def arguments(stage: Stage, name: str) -> list[str]:
     """Return what each instruction of a name says."""
-    return [it.argument for it in stage if it.name == name]
+    return [instruction.argument for instruction in stage if instruction.name == name]
 
 
 def environment(stage: Stage) -> dict[str, str]:
     """Return what `ENV` sets."""
-    pairs = [pair for it in arguments(stage, "ENV") for pair in it.split()]
+    pairs = [pair for argument in arguments(stage, "ENV") for pair in argument.split()]
     return dict(pair.split("=", 1) for pair in pairs)

@@ -25,8 +25,8 @@ class Overlay:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        for it in ("upper", "work", "root"):
-            (directory / it).mkdir()
+        for name in ("upper", "work", "root"):
+            (directory / name).mkdir()
 
     @property
     def written(self) -> Path:
@@ -36,7 +36,7 @@ class Overlay:
     def prepare(self) -> str:
         """Put a python into it; return why that can't be done here, or ""."""
         python = Path(sys._base_executable).resolve()
-        parents = " ".join(shlex.quote(str(it)) for it in python.parents)
+        parents = " ".join(shlex.quote(str(parent)) for parent in python.parents)
         script = f"{shlex.quote(str(python))} -m venv {_BASE} && chmod a+x {parents}"
         done = self.run(["/bin/sh", "-euc", script], check=False)
         return done.stderr.strip() if done.returncode else ""
@@ -68,10 +68,10 @@ class Overlay:
         ]
         if writable is not None:
             owner = user.partition(":")[0]
-            for it in writable:
+            for place in writable:
                 lines += [
-                    f"mkdir -p {root}{it}",
-                    f"mount -t tmpfs -o mode=0700,uid={owner} tmpfs {root}{it}",
+                    f"mkdir -p {root}{place}",
+                    f"mount -t tmpfs -o mode=0700,uid={owner} tmpfs {root}{place}",
                 ]
             lines.append(f"mount -o remount,ro {root}")
         given = dict(environment or {})

@@ -42,7 +42,8 @@ def test_it_is_what_the_compose_specification_says() -> None:
     )
 
     problems = [
-        f"{it.json_path}: {it.message}" for it in Draft7Validator(schema).iter_errors(COMPOSE)
+        f"{error.json_path}: {error.message}"
+        for error in Draft7Validator(schema).iter_errors(COMPOSE)
     ]
 
     assert problems == []
@@ -75,8 +76,8 @@ def test_what_is_mounted_is_there(name: str, secrets: Path) -> None:
             assert mount.endswith(":ro")
         else:
             assert source in COMPOSE["volumes"]
-    for it in SERVICES[name].get("secrets", []):
-        assert (secrets / Path(COMPOSE["secrets"][it]["file"]).name).stat().st_size
+    for secret in SERVICES[name].get("secrets", []):
+        assert (secrets / Path(COMPOSE["secrets"][secret]["file"]).name).stat().st_size
 
 
 @every_service
@@ -98,7 +99,7 @@ def test_a_service_is_bounded_and_may_do_little(name: str) -> None:
 
 def test_only_those_who_talk_share_a_network() -> None:
     members = {
-        network: {name for name, it in SERVICES.items() if network in it["networks"]}
+        network: {name for name, service in SERVICES.items() if network in service["networks"]}
         for network in COMPOSE["networks"]
     }
 
@@ -136,9 +137,9 @@ def test_what_prometheus_asks_is_there() -> None:
         for target in static["targets"]
     }
 
-    assert targets == {name for name, it in SERVICES.items() if "watch" in it["networks"]} - {
-        "prometheus"
-    }
+    assert targets == {
+        name for name, service in SERVICES.items() if "watch" in service["networks"]
+    } - {"prometheus"}
 
 
 def test_setup_makes_what_is_secret_for_its_owner_alone(secrets: Path) -> None:
@@ -146,7 +147,7 @@ def test_setup_makes_what_is_secret_for_its_owner_alone(secrets: Path) -> None:
     context.load_cert_chain(secrets / "relay.pem")
     users = json.loads((secrets / "definitions.json").read_text())["users"]
 
-    assert all(it["password_hash"] for it in users)
+    assert all(user["password_hash"] for user in users)
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     assert stat.S_IMODE((secrets / "passwords").stat().st_mode) == 0o700
     assert len((secrets / "demo_token").read_text().strip()) == 48
@@ -158,8 +159,8 @@ def test_no_secret_is_in_the_files_themselves() -> None:
 
 
 def test_setup_keeps_what_is_there(secrets: Path) -> None:
-    before = {it: it.read_bytes() for it in secrets.rglob("*") if it.is_file()}
+    before = {path: path.read_bytes() for path in secrets.rglob("*") if path.is_file()}
 
     subprocess.run(["sh", HERE / "setup.sh", secrets], check=True)
 
-    assert {it: it.read_bytes() for it in secrets.rglob("*") if it.is_file()} == before
+    assert {path: path.read_bytes() for path in secrets.rglob("*") if path.is_file()} == before

@@ -61,11 +61,14 @@ def test_it_installs_what_is_locked_and_tested(name: str) -> None:
 
 
 def test_it_installs_all_that_relay_and_services_need_and_no_tool() -> None:
-    names = {it.split("==")[0] for it in locked(DOCKERFILE.parent / "requirements.lock")}
+    names = {
+        requirement.split("==")[0]
+        for requirement in locked(DOCKERFILE.parent / "requirements.lock")
+    }
     wanted = [
-        re.split(r"[\[<>=;!~ ]", it)[0]
-        for it in metadata.requires("relay") or []
-        if "dev" not in it.partition(";")[2]
+        re.split(r"[\[<>=;!~ ]", requirement)[0]
+        for requirement in metadata.requires("relay") or []
+        if "dev" not in requirement.partition(";")[2]
     ]
 
     assert set(wanted) <= names
@@ -73,12 +76,14 @@ def test_it_installs_all_that_relay_and_services_need_and_no_tool() -> None:
 
 
 def test_nobody_gets_more_into_it_than_it_needs() -> None:
-    lines = [it for it in Path(".dockerignore").read_text().splitlines() if it and it[0] != "#"]
-    copied = {source for it in arguments(BUILD, "COPY") for source in it.split()[:-1]}
+    lines = [
+        line for line in Path(".dockerignore").read_text().splitlines() if line and line[0] != "#"
+    ]
+    copied = {source for argument in arguments(BUILD, "COPY") for source in argument.split()[:-1]}
 
     assert lines[0] == "*"
-    for it in copied:
-        assert any(fnmatch(it, line.removeprefix("!")) for line in lines[1:]), it
+    for source in copied:
+        assert any(fnmatch(source, line.removeprefix("!")) for line in lines[1:]), source
 
 
 @pytest.fixture(scope="module")
@@ -92,37 +97,37 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
         pytest.skip(f"no overlay can be made here: {reason}")
     for stage in (BUILD, IMAGE):
         place = "/"
-        for it in stage:
-            match it.name:
+        for instruction in stage:
+            match instruction.name:
                 case "WORKDIR":
-                    place = it.argument
+                    place = instruction.argument
                     (overlay.written / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
-                case "COPY" if not it.argument.startswith("--from"):
-                    *sources, target = it.argument.split()
+                case "COPY" if not instruction.argument.startswith("--from"):
+                    *sources, target = instruction.argument.split()
                     _copy(sources, overlay.written / place.lstrip("/") / target)
                 case "RUN":
-                    command = ["/bin/sh", "-euc", it.argument]
+                    command = ["/bin/sh", "-euc", instruction.argument]
                     overlay.run(command, directory=place, environment=REACHING)
     yield overlay
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def _copy(sources: list[str], target: Path) -> None:
-    for it in map(Path, sources):
-        if it.is_dir():
+    for source in map(Path, sources):
+        if source.is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(it, target, ignore=ignored, dirs_exist_ok=True)
+            shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
         else:
             target.mkdir(exist_ok=True)
-            shutil.copy(it, target)
+            shutil.copy(source, target)
 
 
 def test_no_tool_is_left_in_it(image: Overlay) -> None:
     installed = image.written / "opt/relay/bin"
-    modules = {it.name for it in image.written.glob("opt/relay/lib/python*/site-packages/*")}
+    modules = {path.name for path in image.written.glob("opt/relay/lib/python*/site-packages/*")}
 
-    assert {it.name for it in installed.iterdir()} >= {"python", "relay"}
-    assert not {it.name for it in installed.iterdir()} & {"pip", "pip3", "hatchling", "wheel"}
+    assert {path.name for path in installed.iterdir()} >= {"python", "relay"}
+    assert not {path.name for path in installed.iterdir()} & {"pip", "pip3", "hatchling", "wheel"}
     assert modules >= {"relay", "consumers", "psycopg", "opentelemetry"}
     assert not modules & {"pip", "setuptools", "hatchling", "pytest", "tests"}
     assert image.run(["python", "-m", "pip", "--version"], check=False).returncode != 0
@@ -152,7 +157,7 @@ async def container(
 
 async def healthy(image: Overlay, port: int) -> bool:
     """Ask as the image's HEALTHCHECK does."""
-    (check,) = [it for it in IMAGE if it.name == "HEALTHCHECK"]
+    (check,) = [instruction for instruction in IMAGE if instruction.name == "HEALTHCHECK"]
     variables = {"HEALTH_PORT": str(port), "PATH": environment(IMAGE)["PATH"]}
     done = await asyncio.to_thread(
         image.run, check.command, check=False, environment=variables, user="10001:10001"
@@ -173,7 +178,7 @@ async def test_a_relay_in_it_serves_as_nobody_on_a_tree_it_can_not_write_to(
     image: Overlay, broker_url: str, exchange: str
 ) -> None:
     port, admin = free_port(), free_port()
-    (command,) = [it.command for it in IMAGE if it.name == "CMD"]
+    (command,) = [instruction.command for instruction in IMAGE if instruction.name == "CMD"]
     config = image.written / "etc/relay/relay.toml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(f'[sources.swiftsell]\nvendor = "swiftsell"\nsecrets = ["{SECRET}"]\n')
@@ -231,7 +236,7 @@ def test_the_image_says_how_it_wants_to_be_run() -> None:
     bases = [*arguments(BUILD, "FROM"), *arguments(IMAGE, "FROM")]
     (labels,) = arguments(IMAGE, "LABEL")
 
-    assert {it.split()[0] for it in bases} == {"python:3.11-slim-bookworm"}
+    assert {base.split()[0] for base in bases} == {"python:3.11-slim-bookworm"}
     assert arguments(IMAGE, "USER") == ["10001:10001"]
     assert arguments(IMAGE, "STOPSIGNAL") == ["SIGTERM"]
     assert 'image.licenses="Apache-2.0"' in labels

@@ -93,7 +93,7 @@ class Edge:
 
     async def requests(self) -> list[float]:
         """Return how many requests each receiver has answered."""
-        return [await it.metric("relay_requests_total") for it in self.receivers]
+        return [await receiver.metric("relay_requests_total") for receiver in self.receivers]
 
 
 Start = Callable[..., Awaitable[Edge]]
@@ -109,7 +109,7 @@ async def start(tmp_path: Path, broker_url: str, recorder: Recorder) -> AsyncIte
     authority.configure_trust(trust)
     issued = authority.issue_cert("127.0.0.1")
     chain, key = tmp_path / "relay.crt", tmp_path / "relay.key"
-    chain.write_bytes(b"".join(it.bytes() for it in issued.cert_chain_pems))
+    chain.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
     key.write_bytes(issued.private_key_pem.bytes())
     async with contextlib.AsyncExitStack() as stack:
 
@@ -121,15 +121,17 @@ async def start(tmp_path: Path, broker_url: str, recorder: Recorder) -> AsyncIte
             receivers = []
             for number in range(RECEIVERS):
                 settings = {} if number else dict(first or {})
-                it = Receiver(
+                receiver = Receiver(
                     tmp_path / f"receiver-{number}",
                     broker_url=broker_url,
                     exchange=recorder.exchange,
-                    **{name: it | settings.get(name, {}) for name, it in SETTINGS.items()},
+                    **{
+                        name: section | settings.get(name, {}) for name, section in SETTINGS.items()
+                    },
                 )
-                receivers.append(await stack.enter_async_context(it))
+                receivers.append(await stack.enter_async_context(receiver))
                 if not settings:
-                    await eventually(it.is_connected)
+                    await eventually(receiver.is_connected)
             proxy = kind(tmp_path / kind.program, receivers, (chain, key))
             await stack.enter_async_context(proxy)
             return Edge(proxy, receivers, trust)
@@ -164,9 +166,9 @@ async def test_a_receiver_that_is_killed_costs_no_request_and_no_event(
 
     async with edge.load() as accepts:
         await accepts(50)
-        for it in edge.receivers:
-            await it.kill()
-            await eventually(it.takes_part)
+        for receiver in edge.receivers:
+            await receiver.kill()
+            await eventually(receiver.takes_part)
 
     assert edge.failed == []
     await all_arrived(edge, recorder)
@@ -179,9 +181,9 @@ async def test_a_rolling_restart_costs_no_request_and_no_event(
     edge = await start(kind)
 
     async with edge.load():
-        for it in edge.receivers:
-            await it.restart()
-            await eventually(it.takes_part)
+        for receiver in edge.receivers:
+            await receiver.restart()
+            await eventually(receiver.takes_part)
 
     assert edge.failed == []
     await all_arrived(edge, recorder)
@@ -266,8 +268,8 @@ async def test_an_address_that_a_caller_claims_is_not_believed(
 async def test_no_secret_of_a_path_or_a_query_is_logged(kind: type[Proxy], start: Start) -> None:
     edge = await start(kind)
     await edge.status("/in/swiftsell/p4th-secret?token=qu3ry-secret")
-    for it in edge.receivers:
-        await it.take_away()
+    for receiver in edge.receivers:
+        await receiver.take_away()
 
     assert await edge.status("/in/swiftsell/p4th-secret?token=qu3ry-secret") in {502, 503}
 

@@ -62,12 +62,16 @@ def rendered(overlay: str, kustomize: list[str]) -> Documents:
     """What is applied, by kind and name."""
     done = subprocess.run([*kustomize, HERE / overlay], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    found = [it for it in yaml.safe_load_all(done.stdout) if it]
-    return {(it["kind"], it["metadata"]["name"]): it for it in found}
+    found = [document for document in yaml.safe_load_all(done.stdout) if document]
+    return {(document["kind"], document["metadata"]["name"]): document for document in found}
 
 
 def workload(rendered: Documents) -> dict[str, Any]:
-    (found,) = [it for (kind, _), it in rendered.items() if kind in {"StatefulSet", "Deployment"}]
+    (found,) = [
+        document
+        for (kind, _), document in rendered.items()
+        if kind in {"StatefulSet", "Deployment"}
+    ]
     return found
 
 
@@ -106,11 +110,11 @@ def test_a_field_that_is_none_is_noticed() -> None:
 @pytest.mark.parametrize("overlay", [*RECEIVERS, "archive"])
 def test_selectors_select_the_pods_and_ports_have_a_name(rendered: Documents) -> None:
     labels = pod_labels(rendered)
-    ports = {it["name"]: it["containerPort"] for it in container(rendered)["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container(rendered)["ports"]}
 
     assert labels
-    for (kind, _), it in rendered.items():
-        spec = it.get("spec", {})
+    for (kind, _), document in rendered.items():
+        spec = document.get("spec", {})
         match kind:
             case "Service":
                 assert spec["selector"].items() <= labels.items()
@@ -150,21 +154,23 @@ def test_receivers_read_their_settings_and_have_time_to_stop(
 ) -> None:
     settings = settings_of(rendered, tmp_path, "broker-url", "swiftsell")
     monkeypatch.setenv("RELAY_OUTBOX__DIRECTORY", "/var/lib/relay/outbox")  # the image's
-    for it in container(rendered).get("env", []):
-        monkeypatch.setenv(it["name"], it["value"])
+    for variable in container(rendered).get("env", []):
+        monkeypatch.setenv(variable["name"], variable["value"])
 
     found = load(settings)
 
     assert found.ingress.ack_after == overlay
     assert found.admin.host == "0.0.0.0"  # noqa: S104  the network policy keeps others out
-    ports = {it["name"]: it["containerPort"] for it in container(rendered)["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container(rendered)["ports"]}
     assert ports == {"http": found.ingress.port, "admin": found.admin.port}
     pod = workload(rendered)["spec"]["template"]["spec"]
     pre_stop = container(rendered)["lifecycle"]["preStop"]["exec"]["command"][-1]
     pause_s = int(pre_stop.partition("sleep(")[2].rstrip(")"))
     assert pause_s + 2 * found.ingress.shutdown_grace_s < pod["terminationGracePeriodSeconds"]
     if overlay == "outbox":
-        mounts = {it["mountPath"]: it["name"] for it in container(rendered)["volumeMounts"]}
+        mounts = {
+            mount["mountPath"]: mount["name"] for mount in container(rendered)["volumeMounts"]
+        }
         (claim,) = workload(rendered)["spec"]["volumeClaimTemplates"]
         assert mounts["/var/lib/relay"] == claim["metadata"]["name"]
         size = claim["spec"]["resources"]["requests"]["storage"]
@@ -184,8 +190,11 @@ def test_the_archive_reads_its_settings(rendered: Documents, tmp_path: Path) -> 
 
 def settings_of(rendered: Documents, directory: Path, *secrets: str) -> Path:
     """Write the settings and secrets a pod mounts; return the settings."""
-    volumes = {it["name"]: it for it in workload(rendered)["spec"]["template"]["spec"]["volumes"]}
-    mounts = {it["name"]: it["mountPath"] for it in container(rendered)["volumeMounts"]}
+    volumes = {
+        volume["name"]: volume
+        for volume in workload(rendered)["spec"]["template"]["spec"]["volumes"]
+    }
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(rendered)["volumeMounts"]}
     text = rendered["ConfigMap", volumes["settings"]["configMap"]["name"]]["data"]["relay.toml"]
     for name in secrets:
         assert f"{mounts['secrets']}/{name}" in text

@@ -26,7 +26,7 @@ RULES = [
     for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-PANELS = [it for it in DASHBOARD["panels"] if it["type"] != "row"]
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("promtool"), reason="prometheus is not installed")
 
@@ -45,15 +45,15 @@ def test_each_alert_fires_when_it_should_and_not_when_it_should_not() -> None:
     promtool("test", "rules", str(PROMETHEUS / "alerts.test.yml"))
 
     tests = yaml.safe_load((PROMETHEUS / "alerts.test.yml").read_text())["tests"]
-    names = {it["alert"] for it in RULES}
-    assert {it["name"] for it in tests} == names | {f"{name}, not" for name in names}
-    for it in tests:
-        (expected,) = it["promql_expr_test"]
-        assert f'"{it["name"].removesuffix(", not")}"' in expected["expr"]
-        assert bool(expected["exp_samples"]) == (not it["name"].endswith(", not"))
+    names = {rule["alert"] for rule in RULES}
+    assert {case["name"] for case in tests} == names | {f"{name}, not" for name in names}
+    for case in tests:
+        (expected,) = case["promql_expr_test"]
+        assert f'"{case["name"].removesuffix(", not")}"' in expected["expr"]
+        assert bool(expected["exp_samples"]) == (not case["name"].endswith(", not"))
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda it: it["alert"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_an_operator_is_told_what_each_alert_means(rule: dict[str, Any]) -> None:
     guide = Path("deploy/README.md").read_text()
 
@@ -74,7 +74,7 @@ def test_no_panel_covers_another() -> None:
         assert at["x"] + at["w"] <= 24
         assert not taken & cells, panel["title"]
         taken |= cells
-    assert len({it["id"] for it in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
 class Asked:
@@ -185,7 +185,9 @@ async def test_every_panel_shows_something_and_every_alert_can_be_evaluated(
             vendors=tuple(vendors.discover()),
             broker={"declare_topology": False},
         )
-        admin = next(json.loads(it)["address"] for it in consumer.lines() if '"listening"' in it)
+        admin = next(
+            json.loads(line)["address"] for line in consumer.lines() if '"listening"' in line
+        )
         async with relay:
             targets = {
                 "relay": f"127.0.0.1:{relay.admin_port}",
@@ -198,7 +200,7 @@ async def test_every_panel_shows_something_and_every_alert_can_be_evaluated(
                 await send_samples(relay)  # rates need a sample before and one after
                 for panel in PANELS:
                     for expression in expressions(panel):
-                        await eventually(lambda it=expression: asked.has(it))
+                        await eventually(lambda wanted=expression: asked.has(wanted))
                 for rule in RULES:
                     await asked.query(rule["expr"])
                     for name in names_in(rule["expr"]):
@@ -209,4 +211,4 @@ async def test_every_panel_shows_something_and_every_alert_can_be_evaluated(
 def names_in(expression: str) -> set[str]:
     """Return the metrics an expression is about."""
     words = expression.replace("(", " ").replace("{", " ").replace("[", " ").split()
-    return {it for it in words if it.startswith(("relay_", "rabbitmq_"))}
+    return {word for word in words if word.startswith(("relay_", "rabbitmq_"))}

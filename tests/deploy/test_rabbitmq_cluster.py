@@ -37,7 +37,7 @@ class Delivered:
         return f"amqp://{user}:{PASSWORDS[user]}@127.0.0.1:{port}/"
 
     def urls(self, user: str) -> list[str]:
-        return [self.url(user, it.port) for it in self.cluster.nodes]
+        return [self.url(user, node.port) for node in self.cluster.nodes]
 
     async def connect(self, user: str) -> AbstractConnection:
         return await aio_pika.connect(self.urls(user)[0])
@@ -45,7 +45,7 @@ class Delivered:
     def columns(self, *names: str) -> dict[str, list[str]]:
         """Return columns of the list of queues, by the queue's name."""
         text = self.cluster.nodes[0].ctl("list_queues", "--formatter", "json", "name", *names)
-        return {it["name"]: [it[name] for name in names] for it in json.loads(text)}
+        return {row["name"]: [row[name] for name in names] for row in json.loads(text)}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Delivered]:
     issued = authority.issue_cert("127.0.0.1")
     files = {"ca.pem": [authority.cert_pem], "node.pem": issued.cert_chain_pems}
     for name, pems in {**files, "node.key": [issued.private_key_pem]}.items():
-        (directory / name).write_bytes(b"".join(it.bytes() for it in pems))
+        (directory / name).write_bytes(b"".join(pem.bytes() for pem in pems))
     tls_ports = [free_port() for _ in range(NODES)]
 
     def configuration(number: int) -> str:
@@ -125,7 +125,7 @@ async def test_relay_and_archive_do_their_work_with_their_rights_though_a_node_d
             finally:
                 cluster.start([leader])
 
-    assert {orjson.loads(it.body)["id"] for it in found(archive.archive)} == set(accepted)
+    assert {orjson.loads(event.body)["id"] for event in found(archive.archive)} == set(accepted)
     assert (len(accepted), len(members), policy) == (600, NODES, "services")
 
 

@@ -16,7 +16,7 @@ from relay.settings import BrokerSettings
 
 SCRIPT = Path("deploy/rabbitmq/definitions.py")
 DEFINITIONS = json.loads(SCRIPT.with_suffix(".json").read_text())
-PASSWORDS = {it["name"]: f"{it['name']}-password-1234" for it in DEFINITIONS["users"]}
+PASSWORDS = {user["name"]: f"{user['name']}-password-1234" for user in DEFINITIONS["users"]}
 
 
 def run(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -41,15 +41,17 @@ def test_it_declares_what_the_relay_would() -> None:
         quarantine_max_length=broker.quarantine_max_length,
     )
 
-    assert {it["name"]: it["arguments"] for it in DEFINITIONS["queues"]} == {
-        it.name: it.arguments for it in wanted.queues
-    }
-    assert {it["name"]: (it["type"], it["arguments"]) for it in DEFINITIONS["exchanges"]} == {
-        it.name: (it.kind, it.arguments) for it in wanted.exchanges
+    assert {queue["name"]: queue["arguments"] for queue in DEFINITIONS["queues"]} == {
+        queue.name: queue.arguments for queue in wanted.queues
     }
     assert {
-        (it["source"], it["routing_key"], it["destination"]) for it in DEFINITIONS["bindings"]
-    } == {(it.exchange, it.pattern, it.to) for it in wanted.bindings}
+        exchange["name"]: (exchange["type"], exchange["arguments"])
+        for exchange in DEFINITIONS["exchanges"]
+    } == {exchange.name: (exchange.kind, exchange.arguments) for exchange in wanted.exchanges}
+    assert {
+        (binding["source"], binding["routing_key"], binding["destination"])
+        for binding in DEFINITIONS["bindings"]
+    } == {(binding.exchange, binding.pattern, binding.to) for binding in wanted.bindings}
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,15 @@ def test_it_declares_what_the_relay_would() -> None:
 def test_a_service_has_the_rights_to_its_own_queues_and_to_no_others(
     service: str, user: str
 ) -> None:
-    (rights,) = [it for it in DEFINITIONS["permissions"] if it["user"] == user]
+    (rights,) = [
+        permission for permission in DEFINITIONS["permissions"] if permission["user"] == user
+    ]
     own = services.topology(service, retry_delays_s=[0.5, 1, 600], dead_max_length=1).queues
     others = ("webhooks.quarantine", "webhooks.unrouted", f"x{service}", f"{user}ing", "crm-sync")
 
     for kind in ("configure", "write", "read"):
-        assert all(re.search(rights[kind], it.name) for it in own)
-        assert not any(re.search(rights[kind], it) for it in others)
+        assert all(re.search(rights[kind], queue.name) for queue in own)
+        assert not any(re.search(rights[kind], other) for other in others)
     assert re.search(rights["read"], "webhooks")
     assert not re.search(rights["write"], "webhooks")
 
@@ -90,8 +94,8 @@ def test_it_hashes_passwords_as_rabbitmq_does(tmp_path: Path) -> None:
         assert digest == hashlib.sha256(salt + PASSWORDS[user["name"]].encode()).digest()
     for user in DEFINITIONS["users"]:
         assert not user["password_hash"]
-    assert {name: it for name, it in found.items() if name != "users"} == {
-        name: it for name, it in DEFINITIONS.items() if name != "users"
+    assert {name: value for name, value in found.items() if name != "users"} == {
+        name: value for name, value in DEFINITIONS.items() if name != "users"
     }
 
 
@@ -109,6 +113,6 @@ def test_it_names_every_password_that_can_not_be_used(tmp_path: Path) -> None:
         "notify": "No such file",
         "operator": "can be read by everyone",
     }.items():
-        (line,) = [it for it in done.stderr.splitlines() if str(tmp_path / user) in it]
+        (line,) = [line for line in done.stderr.splitlines() if str(tmp_path / user) in line]
         assert reason in line
     assert PASSWORDS["operator"] not in done.stderr

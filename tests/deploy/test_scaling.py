@@ -32,9 +32,9 @@ def links_of(pid: int) -> set[tuple[int, int]]:
 def open_files(pid: int) -> list[str]:
     """Return what a process has open: paths, and sockets as `socket:[inode]`."""
     found = []
-    for it in Path(f"/proc/{pid}/fd").iterdir():
+    for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            found.append(str(it.readlink()))
+            found.append(str(path.readlink()))
     return found
 
 
@@ -50,25 +50,25 @@ async def test_receivers_talk_to_the_proxy_and_the_broker_and_to_nobody_else(
         for number in range(count):
             directory = tmp_path / f"receiver-{number}"
             directory.mkdir()
-            it = RelayProcess(directory, broker_url=broker_url, exchange=recorder.exchange)
-            receivers.append(await stack.enter_async_context(it))
+            relay = RelayProcess(directory, broker_url=broker_url, exchange=recorder.exchange)
+            receivers.append(await stack.enter_async_context(relay))
         proxy = await stack.enter_async_context(HAProxy(tmp_path / "haproxy", receivers))
 
         accepted = await post_all(f"http://127.0.0.1:{proxy.port}", numbered(EVENTS))
         await eventually(lambda: set(accepted) <= set(recorder.ids))
 
-        links = [links_of(it.process.pid) for it in receivers]
-        files = [open_files(it.process.pid) for it in receivers]
-        answered = [len(it.lines("delivery")) for it in receivers]
-        trees = [list(process_tree.tree(it.process.pid)) for it in receivers]
+        links = [links_of(receiver.process.pid) for receiver in receivers]
+        files = [open_files(receiver.process.pid) for receiver in receivers]
+        answered = [len(receiver.lines("delivery")) for receiver in receivers]
+        trees = [list(process_tree.tree(receiver.process.pid)) for receiver in receivers]
 
     assert len(set(accepted)) == EVENTS
-    for it, its_links, its_files in zip(receivers, links, files, strict=True):
-        assert {theirs for ours, theirs in its_links if ours not in {it.port, it.admin_port}} == {
-            broker_port
-        }
+    for receiver, its_links, its_files in zip(receivers, links, files, strict=True):
+        assert {
+            theirs for ours, theirs in its_links if ours not in {receiver.port, receiver.admin_port}
+        } == {broker_port}
         ours = [Path(name) for name in its_files if name.startswith(f"{tmp_path}/")]
-        assert {path.relative_to(tmp_path).parts[0] for path in ours} == {it.directory.name}
+        assert {path.relative_to(tmp_path).parts[0] for path in ours} == {receiver.directory.name}
     assert sum(answered) == EVENTS
     assert min(answered) > 0.5 * EVENTS / count
-    assert [len(it) for it in trees] == [1] * count
+    assert [len(processes) for processes in trees] == [1] * count

@@ -22,7 +22,7 @@ _LIMIT_S = 60
 needs_systemd = pytest.mark.skipif(
     not shutil.which("systemd-analyze"), reason="systemd is not installed"
 )
-every_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda it: it.stem)
+every_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -68,8 +68,8 @@ def play_together(tmp_path: Path, own_broker: PrivateBroker) -> PlayTogether:
         size = Size(seed=SEED, rate=_TOGETHER_RATE)
         async with asyncio.TaskGroup() as group:
             playing = {
-                it.name: group.create_task(_play(tmp_path, own_broker, it, size))
-                for it in scenarios
+                scenario.name: group.create_task(_play(tmp_path, own_broker, scenario, size))
+                for scenario in scenarios
             }
         return {name: task.result() for name, task in playing.items()}
 

@@ -47,16 +47,21 @@ class Played:
 
     def row(self) -> tuple[str, ...]:
         """Return the cells of the table."""
-        it = self.verdict
-        if it is None:
+        verdict = self.verdict
+        if verdict is None:
             word = "skipped" if self.is_skipped else "FAILED"
             return (self.name, *[""] * 7, f"{word}: {self.problem}")
-        broken = ", ".join([kind for kind, found in it.violations().items() if found])
-        counts = (self.rounds, it.sent, it.acknowledged, it.delivered + it.quarantined)
+        broken = ", ".join([kind for kind, found in verdict.violations().items() if found])
+        counts = (
+            self.rounds,
+            verdict.sent,
+            verdict.acknowledged,
+            verdict.delivered + verdict.quarantined,
+        )
         return (
             self.name,
-            *[f"{count:,}" for count in (*counts, it.duplicates, len(it.lost))],
-            f"{it.longest_outage_s:.1f} s",
+            *[f"{count:,}" for count in (*counts, verdict.duplicates, len(verdict.lost))],
+            f"{verdict.longest_outage_s:.1f} s",
             f"BROKEN: {broken}" if broken else "holds",
         )
 
@@ -72,19 +77,19 @@ class Played:
 
 def rows(played: list[Played]) -> list[tuple[str, ...]]:
     """Return the table, headings first and sums last."""
-    verdicts = [it.verdict for it in played if it.verdict]
+    verdicts = [scenario.verdict for scenario in played if scenario.verdict]
     sums = (
-        sum(it.rounds for it in played),
-        sum(it.sent for it in verdicts),
-        sum(it.acknowledged for it in verdicts),
-        sum(it.delivered + it.quarantined for it in verdicts),
-        sum(it.duplicates for it in verdicts),
-        sum(len(it.lost) for it in verdicts),
+        sum(scenario.rounds for scenario in played),
+        sum(verdict.sent for verdict in verdicts),
+        sum(verdict.acknowledged for verdict in verdicts),
+        sum(verdict.delivered + verdict.quarantined for verdict in verdicts),
+        sum(verdict.duplicates for verdict in verdicts),
+        sum(len(verdict.lost) for verdict in verdicts),
     )
-    longest_s = max([it.longest_outage_s for it in verdicts], default=0.0)
-    holds = f"{sum(it.holds for it in verdicts)} of {len(played)}"
-    total = ("all", *[f"{it:,}" for it in sums], f"{longest_s:.1f} s", holds)
-    return [_HEADINGS, *[it.row() for it in played], total]
+    longest_s = max([verdict.longest_outage_s for verdict in verdicts], default=0.0)
+    holds = f"{sum(verdict.holds for verdict in verdicts)} of {len(played)}"
+    total = ("all", *[f"{total:,}" for total in sums], f"{longest_s:.1f} s", holds)
+    return [_HEADINGS, *[scenario.row() for scenario in played], total]
 
 
 def write(played: list[Played], *, about: str, seed: int) -> None:
@@ -93,5 +98,5 @@ def write(played: list[Played], *, about: str, seed: int) -> None:
     lines = summary.markdown(headings, others)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "faults.md").write_text("\n".join([*lines, "", about]) + "\n")
-    found = {"about": about, "seed": seed, "scenarios": [it.as_json() for it in played]}
+    found = {"about": about, "seed": seed, "scenarios": [scenario.as_json() for scenario in played]}
     (RESULTS / "faults.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -105,10 +105,10 @@ def _play_all(
                 progress.update(bar, completed=within)
                 progress.update(total, completed=number * size.events + within)
 
-            it = asyncio.run(_play(scenario, size, nodes, directory, advance))
-            played.append(it)
+            result = asyncio.run(_play(scenario, size, nodes, directory, advance))
+            played.append(result)
             progress.remove_task(bar)
-            progress.console.print(" ".join([it.row()[0].ljust(28), *it.row()[1:]]))
+            progress.console.print(" ".join([result.row()[0].ljust(28), *result.row()[1:]]))
     return played
 
 
@@ -155,7 +155,7 @@ def main() -> int:
     report.write(played, about=about, seed=options.seed)
     headings, *rows = report.rows(played)
     summary.show(headings, rows, about)
-    return 0 if all(it.is_good for it in played) else 1
+    return 0 if all(scenario.is_good for scenario in played) else 1
 
 
 if __name__ == "__main__":

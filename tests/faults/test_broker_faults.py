@@ -7,7 +7,7 @@ from tests.faults.scenarios import broker_faults
 from tests.faults.scenarios.scenario import Scenario
 
 
-@pytest.mark.parametrize("scenario", broker_faults.SCENARIOS, ids=lambda it: it.name)
+@pytest.mark.parametrize("scenario", broker_faults.SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_a_broker_that_fails_loses_nothing_and_refuses_nobody(
     play: Play, scenario: Scenario
 ) -> None:

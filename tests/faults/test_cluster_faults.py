@@ -7,7 +7,7 @@ from tests.faults.scenarios import cluster_faults
 from tests.faults.scenarios.scenario import Scenario
 
 
-@pytest.mark.parametrize("scenario", cluster_faults.SCENARIOS, ids=lambda it: it.name)
+@pytest.mark.parametrize("scenario", cluster_faults.SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_a_cluster_that_loses_nodes_loses_no_event_and_refuses_nobody(
     play_in_cluster: PlayInCluster, scenario: Scenario
 ) -> None:

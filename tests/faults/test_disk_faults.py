@@ -7,6 +7,6 @@ from tests.faults.scenarios import disk_faults
 from tests.faults.scenarios.scenario import Scenario
 
 
-@pytest.mark.parametrize("scenario", disk_faults.SCENARIOS, ids=lambda it: it.name)
+@pytest.mark.parametrize("scenario", disk_faults.SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_a_disk_that_fails_loses_nothing(play: Play, scenario: Scenario) -> None:
     await play(scenario)

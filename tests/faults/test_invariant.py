@@ -10,8 +10,8 @@ from tests.faults.harness.journal import Arrival, Delivery, Kept, Window
 
 def delivery(number: int, *ids: str, **changes: Any) -> Delivery:
     """A good delivery that was sent at its number and answered half a second later."""
-    it = Delivery(number, "a", "good", number, number + 0.5, 200, list(ids) or [f"{number}"])
-    return it._replace(**changes)
+    good = Delivery(number, "a", "good", number, number + 0.5, 200, list(ids) or [f"{number}"])
+    return good._replace(**changes)
 
 
 def arrival(number: int, **changes: Any) -> Arrival:
@@ -155,6 +155,6 @@ def test_a_delivery_follows_from_seed_and_number() -> None:
 
     assert planned == again
     assert planned != other
-    assert {it.kind for it in planned} == {"good", "odd", "forged", "huge"}
-    assert {it.times for it in planned} == {1, 2}
-    assert all(deliveries.mark_in(it.request) == (it.number, 0) for it in planned)
+    assert {delivery.kind for delivery in planned} == {"good", "odd", "forged", "huge"}
+    assert {delivery.times for delivery in planned} == {1, 2}
+    assert all(deliveries.mark_in(delivery.request) == (delivery.number, 0) for delivery in planned)

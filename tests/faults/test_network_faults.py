@@ -10,8 +10,10 @@ _SHORT_CONFIRMING = {"half-open-to-relay-confirm", "cut-to-broker-confirm"}
 
 
 async def test_a_network_that_fails_loses_nothing(play_together: PlayTogether) -> None:
-    confirming = [it for it in network_faults.CONFIRMING if it.name in _SHORT_CONFIRMING]
+    confirming = [
+        scenario for scenario in network_faults.CONFIRMING if scenario.name in _SHORT_CONFIRMING
+    ]
 
     verdicts = await play_together([*network_faults.SCENARIOS, *confirming])
 
-    assert all(verdicts[it.name].answers[503] for it in confirming)
+    assert all(verdicts[scenario.name].answers[503] for scenario in confirming)

@@ -7,7 +7,7 @@ from tests.faults.scenarios import relay_faults
 from tests.faults.scenarios.scenario import Scenario
 
 
-@pytest.mark.parametrize("scenario", relay_faults.SCENARIOS, ids=lambda it: it.name)
+@pytest.mark.parametrize("scenario", relay_faults.SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
     play: Play, scenario: Scenario
 ) -> None:

@@ -32,7 +32,12 @@ def test_each_scenario_has_a_row_and_all_are_summed_up() -> None:
         "FAILED: AssertionError: not within 30 s",
     ]
     assert total == ("all", "4", "2", "2", "1", "0", "1", "1.0 s", "1 of 4")
-    assert [it.is_good for it in (GOOD, BROKEN, SKIPPED, FAILED)] == [True, False, True, False]
+    assert [played.is_good for played in (GOOD, BROKEN, SKIPPED, FAILED)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_results_are_written_for_people_and_for_programs(
@@ -44,7 +49,7 @@ def test_results_are_written_for_people_and_for_programs(
 
     found = json.loads((tmp_path / "results" / "faults.json").read_text())
     assert found["seed"] == 7
-    assert [it["verdict"]["holds"] for it in found["scenarios"]] == [True, False]
+    assert [scenario["verdict"]["holds"] for scenario in found["scenarios"]] == [True, False]
     assert found["scenarios"][1]["verdict"]["violations"]["lost"] == ["x"]
     lines = (tmp_path / "results" / "faults.md").read_text().splitlines()
     assert lines[3].startswith("| broken | 1 | 1 | 1 | 0 | 0 | 1 |")
@@ -52,6 +57,6 @@ def test_results_are_written_for_people_and_for_programs(
 
 
 def test_scenarios_have_names_of_their_own() -> None:
-    names = [it.name for it in ALL]
+    names = [scenario.name for scenario in ALL]
 
     assert len(set(names)) == len(names)

@@ -18,7 +18,7 @@ def _change(data: bytes, most_bytes: int, seed: int) -> bytes:
 def main() -> None:
     """Fuzz until an argument says stop or something does not hold."""
     name, *arguments = sys.argv[1:]
-    (target,) = [it for it in targets.ALL if it.name == name]
+    (target,) = [known for known in targets.ALL if known.name == name]
     options = {"custom_mutator": _change} if target.is_delivery else {}
     atheris.Setup([name, *arguments], target.check, **options)
     atheris.Fuzz()

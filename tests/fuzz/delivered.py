@@ -81,7 +81,10 @@ def signed(request: Request, vendor: Vendor) -> Request:
 def deliveries(name: str) -> list[OutgoingRequest]:
     """Return what a vendor sends who knows a secret: its samples, a handshake, and odd bodies."""
     vendor = vendors.discover()[name]
-    bodies = [*(it.read_bytes() for it in vendors.samples(name)), *map(with_token, _ODD_BODIES)]
+    bodies = [
+        *(sample.read_bytes() for sample in vendors.samples(name)),
+        *map(with_token, _ODD_BODIES),
+    ]
     found = [vendor.sign(body, LIVE[0]) for body in bodies]
     handshake = vendors.handshake(vendor, LIVE[0])
     return [*found, handshake] if handshake else found

@@ -126,16 +126,16 @@ def check_form(data: bytes) -> None:
 
 def check_tokens(data: bytes) -> None:
     """What may be a token is text, of which there is little, and never in the wrong shape."""
-    it = delivered.read(data)
-    in_body = _wotnot_tokens.in_body(it)
+    delivery = delivered.read(data)
+    in_body = _wotnot_tokens.in_body(delivery)
     assert len(in_body) <= 1 + forms.MAX_FORM_FIELDS
-    outside = list(_wotnot_tokens.outside_body(it))
+    outside = list(_wotnot_tokens.outside_body(delivery))
     assert len(outside) <= 8 + forms.MAX_FORM_FIELDS
     for token in [*outside, *(echo.token for echo in in_body)]:
         assert isinstance(token, str)
         Secrets(delivered.LIVE).matches(token)
     for echo in in_body:
-        assert echo.shape != "string" or json.loads(raw_json.strip_bom(it.body)) == echo.token
+        assert echo.shape != "string" or json.loads(raw_json.strip_bom(delivery.body)) == echo.token
 
 
 def check_decompression(data: bytes) -> None:
@@ -167,7 +167,7 @@ def check_caller(data: bytes) -> None:
         assert found == remote
     elif found not in {"", remote}:
         ip_address(found)
-        assert found in {str(it).partition("%")[0] for it in addresses(",".join(fields))}
+        assert found in {str(address).partition("%")[0] for address in addresses(",".join(fields))}
     if fields and client_address.is_within(found, _TRUSTED):  # all of them are proxies of ours
         hops = [hop for hop in ",".join(fields).split(",") if hop.strip()]
         assert all(client_address.is_within(hop.strip(), _TRUSTED) for hop in hops)

@@ -106,12 +106,12 @@ def _fuzz(target: Target, limits: Limits, directory: Path) -> tuple[Fuzzed, str]
 def _rows(fuzzed: list[Fuzzed]) -> list[tuple[str, ...]]:
     total = Fuzzed(
         name="all",
-        executions=sum(it.executions for it in fuzzed),
-        seconds=sum(it.seconds for it in fuzzed),
+        executions=sum(result.executions for result in fuzzed),
+        seconds=sum(result.seconds for result in fuzzed),
         edges=0,
-        findings=sum(it.findings for it in fuzzed),
+        findings=sum(result.findings for result in fuzzed),
     ).row()
-    return [*[it.row() for it in fuzzed], (*total[:3], "", total[4])]
+    return [*[result.row() for result in fuzzed], (*total[:3], "", total[4])]
 
 
 def _write(fuzzed: list[Fuzzed]) -> None:
@@ -144,7 +144,7 @@ def main() -> int:
     summary.show(_HEADINGS, _rows(fuzzed))
     if options.write:
         _write(fuzzed)
-    return 1 if any(it.findings for it in fuzzed) else 0
+    return 1 if any(result.findings for result in fuzzed) else 0
 
 
 if __name__ == "__main__":

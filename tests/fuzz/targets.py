@@ -32,18 +32,18 @@ class Target:
 
     def found(self) -> list[Path]:
         """Return the inputs of which it did not hold once."""
-        return sorted(it for it in (FOUND / self.name).glob("*") if it.is_file())
+        return sorted(path for path in (FOUND / self.name).glob("*") if path.is_file())
 
 
 def _deliveries(name: str) -> list[bytes]:
     """Return what a vendor sends, and what someone sends who knows no secret."""
     sample = vendors.samples(name)[0].read_bytes()
     foreign = [vendors.discover()[name].sign(sample, "tok-Live"), OutgoingRequest(body=sample)]
-    return [delivered.written(it) for it in (*delivered.deliveries(name), *foreign)]
+    return [delivered.written(delivery) for delivery in (*delivered.deliveries(name), *foreign)]
 
 
 def _samples() -> list[bytes]:
-    return [it.read_bytes() for name in vendors.discover() for it in vendors.samples(name)]
+    return [sample.read_bytes() for name in vendors.discover() for sample in vendors.samples(name)]
 
 
 def _of_vendor(name: str) -> Iterator[Target]:
@@ -99,12 +99,12 @@ _PROPERTIES = [
 
 
 def _tokens() -> list[bytes]:
-    return [delivered.with_token(it) for it in _TOKENS]
+    return [delivered.with_token(text) for text in _TOKENS]
 
 
 def _compressed() -> list[bytes]:
     texts = [b"", b"{}" * 50, *_samples()[:5], b"a" * 100_000]
-    return [pack(it) for it in texts for pack in (gzip.compress, zlib.compress, _deflated)]
+    return [pack(text) for text in texts for pack in (gzip.compress, zlib.compress, _deflated)]
 
 
 def _deflated(data: bytes) -> bytes:

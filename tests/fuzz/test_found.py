@@ -4,7 +4,9 @@ import pytest
 
 from tests.fuzz.targets import ALL, FOUND, Target
 
-every_target = pytest.mark.parametrize("target", [pytest.param(it, id=it.name) for it in ALL])
+every_target = pytest.mark.parametrize(
+    "target", [pytest.param(target, id=target.name) for target in ALL]
+)
 
 
 @every_target
@@ -26,4 +28,4 @@ def test_what_is_to_hold_holds_of_what_was_found(target: Target, data: bytes) ->
 
 
 def test_whatever_was_found_belongs_to_a_target() -> None:
-    assert {it.name for it in FOUND.glob("*")} <= {it.name for it in ALL}
+    assert {path.name for path in FOUND.glob("*")} <= {target.name for target in ALL}

@@ -63,8 +63,8 @@ async def strike(port: int, attack: Attack) -> list[tuple[Shot, Heard]]:
 
     async def shoot() -> None:
         for shot in shots:
-            it = await fire(port, shot)
-            heard.append((shot, it))
+            answer = await fire(port, shot)
+            heard.append((shot, answer))
 
     async with _idle(port, attack.idle), asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):
@@ -143,6 +143,6 @@ async def _hear(reader: asyncio.StreamReader, shot: Shot, heard: Heard) -> None:
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, set[bytes], bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     status_line, *lines = head.rstrip().split(b"\r\n")
-    headers = {name.lower(): value for name, _, value in (it.partition(b": ") for it in lines)}
+    headers = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines)}
     body = await reader.readexactly(int(headers[b"content-length"]))
     return int(status_line.split()[1]), set(headers), body

@@ -20,7 +20,7 @@ def _many_members() -> Iterator[Shot]:
     yield from to_all([("500,000 names", distinct), ("a million times one name", equal)])
     variables = b'{"events":[{"event":{"type":"variables","payload":{"variables":%b}}}]}' % distinct
     yield accepted("swiftsell", "500,000 variables", variables)
-    beyond = b"{%b}" % b",".join(b'"%d":0' % it for it in range(MILLION))
+    beyond = b"{%b}" % b",".join(b'"%d":0' % number for number in range(MILLION))
     yield shot("a million names", signed("swiftsell", beyond), 413)
 
 
@@ -47,7 +47,7 @@ def _many_events() -> Iterator[Shot]:
     tokens = b'{"token":"",' + _EVENT[1:]
     yield accepted("swiftsell", "events with a token", _array(tokens, MAX_EVENTS // 10))
     parts = b'{"type":"message","event":"push","entity":{"files":[%b],"blocks":[%b]}}'
-    halves = [b",".join([it] * 600_000) for it in (b"{}", b"[]")]
+    halves = [b",".join([element] * 600_000) for element in (b"{}", b"[]")]
     yield accepted("channeltalk", "files and blocks", parts % tuple(halves))
 
 

@@ -105,7 +105,9 @@ def _oversized_heads() -> Iterator[Shot]:
         "a path of 64 KiB": request("/in/" + "a" * _LARGE),
         "a query of 64 KiB": request("/in/swiftsell?token=" + "a" * _LARGE),
         "a method of 64 KiB": large + b" /in/swiftsell HTTP/1.1\r\n\r\n",
-        "1,000 headers": _HEAD + b"".join(b"X-%d: x\r\n" % it for it in range(1000)) + b"\r\n",
+        "1,000 headers": _HEAD
+        + b"".join(b"X-%d: x\r\n" % number for number in range(1000))
+        + b"\r\n",
         "1,000 equal headers": _HEAD + b"X: x\r\n" * 1000 + b"\r\n",
     }
     for what, wire in wires.items():

@@ -11,13 +11,13 @@ _RESET_PEAK = "5"  # https://docs.kernel.org/filesystems/proc.html, clear_refs
 
 def reset_peak(pid: int) -> None:
     """Let the peaks begin anew at what is resident now."""
-    for it in process_tree.tree(pid):
-        Path(f"/proc/{it}/clear_refs").write_text(_RESET_PEAK)
+    for descendant in process_tree.tree(pid):
+        Path(f"/proc/{descendant}/clear_refs").write_text(_RESET_PEAK)
 
 
 def peak_bytes(pid: int) -> int:
     """Return the sum of the peaks, which is at least the peak of the sum."""
-    return sum(_peak_kib(it) for it in process_tree.tree(pid)) * 1024
+    return sum(_peak_kib(descendant) for descendant in process_tree.tree(pid)) * 1024
 
 
 def _peak_kib(pid: int) -> int:

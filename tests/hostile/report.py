@@ -56,7 +56,9 @@ class Struck:
 
     def row(self) -> tuple[str, ...]:
         """Return the cells of the table."""
-        statuses = [f"{_word(it)}: {count:,}" for it, count in sorted(self.statuses.items())]
+        statuses = [
+            f"{_word(status)}: {count:,}" for status, count in sorted(self.statuses.items())
+        ]
         return (
             self.name,
             str(self.times),
@@ -83,7 +85,7 @@ def _word(status: int) -> str:
 
 def rows(struck: Sequence[Struck]) -> list[tuple[str, ...]]:
     """Return the table, headings first."""
-    return [_HEADINGS, *[it.row() for it in struck]]
+    return [_HEADINGS, *[result.row() for result in struck]]
 
 
 def write(struck: Sequence[Struck], *, about: str) -> None:
@@ -92,5 +94,5 @@ def write(struck: Sequence[Struck], *, about: str) -> None:
     lines = summary.markdown(headings, others)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "hostile.md").write_text("\n".join([*lines, "", about]) + "\n")
-    found = {"about": about, "attacks": [asdict(it) for it in struck]}
+    found = {"about": about, "attacks": [asdict(result) for result in struck]}
     (RESULTS / "hostile.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -73,9 +73,9 @@ async def _strike_all(
         place = directory / attack.name
         place.mkdir()
         async with Target(place, node.url, exchange=f"hostile-{attack.name}") as target:
-            it = await _strike(attack, target, seconds=seconds, rate=rate)
-        sys.stderr.write(" | ".join(it.row()) + "\n")
-        struck.append(it)
+            result = await _strike(attack, target, seconds=seconds, rate=rate)
+        sys.stderr.write(" | ".join(result.row()) + "\n")
+        struck.append(result)
     return struck
 
 
@@ -98,7 +98,7 @@ def main() -> int:
     report.write(struck, about=about)
     headings, *rows = report.rows(struck)
     summary.show(headings, rows, about)
-    return 0 if all(it.is_good for it in struck) else 1
+    return 0 if all(result.is_good for result in struck) else 1
 
 
 if __name__ == "__main__":

@@ -90,10 +90,10 @@ class Target:
     async def strike(self, attack: Attack) -> tuple[Counter[int], list[str]]:
         """Let it be attacked; return the statuses it answered, and what should not have been."""
         heard = await attacker.strike(self.port, attack)
-        for _, it in heard:
-            self._accepted.update(it.ids)
-        statuses = Counter(itertools.chain.from_iterable(it.statuses for _, it in heard))
-        return statuses, [problem for shot, it in heard if (problem := it.problem(shot))]
+        for _, answer in heard:
+            self._accepted.update(answer.ids)
+        statuses = Counter(itertools.chain.from_iterable(answer.statuses for _, answer in heard))
+        return statuses, [problem for shot, answer in heard if (problem := answer.problem(shot))]
 
     async def harm(self, events_of_others: int = 0) -> list[str]:
         """Return what is wrong with it since it was asked last, once all has gone out.
@@ -105,15 +105,17 @@ class Target:
         await eventually(self.relay.is_drained)
         wanted = self._accepted.total() + events_of_others
         await eventually(lambda: len(self._arrived()) >= wanted)
-        arrived = Counter([it.message_id or "" for it in self._arrived()])
-        found = [it for message in self._arrived() if (it := _oddity(message))]
+        arrived = Counter([message.message_id or "" for message in self._arrived()])
+        found = [oddity for message in self._arrived() if (oddity := _oddity(message))]
         if arrived.total() != wanted or not self._accepted <= arrived:
             found.append(f"{wanted} accepted, {arrived.total()} arrived, or other ones")
         self._forget()
         status, readiness = await self.relay.readiness()
         if status != 200:
             found.append(f"/readyz answers {status}: {readiness}")
-        return found + [it for it in self._new_lines() if any(word in it for word in _FAILURES)]
+        return found + [
+            line for line in self._new_lines() if any(word in line for word in _FAILURES)
+        ]
 
     def _arrived(self) -> list[AbstractIncomingMessage]:
         return self._recorder.messages + self._recorder.quarantined

@@ -20,13 +20,13 @@ async def target(
     """One relay for all attacks: what one leaves behind, the next would meet."""
     directory = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as environment:
-        for name in [it for it in os.environ if it.startswith("RELAY_")]:
+        for name in [name for name in os.environ if name.startswith("RELAY_")]:
             environment.delenv(name)
         async with Target(directory, broker_url, exchange=directory.name) as target:
             yield target
 
 
-@pytest.mark.parametrize("attack", attacks.ALL, ids=lambda it: it.name)
+@pytest.mark.parametrize("attack", attacks.ALL, ids=lambda attack: attack.name)
 async def test_an_attack_is_answered_as_it_should_be_and_does_no_harm(
     target: Target, attack: Attack
 ) -> None:

@@ -101,7 +101,7 @@ async def start(outbox: Outbox, aside: ProcessingSubprocess) -> AsyncIterator[St
             "aside": aside,
         } | options
         ingress = Ingress(
-            sources={it.origin.source: it for it in sources},
+            sources={source.origin.source: source for source in sources},
             metrics=IngressMetrics(registry),
             **arguments,
         )

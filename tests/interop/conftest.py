@@ -71,10 +71,10 @@ async def send_all(
             answers = [json.loads(line) for line in result.out.splitlines()]
             return [
                 Sent(event_id, event["routing_key"], event["type"])
-                for it in answers
-                if it["outcome"] == "accepted"
+                for answer in answers
+                if answer["outcome"] == "accepted"
                 for event_id, event in zip(
-                    it["ids"], documented(it["source"], it["sample"]), strict=True
+                    answer["ids"], documented(answer["source"], answer["sample"]), strict=True
                 )
             ]
 

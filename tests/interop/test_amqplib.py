@@ -24,13 +24,13 @@ async def test_a_node_program_reads_the_events_of_its_patterns(
     ) as program:
         assert await program.line() == "ready"
         wanted = [
-            it
-            for it in await send_all()
-            if it.type.startswith("message.") or it.type == "conversation.closed"
+            event
+            for event in await send_all()
+            if event.type.startswith("message.") or event.type == "conversation.closed"
         ]
         lines = [json.loads(await program.line()) for _ in wanted]
         code = await program.stop()
 
-    assert {it.type for it in wanted} >= {"message.created", "conversation.closed"}
-    assert sorted(lines, key=str) == sorted([it.line for it in wanted], key=str)
+    assert {event.type for event in wanted} >= {"message.created", "conversation.closed"}
+    assert sorted(lines, key=str) == sorted([event.line for event in wanted], key=str)
     assert (code, await waiting_in(connection, environment["QUEUE"])) == (0, 0)

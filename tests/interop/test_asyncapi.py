@@ -50,7 +50,8 @@ def test_the_document_is_as_asyncapi_3_wants_it(
     schema = json.loads((node_modules / "@asyncapi/specs/schemas/3.0.0.json").read_text())
 
     problems = [
-        f"{it.json_path}: {it.message}" for it in Draft7Validator(schema).iter_errors(document)
+        f"{error.json_path}: {error.message}"
+        for error in Draft7Validator(schema).iter_errors(document)
     ]
 
     assert problems == []
@@ -77,9 +78,9 @@ def test_each_vendor_has_a_channel_for_each_type_it_sends(document: dict[str, An
     channels = document["channels"]
 
     assert set(channels) == {"quarantine"} | {
-        f"{name}.{it}"
+        f"{name}.{event_type}"
         for name, vendor in vendors.discover().items()
-        for it in vendors.types(vendor)
+        for event_type in vendors.types(vendor)
     }
     message = channels["swiftsell.message.created"]
     assert message["address"] == "swiftsell.message.created.{detail}"
@@ -90,7 +91,10 @@ def test_each_vendor_has_a_channel_for_each_type_it_sends(document: dict[str, An
 
 
 def test_it_says_where_the_broker_is_and_which_relay_it_is_about(document: dict[str, Any]) -> None:
-    servers = [(it["protocol"], it["host"], it["pathname"]) for it in document["servers"].values()]
+    servers = [
+        (server["protocol"], server["host"], server["pathname"])
+        for server in document["servers"].values()
+    ]
 
     assert servers == [("amqp", "a:5672", "/"), ("amqps", "b:5673", "/chat")]
     assert document["info"]["version"] == metadata.version("relay")

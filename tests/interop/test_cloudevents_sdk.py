@@ -16,7 +16,7 @@ async def test_the_sdk_reads_every_sample_of_every_vendor(
     async with Recorder(connection, exchange) as recorder:
         sent = await send_all()
         await recorder.has(len(sent))
-    documents = {it.message_id: json.loads(it.body) for it in recorder.messages}
+    documents = {message.message_id: json.loads(message.body) for message in recorder.messages}
 
     read = {
         message.message_id: rabbitmq.from_rabbitmq_event(
@@ -29,7 +29,9 @@ async def test_the_sdk_reads_every_sample_of_every_vendor(
         for message in recorder.messages
     }
 
-    assert {(id_, it.get_type()) for id_, it in read.items()} == {(it.id, it.type) for it in sent}
+    assert {(id_, event.get_type()) for id_, event in read.items()} == {
+        (event.id, event.type) for event in sent
+    }
     for event_id, event in read.items():
         document, attributes = documents[event_id], event.get_attributes()
         assert event.get_data() == document.pop("data")

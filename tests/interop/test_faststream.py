@@ -18,10 +18,10 @@ async def test_a_faststream_service_reads_the_events_of_its_pattern(
         sys.executable, str(SERVICE), PATTERN="*.message.#", **environment
     ) as program:
         assert await program.line() == "ready"
-        wanted = [it for it in await send_all() if it.type.startswith("message.")]
+        wanted = [event for event in await send_all() if event.type.startswith("message.")]
         lines = [json.loads(await program.line()) for _ in wanted]
         code = await program.stop()
 
-    assert len({it.line["vendor"] for it in wanted}) >= 4
-    assert sorted(lines, key=str) == sorted([it.line for it in wanted], key=str)
+    assert len({event.line["vendor"] for event in wanted}) >= 4
+    assert sorted(lines, key=str) == sorted([event.line for event in wanted], key=str)
     assert (code, await waiting_in(connection, environment["QUEUE"])) == (0, 0)

@@ -48,42 +48,42 @@ class Cluster:
 
     @property
     def urls(self) -> list[str]:
-        return [it.url for it in self.nodes]
+        return [node.url for node in self.nodes]
 
     @property
     def url(self) -> str:
         """The URL of the first node that serves."""
-        return next((it.url for it in self.nodes if speaks_amqp(it.port)), self.nodes[0].url)
+        return next((node.url for node in self.nodes if speaks_amqp(node.port)), self.nodes[0].url)
 
     @property
     def pids(self) -> tuple[int, ...]:
         """Those of all nodes; empty if any is down."""
-        if not all(it.pids for it in self.nodes):
+        if not all(node.pids for node in self.nodes):
             return ()
-        return tuple(pid for it in self.nodes for pid in it.pids)
+        return tuple(pid for node in self.nodes for pid in node.pids)
 
     def start(self, nodes: Iterable[PrivateBroker] | None = None) -> None:
         """Start nodes that are down, at the same time: one alone may wait for the others."""
-        down = [it for it in nodes or self.nodes if not it.pids]
+        down = [node for node in nodes or self.nodes if not node.pids]
         with ThreadPoolExecutor(NODES) as pool:
-            list(pool.map(lambda it: it.start(), down))
+            list(pool.map(lambda node: node.start(), down))
 
     def __enter__(self) -> Self:
         cookie = secrets.token_hex(16)
-        for it in self.nodes:
-            it.directory.mkdir(parents=True)
-            (it.directory / ".erlang.cookie").write_text(cookie)
-            (it.directory / ".erlang.cookie").chmod(0o400)
+        for node in self.nodes:
+            node.directory.mkdir(parents=True)
+            (node.directory / ".erlang.cookie").write_text(cookie)
+            (node.directory / ".erlang.cookie").chmod(0o400)
         command = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
         self._epmd = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self._guard = Guard("kill", "-KILL")
         self._guard.watch(str(self._epmd.pid))
         try:
             self.start()
-            for it in () if self._joins_by_itself else self.nodes[1:]:
-                it.ctl("stop_app")
-                it.ctl("join_cluster", self.nodes[0].name)
-                it.ctl("start_app")
+            for node in () if self._joins_by_itself else self.nodes[1:]:
+                node.ctl("stop_app")
+                node.ctl("join_cluster", self.nodes[0].name)
+                node.ctl("start_app")
             assert eventually(self.is_whole, _JOIN_LIMIT_S)
         except BaseException:
             self.__exit__()
@@ -91,21 +91,21 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for it in self.nodes:
-            it.kill()  # nothing in them is needed any more
+        for node in self.nodes:
+            node.kill()  # nothing in them is needed any more
         self._epmd.kill()
         self._epmd.wait()
         self._guard.disarm()
 
     def is_whole(self) -> bool:
         """Tell whether every node serves."""
-        return all(speaks_amqp(it.port) for it in self.nodes)
+        return all(speaks_amqp(node.port) for node in self.nodes)
 
     def leader_of(self, queue: str) -> PrivateBroker:
         """Return the node that leads a quorum queue."""
         listing = self.nodes[0].ctl("list_queues", "--no-table-headers", "name", "leader")
         leaders = dict(line.split("\t") for line in listing.splitlines() if "\t" in line)
-        return next(it for it in self.nodes if it.name == leaders[queue])
+        return next(node for node in self.nodes if node.name == leaders[queue])
 
     @contextlib.contextmanager
     def cut_off(self, node: PrivateBroker) -> Iterator[None]:
@@ -123,13 +123,13 @@ class Cluster:
 
     def _on_both_sides(self, node: PrivateBroker, expression: str) -> None:
         """Evaluate an expression on a node for each of the others, and on these for the node."""
-        others = [it for it in self.nodes if it is not node]
+        others = [other for other in self.nodes if other is not node]
         with ThreadPoolExecutor(NODES) as pool:
-            done = [pool.submit(_evaluate, it, expression, [node]) for it in others]
+            done = [pool.submit(_evaluate, other, expression, [node]) for other in others]
             done.append(pool.submit(_evaluate, node, expression, others))
-        for it in done:
-            it.result()
+        for evaluation in done:
+            evaluation.result()
 
 
 def _evaluate(node: PrivateBroker, expression: str, others: Iterable[PrivateBroker]) -> None:
-    node.ctl("eval", ", ".join([expression.format(f"'{it.name}'") for it in others]) + ".")
+    node.ctl("eval", ", ".join([expression.format(f"'{other.name}'") for other in others]) + ".")

@@ -78,7 +78,7 @@ class Proxy:
 
     def log(self) -> str:
         """Return all it has logged."""
-        return "".join([it.read_text() for it in self.directory.glob("*.log")])
+        return "".join([path.read_text() for path in self.directory.glob("*.log")])
 
     async def __aenter__(self) -> Self:
         with self.output.open("ab") as log:
@@ -111,13 +111,13 @@ class HAProxy(Proxy):
         bind = f"127.0.0.1:{self.port}"
         if certificate:
             pem = self.directory / "relay.pem"
-            pem.write_bytes(b"".join(it.read_bytes() for it in certificate))
+            pem.write_bytes(b"".join(path.read_bytes() for path in certificate))
             changes = {":443": bind, "/etc/haproxy/relay.pem": str(pem)}
         else:
             changes = {":443 ssl crt /etc/haproxy/relay.pem alpn h2,http/1.1": bind}
         servers = [
-            f"    server relay-{number} 127.0.0.1:{it.port} port {it.admin_port}"
-            for number, it in enumerate(self.receivers, 1)
+            f"    server relay-{number} 127.0.0.1:{receiver.port} port {receiver.admin_port}"
+            for number, receiver in enumerate(self.receivers, 1)
         ]
         text = _adapted(_EDGE / "haproxy.cfg", changes, "    server relay-", servers)
         self._stats = self.directory / "stats"
@@ -134,7 +134,7 @@ class HAProxy(Proxy):
             table = b"".join(iter(lambda: asking.recv(65536), b"")).decode().lstrip("# ")
         names, *rows = [line.split(",") for line in table.splitlines() if line]
         found = [dict(zip(names, row, strict=True)) for row in rows]
-        return next(it for it in found if it["svname"] == f"relay-{number}")
+        return next(row for row in found if row["svname"] == f"relay-{number}")
 
 
 class Nginx(Proxy):
@@ -153,7 +153,8 @@ class Nginx(Proxy):
             "/var/log/nginx/relay-error.log": str(self.directory / "error.log"),
         }
         servers = [
-            f"    server 127.0.0.1:{it.port} max_fails=1 fail_timeout=2s;" for it in self.receivers
+            f"    server 127.0.0.1:{receiver.port} max_fails=1 fail_timeout=2s;"
+            for receiver in self.receivers
         ]
         text = _adapted(_EDGE / "nginx.conf", changes, "    server relay-", servers)
         (self.directory / "relay.conf").write_text(text)

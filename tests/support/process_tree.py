@@ -12,17 +12,17 @@ _USER, _SYSTEM = 11, 12
 
 def cpu_s(pid: int) -> float:
     """Return the CPU time used so far: user and system, all threads, all processes of the tree."""
-    return sum(_used_s(it, "stat") for it in tree(pid))
+    return sum(_used_s(descendant, "stat") for descendant in tree(pid))
 
 
 def thread_cpu_s(pid: int) -> dict[int, float]:
     """Return the CPU time of each thread of one process."""
-    return {int(it): _used_s(pid, f"task/{it}/stat") for it in _threads(pid)}
+    return {int(thread): _used_s(pid, f"task/{thread}/stat") for thread in _threads(pid)}
 
 
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of the tree; what processes share counts for each."""
-    sizes = [_read(it, "statm").split() for it in tree(pid)]
+    sizes = [_read(descendant, "statm").split() for descendant in tree(pid)]
     return sum(int(fields[1]) for fields in sizes if fields) * _PAGE_BYTES
 
 
@@ -41,7 +41,7 @@ def _used_s(pid: int, name: str) -> float:
 
 def _threads(pid: int) -> list[str]:
     try:
-        return [it.name for it in Path(f"/proc/{pid}/task").iterdir()]
+        return [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
     except FileNotFoundError:
         return []
 

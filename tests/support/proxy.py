@@ -86,13 +86,13 @@ class Proxy:
 
     def stall(self) -> None:
         """Keep connections open but pass nothing on, as a half-open network does."""
-        for it in (self.to_broker, self.to_relay):
-            it.flows.clear()
+        for direction in (self.to_broker, self.to_relay):
+            direction.flows.clear()
 
     def resume(self) -> None:
         """End a stall."""
-        for it in (self.to_broker, self.to_relay):
-            it.flows.set()
+        for direction in (self.to_broker, self.to_relay):
+            direction.flows.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.is_open:

@@ -66,16 +66,18 @@ class RelayProcess:
             for line in self.lines()[lines_before:]
             if line["event"] == "listening"
         }
-        self.url, self.admin_url = (f"http://{addresses[it]}" for it in ("ingress", "admin"))
+        self.url, self.admin_url = (
+            f"http://{addresses[listener]}" for listener in ("ingress", "admin")
+        )
         self.port, self.admin_port = (
-            int(addresses[it].rpartition(":")[2]) for it in ("ingress", "admin")
+            int(addresses[listener].rpartition(":")[2]) for listener in ("ingress", "admin")
         )
         return self
 
     def _has_started(self, lines_before: int) -> bool:
         assert self.process.returncode is None, self._log.read_text()
         started = self.lines()[lines_before:]
-        return any(it["event"] == "ready" and "worker" not in it for it in started)
+        return any(line["event"] == "ready" and "worker" not in line for line in started)
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """What it has logged so far."""

@@ -56,11 +56,11 @@ class Service:
         return self.output.read_text().splitlines()
 
     def logged(self, event: str) -> int:
-        lines = [json.loads(it) for it in self.lines() if it.startswith("{")]
-        return sum(it["event"] == event for it in lines)
+        lines = [json.loads(line) for line in self.lines() if line.startswith("{")]
+        return sum(line["event"] == event for line in lines)
 
     def texts(self) -> list[int]:
-        return [int(it) for it in self.lines() if it.isdigit()]
+        return [int(line) for line in self.lines() if line.isdigit()]
 
     def notes(self) -> list[int]:
         with contextlib.closing(sqlite3.connect(self.database)) as db:
@@ -79,16 +79,16 @@ async def service(
     exchange = f"test-{uuid.uuid4().hex[:12]}"
     declared = relay_topology(exchange, unrouted_max_length=1000, quarantine_max_length=1000)
     await declare(connection, declared, passive=False)
-    it = Service(directory, file, url=url, exchange=exchange, **settings)
-    await it.start()
+    started = Service(directory, file, url=url, exchange=exchange, **settings)
+    await started.start()
     try:
-        await eventually(lambda: it.logged("consuming") == 1)
-        yield it, Exchange(await connection.channel(), exchange)
+        await eventually(lambda: started.logged("consuming") == 1)
+        yield started, Exchange(await connection.channel(), exchange)
     finally:
-        if it.process.returncode is None:
-            await it.end(signal.SIGTERM)
+        if started.process.returncode is None:
+            await started.end(signal.SIGTERM)
         await close(connection)  # the broker may be another by now
-        queues = topology.topology(it.name, retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
+        queues = topology.topology(started.name, retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
         async with await aio_pika.connect(url) as connection:
             channel = await connection.channel()
             for queue in (*queues.queues, *declared.queues):

@@ -21,10 +21,10 @@ Row = Sequence[str]
 
 def chosen(known: Iterable[_It], names: Sequence[str], kind: str) -> list[_It]:
     """Return those of names, or all without any; end with a sentence if one is unknown."""
-    by_name = {it.name: it for it in known}
+    by_name = {item.name: item for item in known}
     if unknown := set(names) - set(by_name):
         sys.exit(f"There is no {kind} {', '.join(unknown)}; there are {', '.join(by_name)}.")
-    return [it for name, it in by_name.items() if not names or name in names]
+    return [item for name, item in by_name.items() if not names or name in names]
 
 
 def machine() -> str:

@@ -79,7 +79,7 @@ def test_few_rules_are_switched_off_and_each_with_its_reason() -> None:
     lines = [line for path in PRODUCT for line in path.read_text().splitlines()]
     silenced = [line for line in lines if "# noqa" in line]
 
-    without_reason = [it for it in silenced if not re.search(r"# noqa: [A-Z0-9, ]+  \S", it)]
+    without_reason = [line for line in silenced if not re.search(r"# noqa: [A-Z0-9, ]+  \S", line)]
     assert without_reason == []
     assert len(silenced) <= len(lines) / 1000 * MAX_NOQA_PER_1000_LINES, Counter(
         code for line in silenced for code in re.findall(r"[A-Z]+[0-9]+", line.partition("noqa")[2])

@@ -189,7 +189,9 @@ def is_importing(module: str, library: str) -> bool:
 
 
 every_module = pytest.mark.parametrize("module", TREES)
-every_pure_module = pytest.mark.parametrize("module", [it for it in TREES if is_pure(it)])
+every_pure_module = pytest.mark.parametrize(
+    "module", [module for module in TREES if is_pure(module)]
+)
 
 
 @every_module
@@ -220,7 +222,9 @@ def test_imports_go_in_no_circle() -> None:
 
 
 def test_of_the_relay_only_its_commands_know_services() -> None:
-    importing = {it for it in TREES if any(name.startswith("consumers") for name in ours_of(it))}
+    importing = {
+        module for module in TREES if any(name.startswith("consumers") for name in ours_of(module))
+    }
 
     relay = {module for module in importing if module.startswith("relay.")}
     assert {room_of(module) for module in relay} == {"relay.cli.commands", "relay.cli.replay"}
@@ -265,7 +269,11 @@ def test_a_library_is_imported_in_few_modules(library: str) -> None:
 
 
 def test_only_the_app_and_the_commands_read_the_relays_settings() -> None:
-    readers = {it for it in TREES if it.startswith("relay.") and "relay.settings" in ours_of(it)}
+    readers = {
+        module
+        for module in TREES
+        if module.startswith("relay.") and "relay.settings" in ours_of(module)
+    }
 
     own = {module for module in readers if not module.startswith("relay.cli.")}
     assert own == {"relay.app", "relay.configured"}
@@ -302,13 +310,17 @@ def words_of(tree: ast.AST) -> Iterator[str]:
                 yield name
 
 
-@pytest.mark.parametrize("module", [it for it in TREES if room_of(it) != "relay.vendors"])
+@pytest.mark.parametrize(
+    "module", [module for module in TREES if room_of(module) != "relay.vendors"]
+)
 def test_nothing_outside_its_file_knows_a_vendors_name(module: str) -> None:
     names = {*vendors.discover(), "wotnot", "picky", "channel_talk", "support_hunt"}
 
-    said = [it.lower() for it in words_of(TREES[module]) if "such as [sources." not in it]
+    said = [word.lower() for word in words_of(TREES[module]) if "such as [sources." not in word]
 
     # Not within a word: a lock is acquired.
     assert [
-        it for it in said if any(re.search(rf"(?<![a-z]){name}(?![a-z])", it) for name in names)
+        word
+        for word in said
+        if any(re.search(rf"(?<![a-z]){name}(?![a-z])", word) for name in names)
     ] == []

@@ -53,7 +53,7 @@ async def obvious(url: str, exchange_name: str) -> Handler:
         routing_key = request.match_info["source"]
         events = _events(orjson.loads(body))
         if len(events) > 1:
-            await asyncio.gather(*[publish(orjson.dumps(it), routing_key) for it in events])
+            await asyncio.gather(*[publish(orjson.dumps(event), routing_key) for event in events])
         else:
             await publish(body, routing_key)
         return _accepted()

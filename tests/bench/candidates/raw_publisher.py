@@ -90,7 +90,9 @@ class RawPublisher:
                 raise SystemExit("The broker sent something else than a confirm.")
             if is_multiple:
                 self._confirmed_up_to = tag
-                self._confirmed_beyond = {it for it in self._confirmed_beyond if it > tag}
+                self._confirmed_beyond = {
+                    confirmed for confirmed in self._confirmed_beyond if confirmed > tag
+                }
             else:
                 self._confirmed_beyond.add(tag)
             while self._confirmed_up_to + 1 in self._confirmed_beyond:
@@ -103,7 +105,7 @@ def main() -> None:
     url, exchange, seconds, count = sys.argv[1:]
     messages = workload.messages()
     payload = amqp.publish_frames(
-        [(exchange, it) for it in messages], channel=_CHANNEL, frame_max=_FRAME_MAX
+        [(exchange, message) for message in messages], channel=_CHANNEL, frame_max=_FRAME_MAX
     )
     publisher = RawPublisher(url)
     watch = Stopwatch()

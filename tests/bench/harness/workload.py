@@ -106,7 +106,7 @@ def _transcript() -> bytes:
 
 
 def _sample(vendor: str, name: str) -> bytes:
-    (found,) = [it for it in vendors.samples(vendor) if it.name == name]
+    (found,) = [sample for sample in vendors.samples(vendor) if sample.name == name]
     return found.read_bytes()
 
 
@@ -129,5 +129,5 @@ def _rendered(source: str, delivery: OutgoingRequest) -> bytes:
         **delivery.headers,
         "Content-Length": len(delivery.body),
     }
-    lines = [f"POST {path} HTTP/1.1", *[f"{name}: {it}" for name, it in headers.items()]]
+    lines = [f"POST {path} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     return "\r\n".join([*lines, "", ""]).encode() + delivery.body

@@ -45,7 +45,7 @@ class Backlog:
     @property
     def of_raw(self) -> float:
         """The relay's rate, of the raw publisher's."""
-        raw_s = sum(1 / it for it in self.raw_rates) / 2
+        raw_s = sum(1 / rate for rate in self.raw_rates) / 2
         return self.drain_rate * raw_s
 
 

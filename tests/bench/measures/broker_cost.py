@@ -79,9 +79,9 @@ def _started(directory: Path, count: int) -> Iterator[list[PrivateBroker]]:
 
 
 def _cpu_s(nodes: list[PrivateBroker]) -> float:
-    return sum(process_tree.cpu_s(pid) for it in nodes for pid in it.pids)
+    return sum(process_tree.cpu_s(pid) for node in nodes for pid in node.pids)
 
 
 def _disk_bytes(nodes: list[PrivateBroker]) -> int:
-    files = [it for node in nodes for it in node.directory.rglob("*") if it.is_file()]
-    return sum(it.stat().st_blocks * 512 for it in files)
+    files = [path for node in nodes for path in node.directory.rglob("*") if path.is_file()]
+    return sum(file.stat().st_blocks * 512 for file in files)

@@ -44,11 +44,13 @@ async def measure(url: str, directory: Path, events: int) -> Weights:
         subprocess.run, [*command, str(archive)], check=True, stdout=subprocess.DEVNULL
     )
     return Weights(
-        message=statistics.fmean([len(it.body) + len(it.properties) for it in found]),
+        message=statistics.fmean(
+            [len(message.body) + len(message.properties) for message in found]
+        ),
         outbox=_size(outbox) / events,
         archive=_size(archive) / events,
     )
 
 
 def _size(directory: Path) -> int:
-    return sum(it.stat().st_size for it in directory.rglob("*") if it.is_file())
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -21,7 +21,7 @@ async def measure(
     harness: BenchHarness, names: Sequence[str], *, rounds: int, seconds: float
 ) -> Waits:
     """Return how long small requests took meanwhile."""
-    waits: Waits = {name: {it: [] for it in BACKGROUNDS} for name in names}
+    waits: Waits = {name: {background: [] for background in BACKGROUNDS} for name in names}
     for number in range(rounds):
         print(f"large deliveries: round {number + 1} of {rounds}", file=sys.stderr)
         for background in BACKGROUNDS:

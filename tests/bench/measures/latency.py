@@ -51,13 +51,19 @@ async def measure(
 
 def by_part(answers: list[Answers], name: str, part: float, percent: str) -> list[float]:
     """Return one percentile of one candidate at one part of its maximum, by round."""
-    return [it.latency_ms[percent] for it in answers if (it.name, it.part) == (name, part)]
+    return [
+        answer.latency_ms[percent]
+        for answer in answers
+        if (answer.name, answer.part) == (name, part)
+    ]
 
 
 def lines(answers: list[Answers]) -> dict[str, list[tuple[float, float]]]:
     """Return (requests per second, 99th percentile in ms) by candidate, medians of the rounds."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for name, part, rate in dict.fromkeys((it.name, it.part, it.rate) for it in answers):
+    for name, part, rate in dict.fromkeys(
+        (answer.name, answer.part, answer.rate) for answer in answers
+    ):
         wait_ms = spread(by_part(answers, name, part, "99")).median
         found.setdefault(name, []).append((rate, wait_ms))
     return found

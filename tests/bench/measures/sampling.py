@@ -31,7 +31,9 @@ async def measure(
         after = process_tree.thread_cpu_s(candidate.pid)
         if path is None:
             return {}
-        used_us = {it: (cpu - before.get(it, 0.0)) * 1e6 / events for it, cpu in after.items()}
+        used_us = {
+            thread: (cpu - before.get(thread, 0.0)) * 1e6 / events for thread, cpu in after.items()
+        }
         lines = (await asyncio.to_thread(path.read_text)).splitlines()
         found[name] = stages.split(stages.samples(lines), used_us)
     return found

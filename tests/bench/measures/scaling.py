@@ -68,8 +68,8 @@ async def _share(
 ) -> Shared:
     await harness.queue.renew()
     async with HAProxy(harness.directory / f"haproxy-{len(receivers)}", receivers) as proxy:
-        pids = [it.process.pid for it in receivers]
-        before_s = [process_tree.cpu_s(it) for it in (*pids, proxy.pid)]
+        pids = [receiver.process.pid for receiver in receivers]
+        before_s = [process_tree.cpu_s(pid) for pid in (*pids, proxy.pid)]
         plan = Plan(
             port=proxy.port,
             seconds=seconds,
@@ -80,11 +80,11 @@ async def _share(
         await harness.queue.filled(report.events)
         await asyncio.sleep(_SETTLE_S)
         await harness.queue.filled(report.events)
-        after_s = [process_tree.cpu_s(it) for it in (*pids, proxy.pid)]
+        after_s = [process_tree.cpu_s(pid) for pid in (*pids, proxy.pid)]
     *used_s, proxy_s = [after - before for before, after in zip(before_s, after_s, strict=True)]
     return Shared(
         events=report.events,
         cpu_us=sum(used_s) / report.events * 1e6,
         proxy_us=proxy_s / report.events * 1e6,
-        parts=[it / sum(used_s) for it in used_s],
+        parts=[cpu_s / sum(used_s) for cpu_s in used_s],
     )

@@ -30,4 +30,4 @@ async def _slice(harness: BenchHarness, name: str, plan: Plan) -> Slice:
 
 def column(rounds: Rounds, name: str, what: str) -> list[Any]:
     """Return one figure of one candidate, by round."""
-    return [getattr(it[name], what) for it in rounds]
+    return [getattr(each_round[name], what) for each_round in rounds]

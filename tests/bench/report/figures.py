@@ -26,7 +26,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def ratios(values: Sequence[float], of: Sequence[float]) -> Spread:
     """Return the spread of value by value: what was measured in one round is compared."""
-    return spread([it / base for it, base in zip(values, of, strict=True)])
+    return spread([value / base for value, base in zip(values, of, strict=True)])
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:

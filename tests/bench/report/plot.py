@@ -57,13 +57,13 @@ def svg(lines: Mapping[str, Sequence[Point]], bars: Mapping[str, Mapping[str, fl
 
 
 def _lines(lines: Mapping[str, Sequence[Point]]) -> Iterator[str]:
-    points = [point for it in lines.values() for point in it]
+    points = [point for line in lines.values() for point in line]
     low, high = min(y for _, y in points), max(y for _, y in points)
     area = _Area(
         left=0,
         most_x=_rounded_up(max(x for x, _ in points)),
-        least_y=max([it for it in _DECADES if it <= low], default=_DECADES[0]),
-        most_y=min([it for it in _DECADES if it > high], default=_DECADES[-1]),
+        least_y=max([decade for decade in _DECADES if decade <= low], default=_DECADES[0]),
+        most_y=min([decade for decade in _DECADES if decade > high], default=_DECADES[-1]),
         is_logarithmic=True,
     )
     yield _text(area.left + _LEFT, 24, "99th percentile of the answer (ms) by requests per second")
@@ -83,7 +83,7 @@ def _lines(lines: Mapping[str, Sequence[Point]]) -> Iterator[str]:
 
 
 def _bars(bars: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    highest = max(sum(it.values()) for it in bars.values())
+    highest = max(sum(parts.values()) for parts in bars.values())
     area = _Area(
         left=_HALF,
         most_x=len(bars),
@@ -135,4 +135,6 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
 def _rounded_up(value: float) -> float:
     """Return the next value that divides an axis into round parts."""
     unit = 10.0 ** math.floor(math.log10(value))
-    return min(it * unit for it in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if it * unit >= value)
+    return min(
+        factor * unit for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if factor * unit >= value
+    )

@@ -99,7 +99,7 @@ def _limited(what: str, found: Spread, most: float, unit: str, form: str) -> Row
 
 def about(command: str, broker_version: str) -> dict[str, str]:
     """Return when, how, where and on what this is measured."""
-    versions = [f"{it} {metadata.version(it)}" for it in _LIBRARIES]
+    versions = [f"{library} {metadata.version(library)}" for library in _LIBRARIES]
     python = f"Python {platform.python_version()}"
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -114,7 +114,7 @@ def about(command: str, broker_version: str) -> dict[str, str]:
 
 def forget_settings() -> None:
     """Remove from the environment what would override the settings of the relays measured."""
-    for name in [it for it in os.environ if it.startswith("RELAY_")]:
+    for name in [name for name in os.environ if name.startswith("RELAY_")]:
         del os.environ[name]
 
 

@@ -37,18 +37,19 @@ def markdown(results: Results) -> str:
         _stages(results),
         _about(results),
     ]
-    return "\n\n".join("\n".join(it) for it in parts if it) + "\n"
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> list[str]:
     """Return a Markdown table; nothing at all without lines."""
-    cells = [tuple(it) for it in lines]
+    cells = [tuple(line) for line in lines]
     return summary.markdown(tuple(head), cells) if cells else []
 
 
 def _reached(results: Results) -> list[str]:
     lines = [
-        (it.what, it.to_reach, it.reached, "yes" if it.holds else "**no**") for it in rows(results)
+        (row.what, row.to_reach, row.reached, "yes" if row.holds else "**no**")
+        for row in rows(results)
     ]
     return table(("what", "to reach", "reached", "holds"), lines)
 
@@ -63,7 +64,7 @@ def _candidates(results: Results) -> list[str]:
         "CPU per event, µs",
         "events per second",
     )
-    return table(head, [_candidate(rounds, it) for it in sorted(names, key=_place)])
+    return table(head, [_candidate(rounds, name) for name in sorted(names, key=_place)])
 
 
 def _candidate(rounds: Rounds, name: str) -> Iterator[str]:
@@ -83,7 +84,7 @@ def _place(name: str) -> int:
 
 def _arrays(results: Results) -> list[str]:
     names = sorted(next(iter(results.arrays.values()), [{}])[0], key=_place)
-    head = [f"`events` arrays of {it.partition(':')[2]}" for it in results.arrays]
+    head = [f"`events` arrays of {calls.partition(':')[2]}" for calls in results.arrays]
     lines = [
         [
             WHAT.get(name, name),
@@ -99,10 +100,10 @@ def _arrays(results: Results) -> list[str]:
 
 
 def _latencies(results: Results) -> list[str]:
-    names = sorted({it.name for it in results.answers}, key=_place)
+    names = sorted({answer.name for answer in results.answers}, key=_place)
     head = [f"at {part:.0%} of its maximum" for part in latency.PARTS]
     lines = [
-        [WHAT.get(name, name), *[_latency(results.answers, name, it) for it in latency.PARTS]]
+        [WHAT.get(name, name), *[_latency(results.answers, name, part) for part in latency.PARTS]]
         for name in names
     ]
     return table(("50th, 99th percentile of the answer, ms", *head), lines)
@@ -112,14 +113,14 @@ def _latency(answers: list[latency.Answers], name: str, part: float) -> str:
     half, most = (
         spread(latency.by_part(answers, name, part, percent)).median for percent in ("50", "99")
     )
-    (rate, *_) = [it.rate for it in answers if (it.name, it.part) == (name, part)]
+    (rate, *_) = [answer.rate for answer in answers if (answer.name, answer.part) == (name, part)]
     return f"{half:.1f}, {most:.1f} ({rate:,.0f} /s)"
 
 
 def _waits(results: Results) -> list[str]:
     head = (f"99th percentile of small deliveries at {large.RATE:.0f} /s, ms, beside",)
     lines = [
-        (WHAT.get(name, name), *[spread(it).text(".1f") for it in waits.values()])
+        (WHAT.get(name, name), *[spread(waits_ms).text(".1f") for waits_ms in waits.values()])
         for name, waits in results.waits.items()
     ]
     return table((*head, *large.BACKGROUNDS.values()), lines)
@@ -127,7 +128,7 @@ def _waits(results: Results) -> list[str]:
 
 def _stages(results: Results) -> list[str]:
     lines = [
-        (WHAT.get(name, name), *[f"{parts[it]:.0f}" for it in STAGES])
+        (WHAT.get(name, name), *[f"{parts[stage]:.0f}" for stage in STAGES])
         for name, parts in results.stages.items()
     ]
     found = table(("CPU per event by stage, µs, while sampled", *STAGES), lines)
@@ -135,4 +136,4 @@ def _stages(results: Results) -> list[str]:
 
 
 def _about(results: Results) -> list[str]:
-    return [_METHOD, "", *[f"- {name}: {it}" for name, it in results.about.items()]]
+    return [_METHOD, "", *[f"- {name}: {value}" for name, value in results.about.items()]]

@@ -81,8 +81,8 @@ class FaultHarness:
         ]
         self.relay = self.relays[0]
         self.recorder = await self._stack.enter_async_context(self._recorder())
-        for it in self.relays:
-            await eventually(it.is_connected)
+        for relay in self.relays:
+            await eventually(relay.is_connected)
         await self._start_load(await self._front())
 
     async def _front(self) -> int:
@@ -161,16 +161,20 @@ class FaultHarness:
 
     def read(self) -> None:
         """Take in what the journals have got since the last call."""
-        for it in self._deliveries.read():
-            if it.status == ACCEPTED:
-                self.acknowledged += len(it.ids)
-        self._arrived.update([it.id for it in self._arrivals.read()])
+        for delivery in self._deliveries.read():
+            if delivery.status == ACCEPTED:
+                self.acknowledged += len(delivery.ids)
+        self._arrived.update([arrival.id for arrival in self._arrivals.read()])
 
     @property
     def delivered_ids(self) -> set[str]:
         """The ids of all events that came out of the broker, quarantined deliveries aside."""
         self.read()
-        return {it.id for it in self._arrivals.entries if it.queue != invariant.QUARANTINE}
+        return {
+            arrival.id
+            for arrival in self._arrivals.entries
+            if arrival.queue != invariant.QUARANTINE
+        }
 
     async def acknowledges(self, more: int) -> None:
         """Wait until so many more events are acknowledged."""
@@ -183,7 +187,7 @@ class FaultHarness:
         self.read()
         seen = len(self._deliveries.entries)
         await self._grows(
-            lambda: any(it.status == status for it in self._deliveries.entries[seen:])
+            lambda: any(delivery.status == status for delivery in self._deliveries.entries[seen:])
         )
 
     async def delivers(self) -> None:
@@ -192,8 +196,12 @@ class FaultHarness:
         seen = len(self._deliveries.entries)
 
         def has_come() -> bool:
-            later = [it for it in self._deliveries.entries[seen:] if it.status == ACCEPTED]
-            return any(event_id in self._arrived for it in later for event_id in it.ids)
+            later = [
+                delivery
+                for delivery in self._deliveries.entries[seen:]
+                if delivery.status == ACCEPTED
+            ]
+            return any(event_id in self._arrived for delivery in later for event_id in delivery.ids)
 
         await self._grows(has_come)
 
@@ -238,10 +246,10 @@ class FaultHarness:
         await self.recorder.stop()
         aftermath = self.scenario.aftermath
         astray = await aftermath(self) if aftermath else []
-        for it in self.relays:
-            await it.stop()
+        for relay in self.relays:
+            await relay.stop()
         self.read()
-        kept = [*self.salvaged, *[kept for it in self.relays for kept in it.kept()]]
+        kept = [*self.salvaged, *[kept for relay in self.relays for kept in relay.kept()]]
         return invariant.check(
             self._deliveries.entries,
             self._arrivals.entries,
@@ -253,10 +261,15 @@ class FaultHarness:
 
     async def _has_settled(self) -> bool:
         self.read()
-        known = {it.id for it in self.salvaged} | self._arrived
+        known = {entry.id for entry in self.salvaged} | self._arrived
         deliveries = self._deliveries.entries
         return (
-            all(name in known for it in deliveries if it.status == ACCEPTED for name in it.ids)
+            all(
+                name in known
+                for delivery in deliveries
+                if delivery.status == ACCEPTED
+                for name in delivery.ids
+            )
             and await self.is_relay_drained()
             and await self.queues.are_empty()
         )
@@ -264,4 +277,4 @@ class FaultHarness:
     async def is_relay_drained(self) -> bool:
         if self.settings.get("ingress", {}).get("ack_after") == "confirm":
             return True  # it holds nothing that was acknowledged
-        return all([await it.is_drained() for it in self.relays])
+        return all([await relay.is_drained() for relay in self.relays])

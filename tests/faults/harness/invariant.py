@@ -88,20 +88,20 @@ def check(
         astray: what else was found to be wrong.
         spares_senders: whether what was broken may not be noticed by those who deliver.
     """
-    acknowledged = {it for d in deliveries if d.status == ACCEPTED for it in d.ids}
-    arrived = [it.id for it in arrivals]
-    found = {*arrived, *[it.id for it in kept]}
-    existing = {it.number for it in arrivals} | {it.number for it in kept}
-    quarantined = {it.id for it in arrivals if it.queue == QUARANTINE}
+    acknowledged = {event_id for d in deliveries if d.status == ACCEPTED for event_id in d.ids}
+    arrived = [arrival.id for arrival in arrivals]
+    found = {*arrived, *[entry.id for entry in kept]}
+    existing = {arrival.number for arrival in arrivals} | {entry.number for entry in kept}
+    quarantined = {arrival.id for arrival in arrivals if arrival.queue == QUARANTINE}
     return Verdict(
         sent=len(deliveries),
         acknowledged=len(acknowledged),
         delivered=len(set(arrived) - quarantined),
         quarantined=len(quarantined),
-        waiting=len({it.id for it in kept}),
+        waiting=len({entry.id for entry in kept}),
         duplicates=len(arrived) - len(set(arrived)),
         longest_outage_s=round(_longest_outage_s(deliveries), 3),
-        answers=dict(sorted(Counter([it.status for it in deliveries]).items())),
+        answers=dict(sorted(Counter([delivery.status for delivery in deliveries]).items())),
         lost=sorted(acknowledged - found),
         forbidden=sorted({d.number for d in deliveries if d.status in _REFUSED} & existing),
         strangers=sorted(_strangers(deliveries, arrivals, kept)),
@@ -130,9 +130,9 @@ def _is_right(delivery: Delivery) -> bool:
 def _longest_outage_s(deliveries: Sequence[Delivery]) -> float:
     if not deliveries:
         return 0.0
-    times = sorted([it.answered_at for it in deliveries if it.status == ACCEPTED])
-    began_at = min([it.sent_at for it in deliveries])
-    ended_at = max([it.answered_at for it in deliveries])
+    times = sorted([delivery.answered_at for delivery in deliveries if delivery.status == ACCEPTED])
+    began_at = min([delivery.sent_at for delivery in deliveries])
+    ended_at = max([delivery.answered_at for delivery in deliveries])
     return max(
         later - earlier
         for earlier, later in zip([began_at, *times], [*times, ended_at], strict=True)
@@ -145,10 +145,12 @@ def _strangers(
     ids: dict[Mark, set[str]] = defaultdict(set)
     marks: dict[str, set[Mark]] = defaultdict(set)
     answered = [
-        (name, (it.number, position)) for it in deliveries for position, name in enumerate(it.ids)
+        (name, (delivery.number, position))
+        for delivery in deliveries
+        for position, name in enumerate(delivery.ids)
     ]
     messages: list[Arrival | Kept] = [*arrivals, *kept]
-    found = [(it.id, (it.number, it.position)) for it in messages]
+    found = [(message.id, (message.number, message.position)) for message in messages]
     for name, mark in answered + found:
         ids[mark].add(name)
         marks[name].add(mark)
@@ -171,15 +173,15 @@ def _disordered(
             first_sent[delivery.number] = delivery
     last: dict[tuple[str, str], Mark] = {}
     seen: set[str] = set()
-    for it in arrivals:
-        sent = first_sent.get(it.number)
-        if sent is None or it.id in seen:
+    for arrival in arrivals:
+        sent = first_sent.get(arrival.number)
+        if sent is None or arrival.id in seen:
             continue
-        seen.add(it.id)
-        if any(sent.sent_at <= w.ended_at and w.began_at <= it.at for w in windows):
+        seen.add(arrival.id)
+        if any(sent.sent_at <= w.ended_at and w.began_at <= arrival.at for w in windows):
             continue
-        place = (it.queue, sent.conversation)
-        mark = (it.number, it.position)
+        place = (arrival.queue, sent.conversation)
+        mark = (arrival.number, arrival.position)
         if mark < last.get(place, (-1, -1)):
-            yield last[place][0], it.number
+            yield last[place][0], arrival.number
         last[place] = max(mark, last.get(place, mark))

@@ -137,7 +137,7 @@ async def _run(options: Options) -> None:
     stop = tasks.stop_signal()
     writer = Writer(Path(options.journal))
     senders = [_Sender(options, number, writer, stop) for number in range(options.senders)]
-    await asyncio.gather(*[it.run() for it in senders])
+    await asyncio.gather(*[sender.run() for sender in senders])
 
 
 if __name__ == "__main__":

@@ -55,18 +55,18 @@ class Queues:
         with contextlib.suppress(OSError, *CONNECTION_ERRORS):
             async with await aio_pika.connect(self._url(), timeout=_CONNECT_S) as connection:
                 channel = await connection.channel()
-                for name in (*[it.name for it in self.topology.queues], *others):
+                for name in (*[queue.name for queue in self.topology.queues], *others):
                     await channel.queue_delete(name)
-                for it in self.topology.exchanges:
-                    await channel.exchange_delete(it.name)
+                for exchange in self.topology.exchanges:
+                    await channel.exchange_delete(exchange.name)
 
     async def are_empty(self) -> bool:
         with contextlib.suppress(OSError, *CONNECTION_ERRORS):
             async with await aio_pika.connect(self._url(), timeout=_CONNECT_S) as connection:
                 channel = await connection.channel()
                 counts = [
-                    (await channel.declare_queue(it.name, passive=True)).declaration_result
-                    for it in self.topology.queues
+                    (await channel.declare_queue(queue.name, passive=True)).declaration_result
+                    for queue in self.topology.queues
                 ]
-            return not any(it.message_count for it in counts)
+            return not any(count.message_count for count in counts)
         return False

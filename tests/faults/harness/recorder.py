@@ -103,8 +103,10 @@ async def _for_ever(options: Options, journal: Writer) -> None:
 
 async def _run(options: Options) -> None:
     stop = tasks.stop_signal()
-    async with tasks.task("recorder", _for_ever(options, Writer(Path(options.journal)))) as it:
-        await tasks.first(stop.wait(), it)
+    async with tasks.task(
+        "recorder", _for_ever(options, Writer(Path(options.journal)))
+    ) as recording:
+        await tasks.first(stop.wait(), recording)
 
 
 if __name__ == "__main__":

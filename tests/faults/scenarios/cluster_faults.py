@@ -37,8 +37,8 @@ async def _lose_majority(harness: FaultHarness) -> None:
     cluster: Cluster = harness.broker
     lost = harness.random.sample(cluster.nodes, NODES // 2 + 1)
     async with harness.fault("majority lost"):
-        for it in lost:
-            await asyncio.to_thread(it.kill)
+        for node in lost:
+            await asyncio.to_thread(node.kill)
         await harness.hold()
         await asyncio.to_thread(cluster.start, lost)
         await harness.delivers()

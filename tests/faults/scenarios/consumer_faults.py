@@ -142,7 +142,11 @@ async def _is_exact(harness: FaultHarness) -> list[str]:
     with contextlib.suppress(AssertionError):
         await eventually(has_all, harness.size.settle_s)
     ids = await asyncio.to_thread(harness.consumer.ids)
-    twice = [it for it in ids if ids.count(it) > 1] if len(ids) != len(set(ids)) else []
+    twice = (
+        [event_id for event_id in ids if ids.count(event_id) > 1]
+        if len(ids) != len(set(ids))
+        else []
+    )
     return sorted({*twice, *harness.delivered_ids.symmetric_difference(ids)})
 
 

@@ -6,8 +6,9 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from relay.outbox import database
 from tests.faults.harness import shim
@@ -30,12 +31,12 @@ async def preload(harness: FaultHarness) -> None:
     harness.environment = harness.shim.environment
 
 
-def _failing(name: str, fail: Callable[[Shim], None], status: int) -> Scenario:
-    """Let the disk fail until deliveries get that answer, and then for a while."""
+def _failing(name: str, status: int, **faults: Any) -> Scenario:
+    """Let the shim cause faults until deliveries get that answer, and then for a while."""
 
     async def strike(harness: FaultHarness) -> None:
         async with harness.fault(name):
-            fail(harness.shim)
+            harness.shim.set(**faults)
             await harness.answers(status)
             await harness.hold()
             harness.shim.set()
@@ -135,9 +136,9 @@ async def _delete(harness: FaultHarness) -> None:
 
 SCENARIOS = [
     Scenario(name="disk-full", strike=_fill, prepare=_mount, lacks=_mount_lacks),
-    _failing("disk-read-only", lambda it: it.set(write_errno=shim.READ_ONLY), UNAVAILABLE),
-    _failing("fsync-failing", lambda it: it.set(sync_errno=shim.BROKEN), UNAVAILABLE),
-    _failing("fsync-slow", lambda it: it.set(sync_delay_s=_SLOW_SYNC_S), ACCEPTED),
+    _failing("disk-read-only", UNAVAILABLE, write_errno=shim.READ_ONLY),
+    _failing("fsync-failing", UNAVAILABLE, sync_errno=shim.BROKEN),
+    _failing("fsync-slow", ACCEPTED, sync_delay_s=_SLOW_SYNC_S),
     Scenario(name="outbox-corrupt", strike=_corrupt, through_proxy=True),
     Scenario(name="outbox-deleted", strike=_delete, through_proxy=True),
 ]

@@ -24,8 +24,8 @@ async def _silent(harness: FaultHarness, *directions: Direction) -> AsyncIterato
     """Pass nothing on in these directions, without a reset, until the relay has given up."""
     failures = await _failures(harness)
     async with harness.fault("half-open"):
-        for it in directions:
-            it.flows.clear()
+        for direction in directions:
+            direction.flows.clear()
         try:
             yield
             await eventually(lambda: _has_failed_since(harness, failures))
@@ -61,22 +61,22 @@ async def _latency(harness: FaultHarness) -> None:
     """Half of the latency on each way, on a connection that is already there."""
     async with harness.fault("latency"):
         both = harness.proxy.to_broker, harness.proxy.to_relay
-        for it in both:
-            it.delay_s = _LATENCY_S / 2
+        for direction in both:
+            direction.delay_s = _LATENCY_S / 2
         await harness.hold()
-        for it in both:
-            it.delay_s = 0
+        for direction in both:
+            direction.delay_s = 0
         await harness.delivers()
 
 
 async def _stalls(harness: FaultHarness) -> None:
     async with harness.fault("stalled writes"):
         both = harness.proxy.to_broker, harness.proxy.to_relay
-        for it in both:
-            it.stall_s, it.stalled_share = _STALL_S, _STALLED_SHARE
+        for direction in both:
+            direction.stall_s, direction.stalled_share = _STALL_S, _STALLED_SHARE
         await harness.hold()
-        for it in both:
-            it.stalled_share = 0
+        for direction in both:
+            direction.stalled_share = 0
         await harness.delivers()
 
 
@@ -129,10 +129,10 @@ SCENARIOS = [
 ]
 CONFIRMING = [
     replace(
-        it,
-        name=f"{it.name}-confirm",
-        settings={**it.settings, "ingress": {"ack_after": "confirm"}},
+        scenario,
+        name=f"{scenario.name}-confirm",
+        settings={**scenario.settings, "ingress": {"ack_after": "confirm"}},
         spares_senders=False,
     )
-    for it in SCENARIOS
+    for scenario in SCENARIOS
 ]

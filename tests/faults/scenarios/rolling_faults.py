@@ -8,9 +8,9 @@ from tests.support.eventually import eventually
 
 
 async def _roll(harness: FaultHarness) -> None:
-    for it in harness.relays:
-        await it.restart()
-        await eventually(it.takes_part, LIMIT_S)  # only then is it safe to take the next one
+    for relay in harness.relays:
+        await relay.restart()
+        await eventually(relay.takes_part, LIMIT_S)  # only then is it safe to take the next one
 
 
 SCENARIOS = [

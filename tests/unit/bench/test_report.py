@@ -32,7 +32,7 @@ def answers(name: str, part: float, p99_ms: float) -> Answers:
 
 def test_a_row_holds_by_the_median_of_the_ratios_of_each_round() -> None:
     slow, fast = slice_of(200, 1_000), slice_of(100, 3_000)
-    rounds = [{BARE: fast, OBVIOUS: slow, OUTBOX: it} for it in (fast, fast, slow)]
+    rounds = [{BARE: fast, OBVIOUS: slow, OUTBOX: ours} for ours in (fast, fast, slow)]
 
     cpu, rate = rows(Results(throughput=rounds))
 
@@ -99,7 +99,7 @@ def test_the_lines_of_the_plot_are_medians_by_rate() -> None:
 def test_the_plot_shows_every_point_and_every_stage() -> None:
     text = plot.svg({"<x>": [(100, 0.5), (200, 50)]}, {"y": {"HTTP": 60.0, "outbox": 40.0}})
 
-    elements = [it.tag.rpartition("}")[2] for it in ET.fromstring(text).iter()]  # noqa: S314  our own
+    elements = [element.tag.rpartition("}")[2] for element in ET.fromstring(text).iter()]  # noqa: S314  our own
     assert elements.count("circle") == 2
     assert elements.count("polyline") == 1
     assert elements.count("title") == 2
