@@ -1,8 +1,11 @@
 # Everything runs through `.venv/bin/python -m`, for the reason given in deploy/local/setup.sh.
 PYTHON := .venv/bin/python
+# Each file is the work of one worker. Most tests wait more than they work: 4 workers on 2 cores.
+ON_ALL_CORES := --dist loadfile --no-loadscope-reorder
+WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock clean
+.PHONY: help setup run demo check test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -16,11 +19,14 @@ run: setup ## the relay and a tail of its events, until Ctrl-C
 demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
+check: lint ## ruff, mypy, and the tests that need no broker: half a minute
+	$(PYTHON) -m pytest --quiet --numprocesses auto $(ON_ALL_CORES) $(WITHOUT_BROKER)
+
 test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	@$(PYTHON) -m deploy.local.test_programs --ensure
-	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+	$(PYTHON) -m pytest --numprocesses 4 $(ON_ALL_CORES) --cov --cov-report=term:skip-covered
 
 # Each in a fresh environment of its own, since .venv has the locked releases.
 define test_with

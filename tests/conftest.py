@@ -12,6 +12,17 @@ from deploy.local.broker import PrivateBroker, open_broker
 from relay.events import topology
 
 SAMPLES = Path("relay/vendors/samples")
+TIERS = [
+    *("faults", "deploy", "broker", "hostile", "local", "interop"),
+    *("integration", "fuzz", "unit"),
+]
+"""The slowest first, so that no worker is left with the longest files at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, each of which is the work of one worker, by how long their tier takes."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: TIERS.index(item.path.relative_to(here).parts[0]))
 
 
 @pytest.fixture(scope="session")
@@ -70,5 +81,5 @@ async def declared(
     channel = await connection.channel()
     for queue in wanted.queues:
         await channel.queue_delete(queue.name)
-    for it in wanted.exchanges:
-        await channel.exchange_delete(it.name)
+    for declared in wanted.exchanges:
+        await channel.exchange_delete(declared.name)
