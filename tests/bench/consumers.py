@@ -35,13 +35,13 @@ KINDS = {
 }
 _PUBLISHED_AT_ONCE = 500
 _ROUND_LIMIT_S = 300
-_LARGEST = 20_000  # bytes; the few huge samples would decide the result
+_MAX_BYTES = 20_000  # bytes; the few huge samples would decide the result
 
 
 def bodies(count: int) -> Iterator[tuple[str, bytes]]:
     """Yield events of all vendors' samples in turn, each with an id of its own."""
     known = [event for name in vendors.discover() for event in events(name)]
-    small = [event for event in known if len(event.body) <= _LARGEST]
+    small = [event for event in known if len(event.body) <= _MAX_BYTES]
     for number, event in enumerate(islice(cycle(small), count)):
         event_id = f"{number:032x}"
         yield event_id, event.body.replace(event.id.encode(), event_id.encode(), 1)

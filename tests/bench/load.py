@@ -46,7 +46,7 @@ class Plan:
     """
 
     port: int
-    calls: str = "mix"
+    calls: str = "documented"
     seconds: float = 3.0
     events: int | None = None
     connections: int = 64

@@ -1,6 +1,7 @@
 """`make bench`: how fast the relay is, beside what one would write instead, in one run.
 
     python -m tests.bench.relay [--only PART ...] [--rounds N] [--other NAME=COMMAND ...]
+    python -m tests.bench.relay --baseline DIR      # beside an older checkout of this relay
 
 A whole run is written to tests/bench/results/relay.{md,json,svg}; one of some parts, or with other
 settings, only printed unless --write says so.
@@ -27,7 +28,16 @@ from tests.bench.harness.bench_harness import (
     BenchHarness,
 )
 from tests.bench.load import Plan
-from tests.bench.measures import backlog, large, latency, publishing, sampling, starting, throughput
+from tests.bench.measures import (
+    backlog,
+    baseline,
+    large,
+    latency,
+    publishing,
+    sampling,
+    starting,
+    throughput,
+)
 from tests.bench.report import plot, results, tables
 from tests.bench.report.figures import spread
 
@@ -53,7 +63,7 @@ class Bench:
 
     async def run(self) -> None:
         """Measure all parts asked for, the quiet ones first."""
-        for name in self._options.only or PARTS:
+        for name in self._options.only:
             await PARTS[name](self)
 
     async def start(self) -> None:
@@ -126,6 +136,12 @@ class Bench:
             self._harness, (OUTBOX, WORKERS), self._plan, rounds=self._rounds
         )
 
+    async def baseline(self) -> None:
+        """Measure this relay beside that of another checkout."""
+        self._found.baseline = await baseline.measure(
+            self._harness, self._options.baseline, self._plan, rounds=self._rounds
+        )
+
     async def backlog(self) -> None:
         """Measure how a backlog weighs and drains."""
         self._found.backlog = await backlog.measure(self._harness, self._options.backlog)
@@ -141,6 +157,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "large": Bench.large,
     "workers": Bench.workers,
     "backlog": Bench.backlog,
+    "baseline": Bench.baseline,
 }
 
 
@@ -158,8 +175,19 @@ def _options() -> argparse.Namespace:
         help="another candidate, which listens on 127.0.0.1:{port} and publishes each event to"
         " the topic exchange {exchange} of the broker at {url}; {secret} signs the requests",
     )
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="DIR",
+        help="a checkout of this relay, with a .venv of its own, to compare with: this part alone",
+    )
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS}/ in any case")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.only is None:
+        options.only = ["baseline"] if options.baseline else [*PARTS][:-1]
+    elif "baseline" in options.only and not options.baseline:
+        parser.error("to compare with what? --baseline DIR says it")
+    return options
 
 
 async def _measure(options: argparse.Namespace, url: str, directory: Path) -> results.Results:

@@ -26,7 +26,7 @@ from tests.fuzz import delivered, understanding
 
 NEXT_READ = b"\0|\0"
 """What separates the bytes of one read from those of the next."""
-_MOST_READS = 4
+_MAX_READS = 4
 _TURNS = 12
 """Of the event loop: more than a request takes whose bytes are all there."""
 _BODY_LIMIT_BYTES = 4_096
@@ -139,7 +139,7 @@ def check_connection(data: bytes) -> None:
     with capture_logs() as lines:
         listener = _listener()
         listener.sink.ids.clear()
-        sent = listener.answers_to(data.split(NEXT_READ)[:_MOST_READS])
+        sent = listener.answers_to(data.split(NEXT_READ)[:_MAX_READS])
     assert not listener.failures
     told = []
     for status, body in answers(sent):

@@ -27,8 +27,8 @@ from tests.support import summary
 
 RESULTS = Path("tests/fuzz/results.md")
 
-_MOST_BYTES = 8_192  # of one input; the longest seed has 3,272
-_SLOWEST_S = 10  # an input that takes longer is a finding
+_MAX_INPUT_BYTES = 8_192  # of one input; the longest seed has 3,272
+_MAX_RUN_S = 10  # an input that takes longer is a finding
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _COVERED = re.compile(r"cov: (\d+)")
 _HEADINGS = ("target", "executions", "seconds", "edges", "findings")
@@ -73,9 +73,9 @@ def _fuzz(target: Target, limits: Limits, directory: Path) -> tuple[Fuzzed, str]
         "max_total_time": limits.seconds,
         "seed": limits.seed,
         "dict": words,
-        "max_len": _MOST_BYTES,
+        "max_len": _MAX_INPUT_BYTES,
         "mutate_depth": 2,  # a change of a document is a large one
-        "timeout": _SLOWEST_S,
+        "timeout": _MAX_RUN_S,
         "artifact_prefix": f"{found}/",
         "print_final_stats": 1,
     }

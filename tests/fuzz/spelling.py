@@ -20,7 +20,7 @@ def readings(data: bytes) -> Iterator[str]:
 
 
 def holds(data: bytes, secret: str) -> bool:
-    """Tell whether a reading of data has the secret in it."""
+    """Return whether a reading of data has the secret in it."""
     return any(secret in reading for reading in readings(data))
 
 

@@ -25,7 +25,7 @@ from relay.vendors.kit.request import Request
 from tests.fuzz import delivered, spelling
 
 RECEIVED_AT = 1_700_000_000.25
-_LARGEST_HEADER = 131_072 - 20  # of the frame RabbitMQ proposes; a content header can't be split
+_MAX_HEADER_BYTES = 131_072 - 20  # of the frame RabbitMQ proposes; a content header can't be split
 _ROUTING_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _SIGNATURE = "x-acquire-signature"
 
@@ -73,7 +73,7 @@ def ids_of(found: ProcessedDelivery) -> list[str]:
 
 
 def proves_itself(request: Request, source: Source) -> bool:
-    """Tell whether someone who knows a secret made the request, or one that says the same."""
+    """Return whether someone who knows a secret made the request, or one that says the same."""
     signature = request.headers.get(_SIGNATURE, "").lower()
     for delivery in delivered.deliveries(source.origin.vendor):
         if delivery.headers.get(_SIGNATURE) == signature:
@@ -122,7 +122,7 @@ def check_message(message: Message) -> None:
     assert re.fullmatch("[0-9a-f]{32}", message.id)
     assert _ROUTING_KEY.fullmatch(message.routing_key)
     assert len(message.routing_key) <= 255
-    assert len(message.properties) <= _LARGEST_HEADER
+    assert len(message.properties) <= _MAX_HEADER_BYTES
     frame = header.ContentHeader()
     frame.unmarshal(struct.pack(">HHQ", 60, 0, 0) + message.properties)
     properties = frame.properties

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.hostile.attack import CUT
-from tests.hostile.target import MOST_BYTES
+from tests.hostile.target import MAX_BYTES
 from tests.support import summary
 
 RESULTS = Path("tests/hostile/results")
@@ -52,7 +52,7 @@ class Struck:
 
     @property
     def is_good(self) -> bool:
-        return not self.problems and not self.harm and self.peak_bytes < MOST_BYTES
+        return not self.problems and not self.harm and self.peak_bytes < MAX_BYTES
 
     def row(self) -> tuple[str, ...]:
         """Return the cells of the table."""

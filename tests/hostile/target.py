@@ -20,7 +20,7 @@ from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered
 
-MOST_BYTES = 640 * 1024 * 1024
+MAX_BYTES = 640 * 1024 * 1024
 """Of relay and aside together. Each is 60 MiB without work; 5 MiB of the smallest JSON values are
 200 MiB once parsed. Bodies that come, events that wait for the disk and events that wait for their
 confirm may be 64 MiB each, some of it twice. What is beyond grows with something nobody bounded."""

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.hostile import attacks
 from tests.hostile.attack import Attack
-from tests.hostile.target import MOST_BYTES, Target
+from tests.hostile.target import MAX_BYTES, Target
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,4 +36,4 @@ async def test_an_attack_is_answered_as_it_should_be_and_does_no_harm(
 
     assert problems == []
     assert await target.harm() == []
-    assert target.peak_bytes < MOST_BYTES
+    assert target.peak_bytes < MAX_BYTES

@@ -98,7 +98,7 @@ class Cluster:
         self._guard.disarm()
 
     def is_whole(self) -> bool:
-        """Tell whether every node serves."""
+        """Return whether every node serves."""
         return all(speaks_amqp(node.port) for node in self.nodes)
 
     def leader_of(self, queue: str) -> PrivateBroker:

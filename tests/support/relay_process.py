@@ -18,7 +18,17 @@ SECRET = "s3cret"
 
 
 class RelayProcess:
-    """`relay serve` with one source per vendor, named after it, all with the secret SECRET."""
+    """`relay serve` with one source per vendor, named after it, all with the secret SECRET.
+
+    Args:
+        directory: for its settings, log and outbox.
+        broker_url: of RabbitMQ.
+        exchange: of the events.
+        vendors: that there are sources of.
+        program: what Python runs.
+        checkout: where the relay and its `.venv` are; this one if not given.
+        settings: by section, beside those that all relays under test have.
+    """
 
     def __init__(
         self,
@@ -28,10 +38,12 @@ class RelayProcess:
         exchange: str = "webhooks",
         vendors: tuple[str, ...] = ("swiftsell",),
         program: tuple[str, ...] = ("-m", "relay"),
+        checkout: Path | None = None,
         **settings: dict[str, Any],
     ) -> None:
         self.directory = directory
         self._program = program
+        self._checkout = checkout
         self._config = directory / "relay.toml"
         self._log = directory / "relay.log"
         sections: dict[str, dict[str, Any]] = {
@@ -55,10 +67,12 @@ class RelayProcess:
     async def start(self) -> Self:
         """Start and wait until it listens."""
         lines_before = len(self.lines())
+        python = self._checkout / ".venv/bin/python" if self._checkout else sys.executable
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *self._program, "serve", "--config", str(self._config)),
+                *(str(python), *self._program, "serve", "--config", str(self._config)),
                 stderr=log,
+                cwd=self._checkout,
             )
         await eventually(lambda: self._has_started(lines_before))
         addresses = {

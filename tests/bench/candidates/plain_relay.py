@@ -17,7 +17,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-_LARGEST_BODY = 8 * 1024 * 1024
+_MAX_BODY_BYTES = 8 * 1024 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -73,7 +73,7 @@ def _accepted() -> web.Response:
 
 async def _serve(kind: str, port: int, url: str, exchange: str) -> None:
     handler = await {"bare": bare, "obvious": obvious}[kind](url, exchange)
-    app = web.Application(client_max_size=_LARGEST_BODY)
+    app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.router.add_post("/in/{source}", handler)
     app.router.add_post("/in/{source}/{secret}", handler)
     runner = web.AppRunner(app, access_log=None)

@@ -8,7 +8,6 @@ import contextlib
 import json
 import shlex
 import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,10 +19,13 @@ from tests.bench.harness.bound_queue import EXCHANGE, BoundQueue
 from tests.bench.load import Plan, Report
 from tests.support import process_tree
 from tests.support.eventually import eventually
+from tests.support.ports import is_taken
 from tests.support.relay_process import SECRET, RelayProcess
 
 BARE, OBVIOUS, OUTBOX, CONFIRM, WORKERS = "bare", "obvious", "outbox", "confirm", "workers"
 RAW = "raw"
+BEFORE = {OUTBOX: "before", CONFIRM: "before-confirm"}
+"""The relay of another checkout, by what it is compared with."""
 WHAT = {
     BARE: "a bare aiohttp handler: reads, parses, answers; stores nothing",
     OBVIOUS: "the obvious relay: awaits aio-pika `exchange.publish` with confirms",
@@ -32,7 +34,6 @@ WHAT = {
     WORKERS: 'this relay, `ack_after = "outbox"`, 2 workers',
     RAW: "a raw publisher, frames made beforehand: the broker's limit",
 }
-_START_LIMIT_S = 30.0
 _SETTLE_S = 0.2  # the relay removes from its outbox what was confirmed within a twentieth
 _WARM_UP = Plan(port=0, seconds=1.0)
 _LINE_LIMIT_BYTES = 1 << 20
@@ -118,9 +119,16 @@ class BenchHarness:
         told = command.format(port=port, url=self.url, exchange=EXCHANGE, secret=SECRET)
         with (self.directory / f"{name}.log").open("wb") as log:
             process = await self.spawn(*shlex.split(told), stdout=log, stderr=log)
-        await _listening(port)
+        await eventually(lambda: is_taken(port))
         self.candidates[name] = entered = Candidate(name=name, pid=process.pid, port=port)
         await self.run(entered, _WARM_UP)
+
+    async def enter_checkout(self, checkout: Path) -> None:
+        """Start the relay of another checkout in each mode, and warm it up."""
+        for mode, name in BEFORE.items():
+            relay = await self.enter_relay(name, checkout, ingress={"ack_after": mode})
+            self.candidates[name] = entered = _candidate(name, relay)
+            await self.run(entered, _WARM_UP)
 
     async def _start(self, name: str) -> Candidate:
         match name:
@@ -130,7 +138,7 @@ class BenchHarness:
                     *(sys.executable, "-m", "tests.bench.candidates.plain_relay"),
                     *(name, str(port), self.url, EXCHANGE),
                 )
-                await _listening(port)
+                await eventually(lambda: is_taken(port))
                 return Candidate(name=name, pid=process.pid, port=port, publishes=name != "bare")
             case "confirm":
                 ingress: dict[str, Any] = {"ack_after": "confirm"}
@@ -138,17 +146,20 @@ class BenchHarness:
                 ingress = {"workers": 2}
             case _:
                 ingress = {}
-        relay = await self.enter_relay(name, ingress=ingress)
-        return Candidate(name=name, pid=relay.process.pid, port=relay.port)
+        return _candidate(name, await self.enter_relay(name, ingress=ingress))
 
-    async def enter_relay(self, name: str, **settings: dict[str, Any]) -> RelayProcess:
-        """Start a relay that ends with the harness."""
-        relay = await self.relay(name, **settings).start()
+    async def enter_relay(
+        self, name: str, checkout: Path | None = None, **settings: dict[str, Any]
+    ) -> RelayProcess:
+        """Start a relay, of this checkout or of another, that ends with the harness."""
+        relay = await self.relay(name, checkout, **settings).start()
         self._stack.push_async_callback(_end, relay.process)
         await eventually(lambda: _is_ready(relay))
         return relay
 
-    def relay(self, name: str, **settings: dict[str, Any]) -> RelayProcess:
+    def relay(
+        self, name: str, checkout: Path | None = None, **settings: dict[str, Any]
+    ) -> RelayProcess:
         """Return a relay, still to be started, that logs to a file as its users' do."""
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
@@ -157,6 +168,7 @@ class BenchHarness:
             broker_url=self.url,
             exchange=EXCHANGE,
             vendors=tuple(vendors.discover()),
+            checkout=checkout,
             **settings,
         )
 
@@ -232,22 +244,12 @@ class BenchHarness:
         )
 
 
+def _candidate(name: str, relay: RelayProcess) -> Candidate:
+    return Candidate(name=name, pid=relay.process.pid, port=relay.port)
+
+
 async def _is_ready(relay: RelayProcess) -> bool:
     return (await relay.readiness())[0] == 200
-
-
-async def _listening(port: int) -> None:
-    deadline = time.monotonic() + _START_LIMIT_S
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.02)
-        else:
-            writer.close()
-            return
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

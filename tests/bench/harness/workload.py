@@ -21,7 +21,7 @@ from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest, Request
 from tests.support.relay_process import SECRET
 
-LARGEST_BYTES = 20_000
+MAX_BYTES = 20_000
 _TRANSCRIPT_BYTES = 5 * 1024 * 1024 - 1024  # a little below the relay's default limit
 _SEED = 1
 _VENDORS = vendors.discover()
@@ -35,10 +35,10 @@ class Call(NamedTuple):
 
 
 def calls(name: str) -> list[Call]:
-    """Return what to send, over and over: `mix`, `events:<count>` or `transcript`."""
+    """Return what to send, over and over: `documented`, `events:<count>` or `transcript`."""
     kind, _, count = name.partition(":")
     match kind:
-        case "mix":
+        case "documented":
             return [_call(vendor, body) for vendor, body in _payloads()]
         case "events":
             return [_call("swiftsell", _array(int(count)))]
@@ -49,7 +49,7 @@ def calls(name: str) -> list[Call]:
 
 
 def messages() -> list[Message]:
-    """Return the mix as the relay publishes it."""
+    """Return the documented payloads as the relay publishes it."""
     found: list[Message] = []
     for vendor, body in _payloads():
         delivery = _VENDORS[vendor].sign(body, SECRET)
@@ -68,7 +68,7 @@ def _documented(vendor: str) -> Iterator[bytes]:
         body = sample.read_bytes()
         delivery = _VENDORS[vendor].sign(body, SECRET)
         understood = _understood(vendor, delivery)
-        if understood.messages and not understood.reason and len(body) <= LARGEST_BYTES:
+        if understood.messages and not understood.reason and len(body) <= MAX_BYTES:
             yield body
 
 

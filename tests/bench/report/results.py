@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tests.bench.harness.bench_harness import BARE, OBVIOUS, OUTBOX, WORKERS
 from tests.bench.measures import large, latency, publishing
 from tests.bench.measures.backlog import Backlog
+from tests.bench.measures.baseline import Comparison
 from tests.bench.measures.throughput import Rounds, column
 from tests.bench.report.figures import Spread, ratios, spread
 
@@ -34,6 +35,7 @@ class Results:
     waits: large.Waits = field(default_factory=dict)
     workers: Rounds = field(default_factory=list)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    baseline: Comparison = field(default_factory=Comparison)
 
 
 class Row(NamedTuple):

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from tests.bench.harness.bench_harness import BARE, OBVIOUS, WHAT
-from tests.bench.measures import large, latency
+from tests.bench.harness.bench_harness import BARE, BEFORE, OBVIOUS, WHAT
+from tests.bench.measures import baseline, large, latency
+from tests.bench.measures.baseline import Comparison
 from tests.bench.measures.stages import STAGES
 from tests.bench.measures.throughput import Rounds, column
 from tests.bench.report.figures import ratios, spread
@@ -31,6 +32,7 @@ def markdown(results: Results) -> str:
     parts = [
         _reached(results),
         _candidates(results),
+        _baseline(results.baseline),
         _arrays(results),
         _latencies(results),
         _waits(results),
@@ -65,6 +67,25 @@ def _candidates(results: Results) -> list[str]:
         "events per second",
     )
     return table(head, [_candidate(rounds, name) for name in sorted(names, key=_place)])
+
+
+def _baseline(found: Comparison) -> list[str]:
+    head = (
+        "against the other checkout",
+        "CPU per event, of the other's",
+        "events per second, of the other's",
+        f"50th percentile of the answer at {baseline.RATE:.0f} /s, ms, before and now",
+        "99th percentile, before and now",
+    )
+    return table(head, [_compared(found, mode) for mode in BEFORE] if found.fastest else [])
+
+
+def _compared(found: Comparison, mode: str) -> Iterator[str]:
+    yield WHAT[mode]
+    for what in ("cpu_us", "delivered_rate"):
+        yield found.ratios(mode, what).text(".3f")
+    for percent in ("50", "99"):
+        yield ", ".join([each.text(".2f") for each in found.latencies_ms(mode, percent)])
 
 
 def _candidate(rounds: Rounds, name: str) -> Iterator[str]:

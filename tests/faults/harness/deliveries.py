@@ -16,7 +16,7 @@ _HUGE_BYTES = BODY_LIMIT_BYTES + 1
 _MARK = re.compile(rb"fault-(\d+)-(\d+)-")
 # Of a thousand deliveries. Most are what they should be; the others must not get lost among them.
 _ODD, _FORGED, _HUGE = 20, 10, 5
-_MOST_EVENTS = 4
+_MAX_EVENTS = 4
 _TWICE_OF_THOUSAND = 30
 
 
@@ -62,7 +62,7 @@ def plan(seed: int, number: int, *, sender: int, conversations: int, secret: str
     body = b'{"events": [' + b",".join(
         [
             _BEFORE + mark(number, index) + _BETWEEN + conversation.encode() + _AFTER
-            for index in range(lot.randint(1, _MOST_EVENTS))
+            for index in range(lot.randint(1, _MAX_EVENTS))
         ]
     )
     body += b"]}"

@@ -117,7 +117,7 @@ def _is_answered(delivery: Delivery) -> bool:
 
 
 def _is_right(delivery: Delivery) -> bool:
-    """Tell whether a delivery's answer is one it may get. In a fault, 503 or none is."""
+    """Return whether a delivery's answer is one it may get. In a fault, 503 or none is."""
     match delivery.kind:
         case "forged":
             return delivery.status not in {ACCEPTED, 413}

@@ -108,11 +108,11 @@ class Receiver(RelayProcess):
             print(self._log.read_text()[-5000:])  # noqa: T201  pytest shows it
 
     async def is_connected(self) -> bool:
-        """Tell whether it has a broker that takes events."""
+        """Return whether it has a broker that takes events."""
         return await self._broker_state() == "connected"
 
     async def is_blocked(self) -> bool:
-        """Tell whether it knows of an alarm of the broker."""
+        """Return whether it knows of an alarm of the broker."""
         return await self._broker_state() == "blocked"
 
     async def _broker_state(self) -> str:
@@ -121,11 +121,11 @@ class Receiver(RelayProcess):
         return "unknown"
 
     async def takes_part(self) -> bool:
-        """Tell whether it has answered since it was started."""
+        """Return whether it has answered since it was started."""
         return await self.metric("relay_requests_total") > 0
 
     async def has_caught_up(self) -> bool:
-        """Tell whether nothing old waits: under load, an outbox is hardly ever empty."""
+        """Return whether nothing old waits: under load, an outbox is hardly ever empty."""
         return await self.metric("relay_outbox_oldest_age_seconds") < _OLD_S
 
     async def metric(self, name: str) -> float:

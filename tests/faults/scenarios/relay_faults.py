@@ -3,11 +3,11 @@
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.scenarios.scenario import Scenario
 
-_MOST_PAUSE_S = 2.0  # between two kills, drawn by lot; times the rate, so that it is events
+_MAX_PAUSE_S = 2.0  # between two kills, drawn by lot; times the rate, so that it is events
 
 
 async def _kill(harness: FaultHarness) -> None:
-    await harness.acknowledges(harness.random.randint(1, int(_MOST_PAUSE_S * harness.size.rate)))
+    await harness.acknowledges(harness.random.randint(1, int(_MAX_PAUSE_S * harness.size.rate)))
     async with harness.fault("relay killed"):
         await harness.relay.kill()
         await harness.acknowledges(1)
