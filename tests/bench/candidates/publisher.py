@@ -40,11 +40,11 @@ class _Original(NamedTuple):
 
 
 def _originals() -> Iterator[_Original]:
-    for it in workload.messages():
-        event = orjson.loads(it.body)
+    for message in workload.messages():
+        event = orjson.loads(message.body)
         headers = {"vendor": event["vendor"], "source": event["vendor"]}
         head = amqp.properties_head(headers)
-        yield _Original(it, event["type"], headers, head)
+        yield _Original(message, event["type"], headers, head)
 
 
 async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
@@ -72,7 +72,7 @@ async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
         if limit <= 0 or time.monotonic() >= ends_at:
             await confirmed.wait()
             continue
-        batch = [_pending(sent, it) for it in itertools.islice(originals, limit)]
+        batch = [_pending(sent, original) for original in itertools.islice(originals, limit)]
         await session.publish(batch)
         sent += limit
         await asyncio.sleep(0)
@@ -81,9 +81,11 @@ async def _session(url: str, exchange: str, seconds: float) -> dict[str, float]:
     return result
 
 
-def _pending(seq: int, it: _Original) -> Pending:
-    message = it.message
-    properties = amqp.complete_properties(it.head, message.id, int(message.received_at), it.type)
+def _pending(seq: int, original: _Original) -> Pending:
+    message = original.message
+    properties = amqp.complete_properties(
+        original.head, message.id, int(message.received_at), original.type
+    )
     return Pending(seq, message._replace(properties=properties))
 
 
@@ -97,19 +99,19 @@ async def _aio_pika(url: str, exchange_name: str, seconds: float) -> dict[str, f
         async def publish() -> int:
             sent = 0
             while time.monotonic() < ends_at:
-                it = next(originals)
+                original = next(originals)
                 await exchange.publish(
                     aio_pika.Message(
-                        it.message.body,
+                        original.message.body,
                         content_type=amqp.CONTENT_TYPE,
-                        headers=dict(it.headers),
+                        headers=dict(original.headers),
                         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                        message_id=it.message.id,
-                        timestamp=int(it.message.received_at),
-                        type=it.type,
+                        message_id=original.message.id,
+                        timestamp=int(original.message.received_at),
+                        type=original.type,
                         app_id=amqp.APP_ID,
                     ),
-                    it.message.routing_key,
+                    original.message.routing_key,
                 )
                 sent += 1
             return sent
