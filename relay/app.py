@@ -1,17 +1,19 @@
 """The relay as one process: its components, and the order in which they start and stop.
 
-open the outbox
-connect to RabbitMQ and publish     for ever, also while RabbitMQ is down
-answer probes
-drain orphaned outboxes
-listen for webhooks                 "ready"
-...                             until SIGTERM, or until a component fails
-stop listening, be not ready        "stopping"
-answer the requests under way       at most `ingress.shutdown_grace_s`
-leave orphaned outboxes
-wait for the broker's confirms      at most `ingress.shutdown_grace_s`
-stop answering probes, disconnect   "stopped"
-close the processing subprocess, then the outbox, then tracing
+    open the outbox
+    connect to RabbitMQ and publish     for ever, also while RabbitMQ is down
+    answer probes
+    drain orphaned outboxes
+    listen for webhooks                 "ready"
+        ...                             until SIGTERM, or until a component fails
+    stop listening, be not ready        "stopping"
+    answer the requests under way       at most `ingress.shutdown_grace_s`
+    leave orphaned outboxes
+    wait for the broker's confirms      at most `ingress.shutdown_grace_s`
+    stop answering probes, disconnect   "stopped"
+    close the processing subprocess, then the outbox, then tracing
+
+What the settings say is read in configured.py; here are the components that it is passed to.
 """
 
 import asyncio
