@@ -32,7 +32,7 @@ class CommandWithErrors(click.Command):
 
 @contextlib.contextmanager
 def exiting_on_errors(program: str) -> Iterator[None]:
-    """Exit with a sentence on stderr, after the program's name, where something fails within."""
+    """Turn an error of ours into a sentence on stderr, after the program's name, and exit."""
     try:
         yield
     except SettingsError as error:

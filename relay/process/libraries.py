@@ -1,8 +1,8 @@
-"""Whether the installed libraries fit, checked at start: we use some beyond their public interface.
+"""Check at start that the installed libraries fit, since we use some beyond their public interface.
 
-Another release may import without an error and then misbehave: with aiohttp 3.13.5 the relay
-accepts connections and never answers. So a program checks the versions before it imports the rest,
-and a module that uses undocumented names of a library checks that they are there.
+A release that does not fit may import without an error and misbehave later: accept connections, for
+example, and never answer. So a program checks the versions before it imports the rest, and a module
+that uses undocumented names of a library checks that they exist.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ _COMPARE = {">=": operator.ge, "<": operator.lt}
 
 @contextlib.contextmanager
 def required() -> Iterator[None]:
-    """Do within this what imports libraries.
+    """Check the versions, then let the caller import.
 
     Raises:
-        UnfitLibrary: one is missing, is of another release than declared, or lacks a name.
+        UnfitLibrary: a library is missing, is outside the declared range, or lacks a name.
     """
     _check_versions()
     try:
@@ -36,14 +36,14 @@ def required() -> Iterator[None]:
 
 
 def require_names(owner: object, *names: str) -> None:
-    """Check that a module or class of a library has names which the library does not document.
+    """Check that a module or class of a library has names that the library does not document.
 
     Raises:
         ImportError: it lacks one.
     """
     known = set(dir(owner))
     if isinstance(owner, type):
-        known.update(owner.__annotations__)  # what its objects have
+        known.update(owner.__annotations__)  # attributes of its instances
     for name in names:
         if name not in known:
             described = getattr(owner, "__qualname__", _module_of(owner))
@@ -70,8 +70,9 @@ def _library_behind(error: ImportError | AttributeError) -> str | None:
     """Return the library that is missing or lacks something; None if none does."""
     module = error.name if isinstance(error, ImportError) else _module_of(error.obj)
     library = (module or "").partition(".")[0].replace("_", "-")
-    is_ours = library in {"", "relay", "consumers"}
-    return None if is_ours or not (_version_of(library) or library in _declared()) else library
+    if library in {"", "relay", "consumers"}:
+        return None
+    return library if library in _declared() or _version_of(library) else None
 
 
 def _module_of(owner: object) -> str:
