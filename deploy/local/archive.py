@@ -17,15 +17,15 @@ _LIMIT_S = 30.0
 _POLL_INTERVAL_S = 0.05
 
 HasTaken = Callable[[int], Awaitable[None]]
-"""Waits until so many events were archived, those it had already included."""
+"""Waits until so many events have arrived, including those that were archived already."""
 
 
 @contextlib.asynccontextmanager
 async def archive(environment: Environment) -> AsyncIterator[HasTaken]:
-    """Run the archive, which consumes by then.
+    """Run the archive, and yield once it consumes.
 
     Raises:
-        RelayError: it ended, or did not do in time what was waited for.
+        RelayError: it ended, or was too slow.
     """
     url = f"http://127.0.0.1:{environment[ARCHIVE_PORT]}"
     async with (

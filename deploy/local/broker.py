@@ -1,7 +1,7 @@
-"""A RabbitMQ for `make run`, `make demo` and the tests, found, installed or started privately.
+"""A RabbitMQ for `make run`, `make demo` and the tests: a given one, or a private one.
 
-Only what this module started itself is ever stopped or signalled, and a broker that already runs
-on this machine is used only when `RELAY_BROKER__URLS` names it. Standard library only.
+A broker that already runs on this machine is used only if `RELAY_BROKER__URLS` names it. Only what
+this module started is ever stopped or signalled. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,15 +19,12 @@ from deploy.local.node import (
     START_LIMIT_S,
     URLS_VARIABLE,
     BrokerError,
-    Guard,
     PrivateBroker,
-    eventually,
-    free_port,
-    output_of,
     scripts_folder,
     speaks_amqp,
     url_of,
 )
+from deploy.local.private_server import Guard, eventually, free_port, output_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +56,7 @@ class DockerBroker:
         """Start the container and return once it answers AMQP.
 
         Raises:
-            BrokerError: It did not come up; nothing is left running.
+            BrokerError: It did not start; nothing is left running.
         """
         self._guard = Guard("docker", "rm", "--force")
         self._guard.watch(self._name)
@@ -79,12 +76,12 @@ class DockerBroker:
 
 
 def docker_available() -> bool:
-    """Tell whether a Docker engine answers."""
+    """Return whether a Docker engine answers."""
     return output_of("docker", "info", timeout_s=_DOCKER_LIMIT_S) is not None
 
 
 def installed() -> bool:
-    """Tell whether the Debian package rabbitmq-server is installed."""
+    """Return whether the Debian package rabbitmq-server is installed."""
     return scripts_folder() is not None
 
 
@@ -106,7 +103,7 @@ def install() -> None:
 
 
 def ensure() -> None:
-    """Install the package when there is no other way to a broker; start nothing.
+    """Install the package if there is no other way to get a broker; start nothing.
 
     Raises:
         BrokerError: It cannot be installed here; the message says what to do.
@@ -117,13 +114,13 @@ def ensure() -> None:
 
 @contextlib.contextmanager
 def open_broker(directory: Path) -> Iterator[str]:
-    """Yield the URL of a broker: the given one, else a private one that ends with this context.
+    """Yield the URL of the given broker, else of a private one that ends with this context.
 
     Args:
-        directory: Where a private node lives, if it comes to that.
+        directory: Where a private node lives, if one is needed.
 
     Raises:
-        BrokerError: There is none and none could be started; the message says what to do.
+        BrokerError: None is given and none could be started; the message says what to do.
     """
     given = os.environ.get(URLS_VARIABLE)
     if given:

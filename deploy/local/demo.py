@@ -1,12 +1,12 @@
-"""`make demo`: send every documented sample of every vendor, show what arrives, miss nothing.
+"""`make demo`: send every documented sample of every vendor, and check that all of it arrives.
 
-The archive takes part: all is sent twice, and every event has to be in its database once.
-
-What has to arrive is in the `.expected.json` beside each sample.
+What must arrive is in the `.expected.json` beside each sample. All samples are sent twice, and the
+archive must hold every event once.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -27,7 +27,7 @@ from consumers.kit import ConsumerSettings
 from consumers.kit.queues.topology import topology as consumer_topology
 from deploy.local.archive import ARCHIVE_PORT, archive
 from deploy.local.broker import BrokerError, open_broker
-from deploy.local.node import free_port
+from deploy.local.private_server import free_port
 from deploy.local.run import (
     ROOT,
     Environment,
@@ -51,12 +51,12 @@ _QUARANTINED = "quarantined"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A documented sample and what must become of it.
+    """A documented sample and what must arrive for it.
 
     Args:
-        source: where it is sent to; the demo names sources after their vendors.
+        source: to which it is sent; the demo names sources after their vendors.
         name: of its file.
-        routing_keys: under which it must arrive, one per event; or the one of the quarantine.
+        routing_keys: of the events that must arrive, or of the quarantined delivery.
     """
 
     source: str
@@ -73,7 +73,7 @@ class Arrival(NamedTuple):
 
 
 Ids = Mapping[tuple[str, str], list[str]]
-"""What the sender was told, by source and sample."""
+"""The ids in the answers to the sender, by source and sample."""
 
 
 def main() -> int:
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 async def _demo(url: str, directory: Path) -> int:
-    exchange = f"demo-{uuid.uuid4().hex[:8]}"  # a given broker may hold anything else
+    exchange = f"demo-{uuid.uuid4().hex[:8]}"  # a given broker may be in use
     ingress = free_port()
     admin = free_port(ingress)
     settings = {
@@ -125,22 +125,26 @@ async def _demo(url: str, directory: Path) -> int:
 async def _send_and_receive(
     environment: Environment,
 ) -> tuple[Ids, Mapping[str, Arrival], list[str]]:
-    """Send all samples twice; return their ids, what arrived of it, and the ids in the archive."""
+    """Send all samples twice; return their ids, what arrived, and the ids in the archive."""
     async with relay("serve", environment=environment) as serve:
         await wait_until_ready(serve, environment)
         async with archive(environment) as has_taken:
             async with listening_tail("--json", environment=environment, stdout=PIPE) as tail:
                 answers = await _sent(environment)
                 accepted = [
-                    it for answer in answers if not answer["reason"] for it in answer["ids"]
+                    event_id
+                    for answer in answers
+                    if not answer["reason"]
+                    for event_id in answer["ids"]
                 ]
                 arrivals = await _received(cast("StreamReader", tail.stdout), set(accepted))
             await _sent(environment)
             await has_taken(2 * len(accepted))
             archived = await _archived(environment)
-        quarantined = {it for answer in answers for it in answer["ids"] if answer["reason"]}
+        quarantined = {name for answer in answers if answer["reason"] for name in answer["ids"]}
         arrivals |= await _quarantined(environment, quarantined)
-    return {(it["source"], it["sample"]): it["ids"] for it in answers}, arrivals, archived
+    ids = {(answer["source"], answer["sample"]): answer["ids"] for answer in answers}
+    return ids, arrivals, archived
 
 
 async def _sent(environment: Environment) -> list[dict[str, Any]]:
@@ -161,7 +165,7 @@ async def _archived(environment: Environment) -> list[str]:
 
 
 async def _received(events: StreamReader, wanted: set[str]) -> dict[str, Arrival]:
-    """Return the events that arrive until all wanted are there, or none come any more."""
+    """Return the events that arrive until all wanted ones are there, or within the limit."""
     arrivals: dict[str, Arrival] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_ARRIVAL_LIMIT_S):
@@ -173,7 +177,7 @@ async def _received(events: StreamReader, wanted: set[str]) -> dict[str, Arrival
 
 
 async def _quarantined(environment: Environment, wanted: set[str]) -> dict[str, Arrival]:
-    """Return what is in quarantine once all wanted are there, or within the limit."""
+    """Return what is in quarantine once all wanted ones are there, or after the limit."""
     arrivals: dict[str, Arrival] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_ARRIVAL_LIMIT_S):
@@ -187,10 +191,12 @@ async def _quarantine_now(environment: Environment) -> dict[str, Arrival]:
     async with relay(*arguments, environment=environment, stdout=PIPE) as listing:
         output, _ = await listing.communicate()
     return {
-        it["id"]: Arrival(
-            routing_key(it["vendor"], it["reason"]), _QUARANTINED, f"{it['size']} bytes"
+        delivery["id"]: Arrival(
+            routing_key(delivery["vendor"], delivery["reason"]),
+            _QUARANTINED,
+            f"{delivery['size']} bytes",
         )
-        for it in json.loads(output)
+        for delivery in json.loads(output)
     }
 
 
@@ -209,8 +215,8 @@ async def _remove_topology(url: str, exchange: str) -> None:
         channel = await connection.channel()
         for queue in (*ours.queues, *theirs.queues):
             await channel.queue_delete(queue.name)
-        for it in ours.exchanges:
-            await channel.exchange_delete(it.name)
+        for declared in ours.exchanges:
+            await channel.exchange_delete(declared.name)
 
 
 def _documented() -> Iterator[Sample]:
@@ -229,22 +235,22 @@ def _rows(
     samples: Sequence[Sample], ids: Ids, arrivals: Mapping[str, Arrival]
 ) -> Iterator[tuple[str, ...]]:
     for sample in samples:
-        for it in ids.get((sample.source, sample.name), []):
-            arrival = arrivals.get(it, Arrival("missing", "", ""))
+        for event_id in ids.get((sample.source, sample.name), []):
+            arrival = arrivals.get(event_id, Arrival("missing", "", ""))
             yield f"{sample.source}/{sample.name}", *arrival
 
 
 def differences(
     samples: Sequence[Sample], ids: Ids, arrivals: Mapping[str, Arrival]
 ) -> Iterator[str]:
-    """Say where what arrived is not what is documented."""
+    """Yield a sentence per difference between what arrived and what is documented."""
     for sample in samples:
-        told = ids.get((sample.source, sample.name), [])
-        arrived = [arrivals[it].routing_key for it in told if it in arrivals]
+        sent = ids.get((sample.source, sample.name), [])
+        arrived = [arrivals[event_id].routing_key for event_id in sent if event_id in arrivals]
         if arrived != sample.routing_keys:
             wanted, got = ", ".join(sample.routing_keys), ", ".join(arrived) or "nothing"
             yield f"{sample.source}/{sample.name}: {got} arrived instead of {wanted}."
-    for stranger in arrivals.keys() - {it for told in ids.values() for it in told}:
+    for stranger in arrivals.keys() - set(itertools.chain.from_iterable(ids.values())):
         yield f"{arrivals[stranger].routing_key}: nothing that was sent explains {stranger}."
 
 
@@ -254,7 +260,7 @@ def _times(archived: Sequence[str]) -> str:
 
 
 def archive_differences(arrivals: Mapping[str, Arrival], archived: Sequence[str]) -> Iterator[str]:
-    """Say which events are not exactly once in the archive."""
+    """Yield a sentence per event that is not exactly once in the archive."""
     times = Counter(archived)
     for event_id in arrivals.keys() | times.keys():
         wanted = event_id in arrivals and arrivals[event_id].type != _QUARANTINED

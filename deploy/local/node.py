@@ -1,7 +1,7 @@
-"""A private RabbitMQ node from the installed Debian package, and what keeps it private.
+"""A private RabbitMQ node from the installed Debian package.
 
-Everything is on loopback and in one directory, and only what was started here is ever signalled.
-Standard library only.
+It uses loopback and one directory only, and signals only what it has started. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import secrets
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from deploy.local.private_server import Guard, eventually, free_port, output_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 URLS_VARIABLE = "RELAY_BROKER__URLS"
 INSTALL_ADVICE = (
@@ -25,15 +26,11 @@ INSTALL_ADVICE = (
     f"start Docker, or set {URLS_VARIABLE}."
 )
 
-# Below the ephemeral range: while a node is down, a port of that range may become the local end
-# of any connection, even of a client that keeps trying to reach the node and so meets itself.
-_PORTS = range(20_000, 32_768)
 # A start takes 3 s on two idle cores, a stop 1 s; the rest is for a busy or slow machine.
 START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 30.0
 # A killed node needs a moment until it is gone and its directory is free.
 _CLAIM_LIMIT_S = 2.0
-_POLL_INTERVAL_S = 0.02
 _LOG_TAIL_LINES = 12
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -51,8 +48,6 @@ _SETTINGS = """\
 [{{rabbit, [{{tcp_listeners, [{{"127.0.0.1", {port}}}]}}, {{disk_free_limit, 1000000}}{more}]}}].
 """
 
-_GUARD_SCRIPT = 'while read -r name; do set -- "$@" "$name"; done; "$@"'
-
 
 class BrokerError(Exception):
     """There is no usable broker; the message says why, and what to do."""
@@ -61,19 +56,19 @@ class BrokerError(Exception):
 class PrivateBroker:
     """A RabbitMQ node of our own, from the installed Debian package, on loopback only.
 
-    Everything it reads and writes is in one directory, which may be used again: the data stays.
+    Everything it reads and writes is in one directory, which keeps the data for the next node.
 
     Args:
-        directory: Where the node lives; created when missing.
-        port: The AMQP port; a free one is chosen when it is not given.
-        name: Of the Erlang node; those of a cluster differ.
-        epmd_port: Where an epmd runs that nodes share; the node starts its own when not given.
+        directory: Where the node lives; created if missing.
+        port: The AMQP port; by default a free one.
+        name: Of the Erlang node; each node of a cluster has its own.
+        epmd_port: Of an epmd that several nodes share; by default the node starts its own.
         settings: More of RabbitMQ's settings, as Erlang terms.
-        configuration: A rabbitmq.conf; the settings go before it.
-        plugins: That are enabled.
+        configuration: A rabbitmq.conf; the settings take precedence over it.
+        plugins: To enable.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the first are for tests of some kind
+    def __init__(  # noqa: PLR0913  all but the first are for tests
         self,
         directory: Path,
         *,
@@ -110,14 +105,14 @@ class PrivateBroker:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The node and its epmd, while they run."""
+        """The process ids of the node and its epmd, while they run."""
         return tuple(process.pid for process in (self._node, self._epmd) if process)
 
     def start(self) -> None:
         """Start the node and return once it answers AMQP.
 
         Raises:
-            BrokerError: It did not come up, with the end of its log; nothing is left running.
+            BrokerError: It did not start; the message holds the end of its log. Nothing runs on.
         """
         if self._node:
             raise BrokerError(f"The private RabbitMQ in {self.directory} is already started.")
@@ -146,7 +141,7 @@ class PrivateBroker:
         processes = [process for process in (self._node, self._epmd) if process]
         for process in processes:
             process.kill()
-        # Disarmed before the processes are reaped: only from then on can their ids be reused.
+        # Disarm the guard before the processes are reaped: after that, their ids may be reused.
         if self._guard:
             self._guard.disarm()
         for process in processes:
@@ -154,11 +149,11 @@ class PrivateBroker:
         self._node = self._epmd = self._guard = None
 
     def pause(self) -> None:
-        """Stop the node in its tracks; its connections stay open and silent."""
+        """Suspend the node; its connections stay open and silent."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused node go on."""
+        """Resume a paused node."""
         self._signal(signal.SIGCONT)
 
     def ctl(self, *args: str, timeout_s: float = 60) -> str:
@@ -172,7 +167,7 @@ class PrivateBroker:
             raise BrokerError("The private RabbitMQ is not running.")
         command = f"rabbitmqctl {' '.join(args)}"
         try:
-            result = subprocess.run(  # noqa: S603 - our own node, no shell
+            result = subprocess.run(  # noqa: S603  our own node, no shell
                 [scripts / "rabbitmqctl", "--silent", *args],
                 cwd=self.directory,
                 env=self._environment,
@@ -194,14 +189,14 @@ class PrivateBroker:
 
     def _launch(self, scripts: Path) -> subprocess.Popen[bytes]:
         self.directory.mkdir(parents=True, exist_ok=True)
-        # The node inherits the lock and holds it for as long as it lives.
+        # The node inherits the lock, and holds it as long as it lives.
         with (self.directory / "lock").open("w") as lock:
             if not eventually(lambda: _lock(lock.fileno()), _CLAIM_LIMIT_S):
                 raise BrokerError(f"Another RabbitMQ already runs in {self.directory}.")
             self._write_files()
             self._environment = self._new_environment()
             self._guard = Guard("kill", "-KILL")
-            # Left to itself, Erlang would start an epmd that serves the whole machine and stays.
+            # By default, Erlang would start an epmd that serves the whole machine and stays.
             epmd_port = self._environment["ERL_EPMD_PORT"]
             if self._epmd_port is None:
                 self._epmd = self._spawn("epmd", "-address", "127.0.0.1", "-port", epmd_port)
@@ -213,7 +208,7 @@ class PrivateBroker:
 
     def _spawn(self, *command: str, keep: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - the package's own programs, no shell
+            process = subprocess.Popen(  # noqa: S603  the package's own programs, no shell
                 command,
                 cwd=self.directory,
                 env=self._environment,
@@ -221,7 +216,7 @@ class PrivateBroker:
                 stdout=log,
                 stderr=log,
                 pass_fds=keep,
-                start_new_session=True,  # Ctrl-C is for us, who stop the node in order
+                start_new_session=True,  # Ctrl-C reaches only us, and we stop the node in order
             )
         if self._guard:
             self._guard.watch(str(process.pid))
@@ -241,7 +236,7 @@ class PrivateBroker:
         (self.directory / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
 
     def _new_environment(self) -> dict[str, str]:
-        """Return the node's whole environment: nothing of the user's, RABBITMQ_* least of all."""
+        """Return the node's whole environment: nothing is inherited, such as RABBITMQ_*."""
         directory = self.directory
         epmd_port = self._epmd_port or free_port(self.port)
         return {
@@ -251,8 +246,8 @@ class PrivateBroker:
             "ERL_CRASH_DUMP_SECONDS": "0",  # no dump, the log is enough
             "ERL_EPMD_PORT": str(epmd_port),
             "ERL_FLAGS": _ERLANG_FLAGS,
-            # With input allowed the script becomes the node instead of its parent, so that the id
-            # we signal is the node's; -noinput takes the input away again.
+            # With input allowed, the script executes the node instead of starting it as a child, so
+            # that the process id is the node's; -noinput disallows the input again.
             "RABBITMQ_ALLOW_INPUT": "1",
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(free_port(self.port, epmd_port)),
@@ -265,7 +260,7 @@ class PrivateBroker:
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
             "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
-            # These two do not exist; named, they keep those in /etc/rabbitmq out.
+            # These two do not exist; naming them excludes those in /etc/rabbitmq.
             "RABBITMQ_CONF_ENV_FILE": str(directory / "rabbitmq-env.conf"),
             "RABBITMQ_CONFIG_FILES": str(directory / "conf.d"),
         }
@@ -284,72 +279,16 @@ class PrivateBroker:
             self._node.send_signal(number)
 
 
-class Guard:
-    """Cleans up when this process dies, however it dies: by SIGKILL, too.
-
-    A shell waits for the end of a pipe that only we hold; the kernel closes it with our last
-    breath, and the shell runs `command` with every name it was told. PR_SET_PDEATHSIG would be
-    shorter, but acts when the *thread* that started the node ends, as after `asyncio.to_thread`.
-    """
-
-    def __init__(self, *command: str) -> None:
-        self._shell = subprocess.Popen(  # noqa: S603 - a constant script
-            ["/bin/sh", "-c", _GUARD_SCRIPT, "guard", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-
-    def watch(self, name: str) -> None:
-        """Add a process id or a container name to what is cleaned up."""
-        if self._shell.stdin:
-            self._shell.stdin.write(f"{name}\n")
-            self._shell.stdin.flush()
-
-    def disarm(self) -> None:
-        """Clean up nothing any more."""
-        self._shell.kill()
-        self._shell.communicate()
-
-
 def scripts_folder() -> Path | None:
-    """Return where the package keeps RabbitMQ's own scripts.
+    """Return the folder in which the package keeps RabbitMQ's own scripts.
 
-    Those in /usr/sbin are Debian's wrappers: they switch the user and insist on /var/lib/rabbitmq.
+    Those in /usr/sbin are Debian's wrappers, which switch the user and require /var/lib/rabbitmq.
     """
     listing = output_of("dpkg-query", "--listfiles", "rabbitmq-server", timeout_s=10) or ""
     for line in listing.splitlines():
         if line.startswith("/usr/lib/") and line.endswith("/sbin/rabbitmq-server"):
             return Path(line).parent
     return None
-
-
-def output_of(*command: str, timeout_s: float) -> str | None:
-    """Return what a command printed, or None when it is missing, fails or hangs."""
-    try:
-        result = subprocess.run(  # noqa: S603 - constant commands, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout
-
-
-def free_port(*others: int) -> int:
-    """Return a port on loopback that nobody listens on, and none of `others`."""
-    while True:
-        port = secrets.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in others:
-                return port
 
 
 def _lock(descriptor: int) -> bool:
@@ -366,21 +305,11 @@ def _connects(port: int) -> bool:
 
 
 def speaks_amqp(port: int) -> bool:
-    """Tell whether an AMQP handshake is answered: Docker's proxy accepts long before RabbitMQ."""
+    """Return whether RabbitMQ answers: Docker's proxy accepts connections long before it does."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as client:
         client.sendall(b"AMQP\x00\x00\x09\x01")
         return client.recv(1) == b"\x01"
     return False
-
-
-def eventually(condition: Callable[[], bool], limit_s: float) -> bool:
-    """Wait until the condition holds; False when it did not within the limit."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_INTERVAL_S)
-    return True
 
 
 def url_of(port: int) -> str:

@@ -1,4 +1,4 @@
-"""A Debian package installed as quietly as possible: nothing of it is started. Standard library."""
+"""Install a Debian package without starting anything of it. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from deploy.local.node import output_of
+from deploy.local.private_server import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,16 +51,17 @@ fi
 
 
 class PackageError(Exception):
-    """The package can't be installed here; the message is what is known of why, or empty."""
+    """The package can't be installed here; the message is the reason, or empty if unknown."""
 
 
 def install(package: str, *, units: Sequence[str], files: Mapping[str, str] | None = None) -> None:
     """Install a Debian package without starting its service.
 
     Args:
-        package: Its name, which its service has too.
-        units: Of systemd, disabled once they are there.
-        files: Path and content of what exists only while it is installed, unless it does already.
+        package: Its name, which is also that of its service.
+        units: Systemd units to disable once they exist.
+        files: Path and content of files that exist during the installation only, unless they
+            existed before.
 
     Raises:
         PackageError: That can't be done here, or failed.
@@ -70,7 +71,7 @@ def install(package: str, *, units: Sequence[str], files: Mapping[str, str] | No
         raise PackageError
     sys.stderr.write(f"installing the Debian package {package}\n")
     made = [text for file in (_POLICY | dict(files or {})).items() for text in file]
-    result = subprocess.run(  # noqa: S603 - a constant script
+    result = subprocess.run(  # noqa: S603  a constant script
         [*as_root, "sh", "-c", _SCRIPT, "install", package, " ".join(units), *made],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """A private PostgreSQL server from the installed Debian package, for tests.
 
-It listens on a socket in a directory of its own and nowhere else. Only what was started here is
-ever signalled, and nothing of it is left behind. Standard library only.
+It listens only on a socket in a directory of its own, signals only what it has started, and leaves
+nothing behind. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Self
 from urllib.parse import quote
 
 from deploy.local import package
-from deploy.local.node import Guard, eventually
+from deploy.local.private_server import Guard, eventually
 
 INSTALL_ADVICE = "No PostgreSQL was found: run `sudo apt-get install postgresql`."
 
 _PACKAGE = "postgresql"
-# It makes a database for the whole machine when it is installed, unless this says otherwise.
+# Without this, the package creates a database for the whole machine when it is installed.
 _NO_CLUSTER = {
     "/etc/postgresql-common/createcluster.d/relay.conf": "create_main_cluster = off\n",
 }
@@ -45,7 +45,7 @@ _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
 }
-# SIGQUIT ends a server at once, and lets it give its shared memory back.
+# SIGQUIT ends a server at once, but lets it release its shared memory.
 _CLEAN_UP = """\
 directory=$1
 shift
@@ -71,7 +71,7 @@ class PrivatePostgres:
         self.directory = Path(tempfile.mkdtemp(prefix="relay-postgres-"))
         self._user = _USER if os.geteuid() == 0 else None
         self._server: subprocess.Popen[bytes] | None = None
-        self._last_breath = -1
+        self._alive = -1
         self._guard = self._new_guard()
 
     def __enter__(self) -> Self:
@@ -87,7 +87,7 @@ class PrivatePostgres:
 
     @property
     def url(self) -> str:
-        """The URL of the database that is always there, the same after a restart."""
+        """The URL of the default database, the same after a restart."""
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
@@ -103,7 +103,7 @@ class PrivatePostgres:
         """Start the server, on the data it had, and return once it accepts connections.
 
         Raises:
-            PostgresError: It did not come up, with the end of its log; nothing is left running.
+            PostgresError: It did not start; the message holds the end of its log. Nothing runs on.
         """
         if self._server:
             raise PostgresError(f"The private PostgreSQL in {self.directory} is already started.")
@@ -131,13 +131,13 @@ class PrivatePostgres:
         if self._server is None:
             return
         self._server.kill()
-        self._guard.disarm()  # before the server is reaped: from then on its id may be reused
+        self._guard.disarm()  # before the server is reaped: after that, its id may be reused
         self._guard = self._new_guard()
         self._server.wait()
         self._server = None
-        # Its children notice and end by themselves; until then they are in the way of the next.
-        select.select([self._last_breath], [], [], _STOP_LIMIT_S)
-        os.close(self._last_breath)
+        # Its children notice and end by themselves; until then no other server can start.
+        select.select([self._alive], [], [], _STOP_LIMIT_S)
+        os.close(self._alive)
 
     def close(self) -> None:
         """Stop the server, and remove its data."""
@@ -168,7 +168,7 @@ class PrivatePostgres:
         settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
         sockets = f"--unix_socket_directories={self.directory}"
         # The server and all its children hold this pipe open for as long as they live.
-        self._last_breath, held = os.pipe()
+        self._alive, held = os.pipe()
         try:
             self._server = self._spawn(
                 programs / "postgres", "-D", str(self._data), sockets, *settings, keep=(held,)
@@ -182,7 +182,7 @@ class PrivatePostgres:
         self, program: Path, *arguments: str, keep: tuple[int, ...] = ()
     ) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - the package's own programs, no shell
+            return subprocess.Popen(  # noqa: S603  the package's own programs, no shell
                 [program, *arguments],
                 cwd=self.directory,
                 env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},  # nothing of the user's
@@ -193,7 +193,7 @@ class PrivatePostgres:
                 user=self._user,
                 group=self._user,
                 extra_groups=[] if self._user else None,
-                start_new_session=True,  # Ctrl-C is for us, who stop the server in order
+                start_new_session=True,  # Ctrl-C reaches only us, and we stop the server in order
             )
 
     def _wait_until_ready(self, programs: Path, server: subprocess.Popen[bytes]) -> None:
@@ -211,13 +211,13 @@ class PrivatePostgres:
 
 
 def programs_folder() -> Path | None:
-    """Return where the newest PostgreSQL server that is installed has its programs."""
-    found = [it.parent for it in _VERSIONS.glob("*/bin/postgres") if it.parts[-3].isdigit()]
+    """Return the folder with the programs of the newest installed PostgreSQL server."""
+    found = [path.parent for path in _VERSIONS.glob("*/bin/postgres") if path.parts[-3].isdigit()]
     return max(found, key=lambda folder: int(folder.parent.name), default=None)
 
 
 def ensure() -> None:
-    """Install the Debian package when there is none; start nothing.
+    """Install the Debian package if it is missing; start nothing.
 
     Raises:
         PostgresError: It can't be installed here; the message says what to do.

@@ -1,6 +1,6 @@
 """`make run`: a RabbitMQ, the relay and a tail of its events in the foreground, until Ctrl-C.
 
-What `make demo` needs as well is public here: children, their environment, waiting for the relay.
+`make demo` shares the public functions: children, their environment, waiting for the relay.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import aiohttp
 import click
 
 from deploy.local.broker import URLS_VARIABLE, BrokerError, open_broker
-from deploy.local.node import free_port
+from deploy.local.private_server import free_port
 from relay import vendors
 from relay.errors import RelayError
 from relay.settings import load
@@ -33,13 +33,13 @@ PORTS = ("RELAY_INGRESS__PORT", "RELAY_ADMIN__PORT")
 _READY_LIMIT_S = 30.0
 _STOP_LIMIT_S = 25.0  # `ingress.shutdown_grace_s` is 20
 _POLL_INTERVAL_S = 0.05
-_LONGEST_LINE = 32 * 1024 * 1024  # of a child's output; an event may have 16 MiB
+_MAX_LINE_BYTES = 32 * 1024 * 1024  # of a child's output; an event may have 16 MiB
 
 Environment = Mapping[str, str]
 
 
 def main() -> int:
-    """Run everything; return 0 when it was ended, 1 when a part of it died."""
+    """Run everything; return 0 if it was interrupted, 1 if a part of it died."""
     os.chdir(ROOT)
     try:
         with open_broker(BROKER_DIRECTORY) as urls:
@@ -70,10 +70,12 @@ async def _run(environment: Environment) -> int:
             messages = asyncio.create_task(_pass_on(cast("StreamReader", tail.stderr)))
             click.echo(_lines_to_try(environment))
             children = {"serve": serve, "tail": tail}
-            ends = [asyncio.create_task(it.wait(), name=name) for name, it in children.items()]
+            ends = [
+                asyncio.create_task(child.wait(), name=name) for name, child in children.items()
+            ]
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if tail.returncode is not None:
-                await messages  # its last words
+                await messages
             for end in done:
                 click.echo(f"`relay {end.get_name()}` ended with {end.result()}.", err=True)
     return 1
@@ -109,7 +111,7 @@ Events appear here. Ctrl-C ends it all.
 def environment(urls: str, **settings: str) -> Environment:
     """Return the environment of the children: ours, the demo configuration, and settings.
 
-    A vendor the configuration does not know, such as one you are adding, gets a source, too.
+    A vendor that has no source in the configuration, such as one you are adding, gets one.
     """
     known = load(CONFIG).sources
     for name in vendors.discover():
@@ -120,7 +122,7 @@ def environment(urls: str, **settings: str) -> Environment:
 
 
 def _port(host: str, wanted: int) -> int:
-    """Return the wanted port if it can be listened on, else one that is free on loopback."""
+    """Return the wanted port if it is free, else another one on loopback."""
     if wanted:
         with contextlib.suppress(OSError), socket.create_server((host, wanted)):
             return wanted
@@ -141,8 +143,8 @@ async def relay(
         *("-m", module, *arguments),
         cwd=ROOT,
         env=environment,
-        limit=_LONGEST_LINE,
-        start_new_session=True,  # Ctrl-C is for us, who end the children in order
+        limit=_MAX_LINE_BYTES,
+        start_new_session=True,  # Ctrl-C reaches only us, and we end the children in order
         stdout=stdout,
         stderr=stderr,
     )
@@ -165,7 +167,7 @@ async def listening_tail(
     """Run `relay tail` as a child that misses no event from here on. Its stderr is a pipe.
 
     Raises:
-        RelayError: it did not start; with its own words.
+        RelayError: it did not start; the message holds its own.
     """
     async with relay("tail", *options, environment=environment, stdout=stdout, stderr=PIPE) as tail:
         line = (await cast("StreamReader", tail.stderr).readline()).decode()
@@ -175,7 +177,7 @@ async def listening_tail(
 
 
 async def wait_until_ready(serve: Process, environment: Environment) -> None:
-    """Return once the relay takes webhooks and has found its broker.
+    """Return once the relay accepts webhooks and is connected to its broker.
 
     Raises:
         RelayError: it ended, or that took too long.
@@ -193,7 +195,7 @@ async def wait_until_ready(serve: Process, environment: Environment) -> None:
 
 
 async def _not_ready(http: aiohttp.ClientSession, url: str) -> str | None:
-    """Return why the relay is not ready, or None when it is and has found its broker."""
+    """Return why the relay is not ready, or None if it is and is connected to its broker."""
     try:
         async with http.get(url) as response:
             answer = await response.json()

@@ -1,6 +1,6 @@
-"""The programs around the relay that tests run: HAProxy, nginx, Prometheus. Standard library only.
+"""Programs that tests run beside the relay: HAProxy, nginx, Prometheus. Standard library only.
 
-Their tests are skipped where they are missing, so nothing fails when they can't be installed.
+Tests that need a missing program are skipped, so it is no failure if one can't be installed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ PACKAGES = ("haproxy", "nginx", "prometheus")
 
 def ensure() -> None:
     """Install the Debian packages that are missing, or say what to install."""
-    missing = [it for it in PACKAGES if shutil.which(it) is None]
+    missing = [name for name in PACKAGES if shutil.which(name) is None]
     try:
-        for it in missing:
-            package.install(it, units=[f"{it}.service"])
+        for name in missing:
+            package.install(name, units=[f"{name}.service"])
     except package.PackageError as error:
         advice = f"Some tests will be skipped: run `sudo apt-get install {' '.join(missing)}`."
         sys.stderr.write(f"{advice} {error}".rstrip() + "\n")

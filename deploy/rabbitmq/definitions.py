@@ -18,7 +18,7 @@ from pathlib import Path
 
 DEFINITIONS = Path(__file__).with_name("definitions.json")
 _SALT_BYTES = 4  # what RabbitMQ's own hashes have
-_SHORTEST = 16
+_MIN_PASSWORD_CHARACTERS = 16
 
 
 def with_passwords(directory: Path) -> dict[str, list[dict[str, object]]]:
@@ -40,22 +40,24 @@ def with_passwords(directory: Path) -> dict[str, list[dict[str, object]]]:
 
 
 def hashed(password: str) -> str:
-    """Return what RabbitMQ stores of a password."""
+    """Return the salted hash that RabbitMQ stores for a password."""
     salt = os.urandom(_SALT_BYTES)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def _password(file: Path) -> str:
     password = file.read_text().strip()
-    if len(password) < _SHORTEST:
-        raise ValueError(f"{file} has fewer than {_SHORTEST} characters; take a random password.")
+    if len(password) < _MIN_PASSWORD_CHARACTERS:
+        raise ValueError(
+            f"{file} has fewer than {_MIN_PASSWORD_CHARACTERS} characters; take a random password."
+        )
     if stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
         raise ValueError(f"{file} can be read by everyone; run `chmod o= {file}`.")
     return password
 
 
 def main() -> int:
-    """Print the definitions, or say what is wrong with the passwords."""
+    """Print the definitions, or what is wrong with the passwords."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path, help="with a file per user, named after it")
     try:

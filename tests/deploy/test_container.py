@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deploy.local.node import free_port
+from deploy.local.private_server import free_port
 from relay import vendors
 from tests.deploy.dockerfile import arguments, environment, stages
 from tests.deploy.overlay import Overlay, lacks

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 import trustme
 
-from deploy.local.node import free_port, url_of
+from deploy.local.node import url_of
+from deploy.local.private_server import free_port
 from relay.settings import IngressSettings
 from tests.faults.harness.receiver import Receiver
 from tests.support.edge_proxies import HAProxy, Nginx, Proxy

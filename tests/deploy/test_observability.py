@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 import yaml
 
-from deploy.local.node import Guard, PrivateBroker, free_port
+from deploy.local.node import PrivateBroker
+from deploy.local.private_server import Guard, free_port
 from relay import vendors
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, RelayProcess

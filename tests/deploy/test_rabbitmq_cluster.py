@@ -12,7 +12,8 @@ import trustme
 from aio_pika.abc import AbstractConnection
 from aiohttp import ClientSession
 
-from deploy.local.node import PrivateBroker, free_port
+from deploy.local.node import PrivateBroker
+from deploy.local.private_server import free_port
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
 from tests.support.archive_process import ArchiveProcess
 from tests.support.archives import found

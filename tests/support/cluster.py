@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from deploy.local.node import Guard, PrivateBroker, eventually, free_port, speaks_amqp
+from deploy.local.node import PrivateBroker, speaks_amqp
+from deploy.local.private_server import Guard, eventually, free_port
 
 NODES = 3
 NAME = "relay-{}@localhost"

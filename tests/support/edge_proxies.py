@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from deploy.local.node import Guard, free_port
+from deploy.local.private_server import Guard, free_port
 from tests.support.eventually import eventually
 from tests.support.ports import is_taken
 

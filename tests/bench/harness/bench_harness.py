@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.local.node import free_port
+from deploy.local.private_server import free_port
 from relay import vendors
 from tests.bench.harness.bound_queue import EXCHANGE, BoundQueue
 from tests.bench.load import Plan, Report

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local.node import free_port, url_of
+from deploy.local.node import url_of
+from deploy.local.private_server import free_port
 from relay.outbox.outbox import Outbox
 from tests.bench.harness import workload
 from tests.bench.harness.bench_harness import BenchHarness

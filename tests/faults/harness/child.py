@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.local.node import Guard
+from deploy.local.private_server import Guard
 from tests.support.eventually import LIMIT_S
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from deploy.local.node import free_port
+from deploy.local.private_server import free_port
 from relay.outbox import database
 from tests.faults.harness import deliveries
 from tests.faults.harness.journal import Kept

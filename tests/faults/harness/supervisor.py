@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.node import Guard
+from deploy.local.private_server import Guard
 from tests.support.eventually import eventually
 
 _AGAIN_S = 0.1

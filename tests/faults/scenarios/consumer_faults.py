@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.local.node import free_port
+from deploy.local.private_server import free_port
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.harness.supervisor import LIMIT_S, Supervisor
 from tests.faults.scenarios.scenario import Scenario
