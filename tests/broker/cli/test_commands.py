@@ -185,13 +185,13 @@ async def test_topology_is_printed_without_a_broker(relay: RelayCommand, exchang
     rows = (await relay("topology", RELAY_BROKER__URLS=NOWHERE)).rows
 
     shown = json.loads(result.out)
-    assert {it["name"] for it in shown["exchanges"]} == {
+    assert {exchange["name"] for exchange in shown["exchanges"]} == {
         exchange,
         f"{exchange}.unrouted",
         f"{exchange}.quarantine",
     }
-    assert [it["arguments"]["x-queue-type"] for it in shown["queues"]] == ["quorum", "quorum"]
-    assert [it["pattern"] for it in shown["bindings"]] == ["", "#"]
+    assert [queue["arguments"]["x-queue-type"] for queue in shown["queues"]] == ["quorum", "quorum"]
+    assert [binding["pattern"] for binding in shown["bindings"]] == ["", "#"]
     assert [row[0] for row in rows] == ["exchange"] * 3 + ["queue"] * 2 + ["binding"] * 2
 
 
@@ -230,7 +230,8 @@ async def test_topology_cannot_be_applied_without_a_broker(relay: RelayCommand) 
 
 
 async def test_vendors_are_listed(relay: RelayCommand) -> None:
-    found = {it["name"]: it for it in json.loads((await relay("vendors", "--json")).out)}
+    shown = json.loads((await relay("vendors", "--json")).out)
+    found = {vendor["name"]: vendor for vendor in shown}
     rows = {row[0]: row for row in (await relay("vendors")).rows}
 
     assert found["swiftsell"]["samples"] == 28
@@ -280,9 +281,9 @@ async def test_all_outboxes_of_a_receiver_are_summed_also_those_left_over(
 
     assert running["messages"] == stopped["messages"] == 90
     assert stopped["routing_keys"] == {"swiftsell.message.created.text": 90}
-    assert [it["worker"] for it in stopped["workers"]] == [0, 1, 2]
-    assert sum(it["messages"] for it in stopped["workers"]) == 90
-    assert sum(it["bytes"] for it in stopped["workers"]) == stopped["bytes"]
+    assert [worker["worker"] for worker in stopped["workers"]] == [0, 1, 2]
+    assert sum(worker["messages"] for worker in stopped["workers"]) == 90
+    assert sum(worker["bytes"] for worker in stopped["workers"]) == stopped["bytes"]
     assert (stopped["max_bytes"], stopped["workers"][0]["max_bytes"]) == (
         10_737_418_240,
         5_368_709_120,

@@ -50,24 +50,24 @@ class Quarantine:
     async def put(self, *messages: Message) -> None:
         async with self._connection.channel() as channel:
             wire = await channel.get_underlay_channel()
-            for it in messages:
+            for message in messages:
                 properties = commands.Basic.Properties()
-                properties.unmarshal(int.from_bytes(it.properties[:2]), it.properties[2:])
+                properties.unmarshal(int.from_bytes(message.properties[:2]), message.properties[2:])
                 await wire.basic_publish(
-                    it.body,
+                    message.body,
                     exchange=self._name,
-                    routing_key=it.routing_key,
+                    routing_key=message.routing_key,
                     properties=properties,
                 )
 
     async def holds(self, *messages: Message) -> bool:
-        """Tell whether exactly these are in it; they are put back."""
+        """Return whether it holds exactly these; they are put back."""
         async with self._connection.channel() as channel:
             queue = await channel.declare_queue(self._name, passive=True)
             found = []
             while message := await queue.get(fail=False):
                 found.append(message.message_id)
-        return sorted(map(str, found)) == sorted(it.id for it in messages)
+        return sorted(map(str, found)) == sorted(message.id for message in messages)
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ async def test_a_message_of_someone_else_can_be_listed_and_dropped(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["show", "x"], ["release", "x"], ["drop", "x", "--yes"]], ids=lambda it: it[0]
+    "arguments", [["show", "x"], ["release", "x"], ["drop", "x", "--yes"]], ids=" ".join
 )
 async def test_an_unknown_id_is_named(
     relay: RelayCommand, quarantine: Quarantine, arguments: list[str]

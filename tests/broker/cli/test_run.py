@@ -70,7 +70,7 @@ async def end_of(process: Process) -> tuple[int | None, str, str]:
 def children_of(pid: int) -> dict[int, str]:
     """Return the command lines of a process's children by their ids."""
     ids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(it): Path(f"/proc/{it}/cmdline").read_text() for it in ids}
+    return {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in ids}
 
 
 def has_ended(pid: int) -> bool:
@@ -81,7 +81,7 @@ async def test_the_lines_to_try_work_and_their_events_appear(
     run: Process, broker_url: str, exchange: str
 ) -> None:
     lines = await lines_until(run, "Ctrl-C ends it all")
-    tried = [it.strip() for it in lines if "export" in it or "send swiftsell 02" in it]
+    tried = [line.strip() for line in lines if "export" in line or "send swiftsell 02" in line]
     given = {URLS_VARIABLE: broker_url, "RELAY_BROKER__EXCHANGE": exchange}
     shell = await asyncio.create_subprocess_shell("; ".join(tried), env={**os.environ, **given})
 
@@ -106,7 +106,7 @@ async def test_a_signal_ends_everything_in_order(run: Process, number: signal.Si
 async def test_a_part_that_dies_ends_everything_with_an_error(run: Process) -> None:
     await lines_until(run, "Ctrl-C ends it all")
     children = children_of(run.pid)
-    (relay,) = [it for it, command in children.items() if "serve" in command]
+    (relay,) = [pid for pid, command in children.items() if "serve" in command]
 
     os.kill(relay, signal.SIGKILL)
 

@@ -48,16 +48,16 @@ async def test_everything_documented_is_accepted(
     )
 
     answers = [json.loads(line) for line in result.out.splitlines()]
-    handshakes = [it["source"] for it in answers if it["sample"] == "handshake"]
-    quarantined = [it for it in answers if it["outcome"] == "quarantined"]
+    handshakes = [answer["source"] for answer in answers if answer["sample"] == "handshake"]
+    quarantined = [answer for answer in answers if answer["outcome"] == "quarantined"]
     assert result.code == 0, result.err
-    assert {it["status"] for it in answers} == {200}
+    assert {answer["status"] for answer in answers} == {200}
     assert handshakes == ["supporthunt", "swiftsell"]
     assert len(answers) - len(handshakes) == sum(
-        len(vendors.samples(it)) for it in vendors.discover()
+        len(vendors.samples(vendor)) for vendor in vendors.discover()
     )
-    assert {it["reason"] for it in quarantined} == {"not_json"}
-    assert {len(it["ids"]) for it in answers if it["sample"] != "handshake"} == {1}
+    assert {answer["reason"] for answer in quarantined} == {"not_json"}
+    assert {len(answer["ids"]) for answer in answers if answer["sample"] != "handshake"} == {1}
     assert SECRET not in result.out
 
 
@@ -162,7 +162,7 @@ async def test_a_handshake_that_is_only_nodded_through_is_a_failure(relay: Relay
         (["acquire", "02", "--url", "http://me@host"], "--url must be http:// or https://"),
         (["acquire", "02", "--url", "http://127.0.0.1:1"], "http://127.0.0.1:1 can't be reached"),
     ],
-    ids=lambda it: " ".join(it) if isinstance(it, list) else None,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 async def test_a_foreseeable_mistake_is_answered_with_a_sentence(
     relay: RelayCommand, arguments: list[str], sentence: str

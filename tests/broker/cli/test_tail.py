@@ -121,8 +121,8 @@ async def test_a_program_gets_whole_events_one_per_line(
 
     _, out, _ = await end_of(tail)
     shown = [json.loads(line) for line in out.splitlines()]
-    assert [it["data"]["message"]["text"] for it in shown] == ["one", "two"]
-    assert {it["routingkey"] for it in shown} == {"example.message.created.text"}
+    assert [event["data"]["message"]["text"] for event in shown] == ["one", "two"]
+    assert {event["routingkey"] for event in shown} == {"example.message.created.text"}
     assert shown[0]["data"]["raw"] == json.loads(RAW)
 
 
