@@ -17,7 +17,7 @@ BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class Database(Protocol):
-    """The `seen` store's own connection, within a transaction: sqlite3's or psycopg's."""
+    """The connection of the `seen` store, within a transaction: sqlite3's or psycopg's."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Any:
         """Run a statement; the placeholder is `?` in SQLite and `%s` in PostgreSQL."""
@@ -27,7 +27,7 @@ Writer = Callable[[Event, Database], None]
 
 
 class Consumer:
-    """A service that subscribes. Give it one handler, then call `main`.
+    """A service that subscribes. Give it one handler, then pass it to `run`.
 
     Args:
         name: of the service and its queue: up to 64 of a-z, 0-9, _ and -.
@@ -61,7 +61,7 @@ class Consumer:
     def handler(self, function: Handler) -> Handler:
         """Decorate the function that is awaited with each event.
 
-        It returns when the event is done. It raises Reject to give the event up, Unavailable to
+        It returns when the event is handled. It raises Reject to give the event up, Unavailable to
         wait for something that is down, and anything else to try again after a delay.
 
         Raises:
@@ -95,11 +95,11 @@ class Consumer:
         """Decorate a plain function that writes an event into the database of the `seen` store.
 
         What it writes is committed together with the mark that the event was seen: exactly once.
-        It runs in the store's thread, up to limit events to a transaction, and neither begins nor
-        ends one itself.
+        It runs in the store's thread, for up to limit events per transaction, and must not begin or
+        end one itself.
 
         Args:
-            limit: events to a transaction, at most.
+            limit: events per transaction, at most.
             schema: statements that create what it writes to, such as `CREATE TABLE IF NOT EXISTS
                 ...;`, executed in a transaction after each connect.
 

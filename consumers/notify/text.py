@@ -23,7 +23,7 @@ _ZERO_WIDTH_SPACE = "\u200b"
 
 
 def quoted(text: str) -> str:
-    """Return a stranger's text on one line, cut, and unable to mention people or to disguise links.
+    """Return a stranger's text on one line, cut, and unable to mention people or disguise links.
 
     A URL in it may become a link, but one that shows where it leads.
     """

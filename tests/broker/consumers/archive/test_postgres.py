@@ -155,7 +155,7 @@ async def test_an_archive_that_is_replaced_by_a_newer_one_is_waited_for(postgres
             await archive.append([event()])
 
 
-async def test_a_user_who_may_not_make_tables_is_told_at_the_start(
+async def test_a_user_who_may_not_make_tables_is_reported_at_the_start(
     postgres: PrivatePostgres, postgres_url: str
 ) -> None:
     with psycopg.connect(postgres.url, autocommit=True) as db:

@@ -75,7 +75,7 @@ async def test_a_broker_that_goes_away_and_comes_back_costs_no_event(
         assert sorted(program.notes()) == list(range(2000))
 
 
-async def test_a_connection_the_broker_closes_is_made_anew(
+async def test_a_connection_the_broker_closes_is_replaced(
     tmp_path: Path, own_broker: PrivateBroker, connection: AbstractConnection
 ) -> None:
     del connection
@@ -108,7 +108,7 @@ async def test_it_stops_in_order_though_the_broker_is_gone_or_silent(
     assert program.logged("stopped") == 1
 
 
-async def test_wrong_settings_are_told_by_name(tmp_path: Path) -> None:
+async def test_wrong_settings_are_reported_by_name(tmp_path: Path) -> None:
     program = Service(tmp_path, "recording_service.py", url="http://no.broker", exchange="webhooks")
     config = tmp_path / "relay.toml"
     config.write_text(config.read_text().replace("seen", "sean"))
@@ -119,7 +119,7 @@ async def test_wrong_settings_are_told_by_name(tmp_path: Path) -> None:
     assert program.lines()[1] == f"{program.name}: consumers.{program.name}.sean is no setting."
 
 
-async def test_a_store_that_cannot_be_used_is_told_at_start(tmp_path: Path) -> None:
+async def test_a_store_that_cannot_be_used_is_reported_at_start(tmp_path: Path) -> None:
     program = Service(
         tmp_path, "recording_service.py", url="amqp://127.0.0.1:1/", exchange="webhooks"
     )

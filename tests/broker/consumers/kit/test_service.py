@@ -155,7 +155,7 @@ async def test_a_queue_that_is_deleted_is_declared_and_consumed_again(
         await eventually(lambda: run.count(name, "done") == 1)
 
 
-async def test_a_retry_queue_that_is_deleted_is_made_anew(
+async def test_a_retry_queue_that_is_deleted_is_replaced(
     broker_url: str, events: Exchange, name: str, connection: AbstractConnection
 ) -> None:
     async def handle(event: Event) -> None:

@@ -77,7 +77,7 @@ async def test_a_missed_chat_reaches_people(
     assert counted(registry, "told") == 1
 
 
-async def test_an_event_is_told_by_every_rule_it_matches(slack: Slack, start: Start) -> None:
+async def test_an_event_is_notified_by_every_rule_it_matches(slack: Slack, start: Start) -> None:
     consumers = await start("one", "two")
 
     results = [await handle(consumer, missed()) for consumer in consumers]
@@ -97,9 +97,7 @@ async def test_a_webhook_that_fails_is_waited_for(slack: Slack, start: Start, st
     assert await handle(consumer, missed()) == Done()
 
 
-async def test_a_webhook_that_wants_to_be_left_alone_is_left_alone(
-    slack: Slack, start: Start
-) -> None:
+async def test_a_webhook_that_asks_to_wait_is_waited_for(slack: Slack, start: Start) -> None:
     slack.answers = [web.Response(status=429, headers={"Retry-After": "30"})]
     (consumer, another) = await start("one", "two")
 

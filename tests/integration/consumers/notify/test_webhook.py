@@ -66,7 +66,7 @@ async def test_a_failed_message_fails_all_that_it_tells(slack: Slack, webhook: W
     assert len(slack.bodies) == 2
 
 
-async def test_what_is_no_longer_wanted_is_not_told(slack: Slack, webhook: Webhook) -> None:
+async def test_what_is_no_longer_wanted_is_not_posted(slack: Slack, webhook: Webhook) -> None:
     tasks = await under_way(slack, webhook, "under way", "waiting")
 
     await asyncio.sleep(0)  # the other is waiting now
@@ -96,9 +96,7 @@ async def test_a_message_that_is_broken_off_counts_as_not_sent(
         await third
 
 
-async def test_texts_are_told_no_faster_than_tokens_come_back(
-    slack: Slack, webhook: Webhook
-) -> None:
+async def test_texts_are_posted_no_faster_than_the_limit(slack: Slack, webhook: Webhook) -> None:
     clock = asyncio.get_running_loop().time
     began_at = clock()
 
@@ -109,7 +107,7 @@ async def test_texts_are_told_no_faster_than_tokens_come_back(
     assert slack.texts == [str(number) for number in range(15)]
 
 
-async def test_a_flood_is_told_in_few_messages_and_all_of_it_is_accounted_for(
+async def test_a_flood_is_posted_in_few_messages_and_all_of_it_is_accounted_for(
     slack: Slack, webhook: Webhook
 ) -> None:
     in_hand = asyncio.Semaphore(100)  # what the kit hands out at a time

@@ -45,7 +45,7 @@ def test_who_is_down_may_say_for_how_long(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 410, 500])
-def test_who_is_up_is_not_left_alone_whatever_it_says(status: int) -> None:
+def test_who_is_up_is_not_paused_whatever_it_says(status: int) -> None:
     # An event that breaks the endpoint each time would otherwise never use up its attempts.
     assert result_of(status, "120", now=NOW).retry_after_s is None
 

@@ -223,7 +223,7 @@ def test_a_value_out_of_bounds_is_one_problem(
         ("[consumers]\ncrm-sync = 1\n", "consumers.crm-sync: Input should be a valid dictionary."),
     ],
 )
-def test_a_problem_is_told_in_one_sentence(
+def test_a_problem_is_reported_in_one_sentence(
     text: str, problem: str, problems_of: ProblemsOf
 ) -> None:
     assert problems_of(text) == [problem]
@@ -266,7 +266,7 @@ def test_a_whole_batch_can_be_in_hand(
     assert found.max_in_hand(batch_limit) == max_in_hand
 
 
-def test_every_problem_of_a_section_is_told_at_once(
+def test_every_problem_of_a_section_is_reported_at_once(
     problems_of: ProblemsOf, environment: Environment
 ) -> None:
     environment(CRM_CONCURRENCY="many", CRM_SEEEN="sqlite:x")

@@ -107,7 +107,7 @@ def test_all_problems_are_named_at_once(written: Written) -> None:
     }
 
 
-def test_a_wrong_template_is_told_with_what_it_may_name(written: Written) -> None:
+def test_a_wrong_template_is_reported_with_what_it_may_name(written: Written) -> None:
     (problem,) = problems_of(written(RULE.replace("contact.name", "contact.nmae")))
 
     assert problem == (

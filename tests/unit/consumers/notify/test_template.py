@@ -24,7 +24,7 @@ def event_of(**data: Any) -> Event:
     return decode(orjson.dumps(document), routing_key="a.c")
 
 
-def test_a_missed_chat_is_told_with_what_is_known_of_it() -> None:
+def test_a_notification_shows_what_is_known_of_a_missed_chat() -> None:
     (event,) = events("pickyassist", "05")
 
     text = parse("A chat was missed: {contact.phone} on {vendor} by {data.actor.name}").render(

@@ -209,7 +209,7 @@ async def test_what_waits_too_long_in_hand_goes_to_the_end_of_its_queue(
     assert set(handled) == {("late", 1, KEY)}
 
 
-async def test_a_copy_of_an_event_that_was_handled_is_passed_over(
+async def test_a_copy_of_an_event_that_was_handled_is_skipped(
     tmp_path: Path, broker_url: str, events: Exchange, name: str
 ) -> None:
     handled: list[str] = []

@@ -21,7 +21,7 @@ async def described(run: Running, name: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("delay_s", [0.02, 0.05])  # anywhere in the middle of it
-async def test_a_connection_that_falls_silent_while_it_is_set_up_is_made_anew(
+async def test_a_connection_that_falls_silent_while_it_is_set_up_is_replaced(
     broker_url: str, events: Exchange, name: str, delay_s: float
 ) -> None:
     async def handle(_: Event) -> None:

@@ -65,7 +65,7 @@ async def test_a_table_of_someone_else_is_unavailable(url: str) -> None:
     await seen.close()
 
 
-async def test_a_table_that_is_gone_is_made_anew(url: str, open_seen: Open) -> None:
+async def test_a_table_that_is_gone_is_replaced(url: str, open_seen: Open) -> None:
     seen = await open_seen(url)
     execute(url, "DROP TABLE seen")
 
@@ -171,7 +171,7 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(
     assert await seen.are_new(["before", "a"]) == [False, True]
 
 
-async def test_a_connection_that_is_cut_is_made_anew(postgres_url: str, open_seen: Open) -> None:
+async def test_a_connection_that_is_cut_is_replaced(postgres_url: str, open_seen: Open) -> None:
     seen = await open_seen(postgres_url)
     execute(
         postgres_url,

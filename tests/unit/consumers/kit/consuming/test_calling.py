@@ -153,11 +153,11 @@ async def takes_nothing() -> None: ...
 
 
 @pytest.mark.parametrize("handler", [takes_nothing, partial(takes_nothing, wrong=True)])
-@pytest.mark.parametrize("handling", [one_by_one, in_batches])
+@pytest.mark.parametrize("caller_with", [one_by_one, in_batches])
 async def test_a_function_that_takes_no_event_fails_and_the_service_goes_on(
-    handling: Callable[..., Caller], handler: Any
+    caller_with: Callable[..., Caller], handler: Any
 ) -> None:
-    [result] = await handling(handler)([EVENT])
+    [result] = await caller_with(handler)([EVENT])
 
     assert isinstance(result, TypeError)
 
@@ -179,9 +179,9 @@ async def hang(_: Any) -> None:
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("handling", [one_by_one, in_batches])
-async def test_a_handler_that_hangs_is_ended(handling: Callable[..., Caller]) -> None:
-    [result] = await handling(hang, timeout_s=0.01)([EVENT])
+@pytest.mark.parametrize("caller_with", [one_by_one, in_batches])
+async def test_a_handler_that_hangs_is_ended(caller_with: Callable[..., Caller]) -> None:
+    [result] = await caller_with(hang, timeout_s=0.01)([EVENT])
 
     assert isinstance(result, TimeoutError)
     assert str(result) == "it took longer than 0.01 s"
@@ -225,22 +225,22 @@ async def test_a_call_after_one_that_timed_out_is_as_any() -> None:
         if event.id == "0":
             await hang(event)
 
-    handling = one_by_one(handler, timeout_s=0.01)
-    results = [await handling([each]) for each in numbered(2)]
+    caller = one_by_one(handler, timeout_s=0.01)
+    results = [await caller([event]) for event in numbered(2)]
 
     assert isinstance(results[0][0], TimeoutError)
     assert results[1] == [True]
 
 
-@pytest.mark.parametrize("handling", [one_by_one, in_batches])
-async def test_the_end_of_the_service_goes_through(handling: Callable[..., Caller]) -> None:
+@pytest.mark.parametrize("caller_with", [one_by_one, in_batches])
+async def test_the_end_of_the_service_goes_through(caller_with: Callable[..., Caller]) -> None:
     began = asyncio.Event()
 
     async def handler(_: Any) -> None:
         began.set()
         await hang(_)
 
-    working = asyncio.create_task(handling(handler)([EVENT]))
+    working = asyncio.create_task(caller_with(handler)([EVENT]))
     await began.wait()
     working.cancel()
 

@@ -25,8 +25,8 @@ def spans() -> Spans:
 
 
 def traced(consumer: Consumer, spans: Spans) -> TracedCaller:
-    handling = caller_of(consumer, seen=None, timeout_s=60)
-    return TracedCaller(handling, consumer=consumer.name, tracing=spans.tracing)
+    caller = caller_of(consumer, seen=None, timeout_s=60)
+    return TracedCaller(caller, consumer=consumer.name, tracing=spans.tracing)
 
 
 def with_handler(handler: Any, spans: Spans) -> TracedCaller:
