@@ -58,6 +58,7 @@ _INSERTS = {
     count: f"INSERT INTO outbox ({_COLUMNS}) VALUES {','.join(['(?,?,?,?,?,?,?)'] * count)}"  # noqa: S608  all constants
     for count in (256, 64, 16, 4, 1)
 }
+_SELECT = f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608  all constants
 
 
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
@@ -192,11 +193,7 @@ def read(
 ) -> list[Pending]:
     """Return at most limit rows that follow `after`, in order, and about max_bytes of them."""
     return _bounded(
-        db.execute(
-            f"SELECT {_COLUMNS} FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608  constants
-            (after, limit),
-        ),
-        max_bytes,
+        db.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)), max_bytes
     )
 
 
@@ -205,10 +202,7 @@ def fetch(
 ) -> list[Pending]:
     """Return the rows with these numbers that are still there, in order, bounded like read."""
     chosen = ",".join(map(str, seqs))
-    return _bounded(
-        db.execute(f"SELECT {_COLUMNS} FROM outbox WHERE seq IN ({chosen}) ORDER BY seq"),  # noqa: S608  numbers
-        max_bytes,
-    )
+    return _bounded(db.execute(f"{_SELECT} WHERE seq IN ({chosen}) ORDER BY seq"), max_bytes)
 
 
 def _bounded(rows: sqlite3.Cursor, max_bytes: int) -> list[Pending]:

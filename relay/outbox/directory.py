@@ -77,12 +77,16 @@ class OutboxDirectory:
         except OutboxCorrupt as error:
             if not self._sets_corrupt_aside:
                 raise
-            try:
-                kept = files.set_aside(self._database_path, time.time())
-            except OSError as failure:
-                raise OutboxError(f"{error} It can't be set aside: {failure}.") from failure
-            log.error("outbox set aside", reason=str(error), file=str(kept))  # noqa: TRY400  no bug
+            self._set_aside(error)
         return database.connect(self._database_path, self._max_bytes)
+
+    def _set_aside(self, error: OutboxCorrupt) -> None:
+        """Rename the damaged database. Raises OutboxError if that fails."""
+        try:
+            kept = files.set_aside(self._database_path, time.time())
+        except OSError as failure:
+            raise OutboxError(f"{error} It can't be set aside: {failure}.") from failure
+        log.error("outbox set aside", reason=str(error), file=str(kept))
 
     def ensure_current(self, db: sqlite3.Connection) -> sqlite3.Connection:
         """Return db; or, if its file was removed and all its rows are delivered, a new database.

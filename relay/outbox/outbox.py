@@ -8,7 +8,7 @@
 
 The event loop queues and is notified; the thread owns the database (`store`):
 
-    event loop   append_all ─▶ queue ─┐               ┌▶ _committed: each delivery is completed,
+    event loop   append_all ─▶ queue ─┐               ┌▶ _written: each delivery is completed,
                  confirm ────▶ queue ─┤               │  the forwarder is woken
     thread                            └▶ commit ──────┴▶ commit what was queued meanwhile, ...
     event loop   pending: what is recent from memory, the rest through the thread
@@ -134,8 +134,7 @@ class Outbox(Sink):
         too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
         """
         if self._is_closed:
-            error = NotDurable("The relay is shutting down; try again later.")
-            _complete_all(deliveries, error)
+            _complete_all(deliveries, NotDurable("The relay is shutting down; try again later."))
             return
         messages = [message for delivery in deliveries for message in delivery.messages]
         rows = list(map(Pending, itertools.count(self._next_seq), messages))

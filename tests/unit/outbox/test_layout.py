@@ -40,7 +40,7 @@ def test_each_left_over_outbox_falls_to_one_worker(
 ) -> None:
     found = layout.orphaned(root, worker=worker, count=count)
 
-    assert found == [root / f"worker-{it}" for it in numbers]
+    assert found == [root / f"worker-{number}" for number in numbers]
 
 
 def test_the_shares_never_exceed_the_bound() -> None:
