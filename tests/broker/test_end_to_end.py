@@ -53,7 +53,7 @@ async def test_every_sample_arrives_as_its_documentation_says(
         ) as relay,
         aiohttp.ClientSession() as http,
     ):
-        answers = [await deliver(http, relay, vendor, it.read_bytes()) for it in samples]
+        answers = [await deliver(http, relay, vendor, sample.read_bytes()) for sample in samples]
         await recorder.has(len(samples))
 
     by_id = {message.message_id: message for message in recorder.messages}
@@ -152,7 +152,9 @@ async def test_ack_after_confirm_answers_once_the_broker_has_it(
         await recorder.has(len(answers))
         status, readiness = await relay.readiness()
 
-    assert sorted(recorder.ids) == sorted(it for answer in answers for it in answer["events"])
+    assert sorted(recorder.ids) == sorted(
+        event_id for answer in answers for event_id in answer["events"]
+    )
     assert status == 200
     assert "outbox" not in readiness
     assert not (tmp_path / "outbox").exists()

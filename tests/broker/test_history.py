@@ -33,10 +33,10 @@ class History:
         """Return all there is."""
         async with history_stream.opened(self._connection, self.name, 0) as stream:
             batches = stream.batches(end=stream.last_offset, max_count=100)
-            return [it async for batch in batches for it in batch]
+            return [message async for batch in batches for message in batch]
 
     async def ids(self) -> list[str]:
-        return [it.properties.message_id or "" for it in await self.events()]
+        return [message.properties.message_id or "" for message in await self.events()]
 
     async def take_unrouted(self) -> list[str]:
         """Take what nobody wanted."""
@@ -85,13 +85,13 @@ async def test_every_event_reaches_its_consumers_and_the_history(
         accepted = await post_all(relay.url, numbered(50))
         await recorder.has(50)
 
-    kept = {it.properties.message_id: it for it in await history.events()}
+    kept = {message.properties.message_id: message for message in await history.events()}
     assert sorted(recorder.ids) == sorted(kept) == sorted(accepted)
     for message in recorder.messages:
-        it = kept[message.message_id]
-        assert (it.body, it.routing_key) == (message.body, message.routing_key)
-        assert it.properties.headers == message.headers
-        assert it.properties.delivery_mode == 2
+        stored = kept[message.message_id]
+        assert (stored.body, stored.routing_key) == (message.body, message.routing_key)
+        assert stored.properties.headers == message.headers
+        assert stored.properties.delivery_mode == 2
 
 
 async def test_an_event_nobody_wants_is_in_the_history_and_still_waits_with_the_unrouted(
@@ -264,7 +264,7 @@ async def unbind_unrouted(channel: AbstractChannel, history: History) -> None:
 
 
 async def is_connected(relay: RelayProcess) -> bool:
-    """Tell whether it is, and so has declared what it needs."""
+    """Return whether it is, and so has declared what it needs."""
     return bool((await relay.readiness())[1]["broker"]["state"] == "connected")
 
 

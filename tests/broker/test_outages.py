@@ -198,8 +198,8 @@ async def test_a_returned_message_is_published_again(
     channel = await connection.channel()
     events = await channel.declare_exchange(exchange, "topic", durable=True)
     wanted = topology.topology(exchange, unrouted_max_length=10, quarantine_max_length=10)
-    for it in wanted.exchanges[:2]:
-        await channel.declare_exchange(it.name, it.kind, durable=True)
+    for to_declare in wanted.exchanges[:2]:
+        await channel.declare_exchange(to_declare.name, to_declare.kind, durable=True)
     for queue in wanted.queues:
         await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
     async with RelayProcess(
@@ -220,8 +220,8 @@ async def test_a_returned_message_is_published_again(
     assert "relay_publish_returns_total 0.0" not in metrics
     for queue in wanted.queues:
         await channel.queue_delete(queue.name)
-    for it in wanted.exchanges:
-        await channel.exchange_delete(it.name)
+    for declared in wanted.exchanges:
+        await channel.exchange_delete(declared.name)
 
 
 async def test_an_existing_object_with_other_properties_is_named_once(
@@ -240,8 +240,8 @@ async def test_an_existing_object_with_other_properties_is_named_once(
     assert readiness["broker"]["reason"] == line["reason"]
     assert (status, len(accepted)) == (200, 3)
     wanted = topology.topology(exchange, unrouted_max_length=1, quarantine_max_length=1)
-    for it in wanted.exchanges:
-        await channel.exchange_delete(it.name)
+    for declared in wanted.exchanges:
+        await channel.exchange_delete(declared.name)
 
 
 async def test_a_missing_topology_is_named_when_it_may_not_be_declared(

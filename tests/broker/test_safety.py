@@ -78,12 +78,12 @@ async def test_every_message_is_mandatory_persistent_and_in_confirm_mode(
             await eventually(relay.is_drained)
         frames = list(wire.frames())
 
-    kinds = [type(it) for it in frames]
-    publishes = [it for it in frames if isinstance(it, commands.Basic.Publish)]
-    headers = [it for it in frames if isinstance(it, header.ContentHeader)]
+    kinds = [type(frame) for frame in frames]
+    publishes = [frame for frame in frames if isinstance(frame, commands.Basic.Publish)]
+    headers = [frame for frame in frames if isinstance(frame, header.ContentHeader)]
     assert len(publishes) == len(headers) == 100
-    assert all(it.mandatory for it in publishes)
-    assert {it.properties.delivery_mode for it in headers} == {2}
+    assert all(publish.mandatory for publish in publishes)
+    assert {content.properties.delivery_mode for content in headers} == {2}
     assert kinds.index(commands.Confirm.Select) < kinds.index(commands.Basic.Publish)
 
 

@@ -67,11 +67,13 @@ def misplaced(name: str) -> Iterator[OutgoingRequest]:
             )
 
 
-async def answer_to(http: aiohttp.ClientSession, base: str, name: str, it: OutgoingRequest) -> str:
-    """Post a delivery; return the answer, or nothing where it may have read a token back."""
-    path = f"/in/{name}" + (f"/{quote(it.path_secret, safe='')}" if it.path_secret else "")
-    url = URL(base + path, encoded=True).update_query(it.query)
-    async with http.post(url, data=it.body, headers=it.headers) as answer:
+async def answer_to(
+    http: aiohttp.ClientSession, base: str, name: str, call: OutgoingRequest
+) -> str:
+    """Post a delivery; return the answer, or nothing where call may have read a token back."""
+    path = f"/in/{name}" + (f"/{quote(call.path_secret, safe='')}" if call.path_secret else "")
+    url = URL(base + path, encoded=True).update_query(call.query)
+    async with http.post(url, data=call.body, headers=call.headers) as answer:
         text = await answer.text()
         is_ours_alone = '"status"' in text and '"token"' not in text
         return f"{answer.raw_headers!r} {text}" if is_ours_alone else ""
@@ -80,15 +82,15 @@ async def answer_to(http: aiohttp.ClientSession, base: str, name: str, it: Outgo
 def published(recorder: Recorder) -> str:
     """Return all of all messages."""
     return "\n".join(
-        f"{it.routing_key} {it.info()} {it.body.decode(errors='replace')}"
-        for it in [*recorder.messages, *recorder.quarantined]
+        f"{message.routing_key} {message.info()} {message.body.decode(errors='replace')}"
+        for message in [*recorder.messages, *recorder.quarantined]
     )
 
 
 def written(directory: Path) -> str:
     """Return all bytes of all files, whose deleted rows may still be there."""
-    files = [it for it in directory.rglob("*") if it.is_file()]
-    return "\n".join(it.read_bytes().decode(errors="replace") for it in files)
+    files = [file for file in directory.rglob("*") if file.is_file()]
+    return "\n".join(file.read_bytes().decode(errors="replace") for file in files)
 
 
 async def test_nothing_a_run_puts_out_holds_a_secret(
@@ -108,8 +110,8 @@ async def test_nothing_a_run_puts_out_holds_a_secret(
     outputs: dict[str, str] = {}
 
     async with relay, aiohttp.ClientSession() as http:
-        calls = [(name, it) for name in NAMES for it in [*signed(name), *misplaced(name)]]
-        answers = [await answer_to(http, relay.url, name, it) for name, it in calls]
+        calls = [(name, call) for name in NAMES for call in [*signed(name), *misplaced(name)]]
+        answers = [await answer_to(http, relay.url, name, call) for name, call in calls]
         outputs["answers"] = "\n".join(answers)
         for path in ("livez", "readyz", "metrics"):
             async with http.get(f"{relay.admin_url}/{path}") as page:
@@ -131,4 +133,4 @@ async def test_nothing_a_run_puts_out_holds_a_secret(
     assert len(recorder.messages) > 50
     assert len(recorder.quarantined) > 50
     assert "127.0.0.1:1 can't be reached" in outputs["log"]
-    assert [it for it, text in outputs.items() if holds_secret(text, ALL_SECRETS)] == []
+    assert [name for name, text in outputs.items() if holds_secret(text, ALL_SECRETS)] == []

@@ -9,11 +9,11 @@ from relay import errors
 from relay.errors import Refused, RelayError
 
 CLASSES = {
-    name: it
-    for name, it in inspect.getmembers(errors, inspect.isclass)
-    if it.__module__ == errors.__name__
+    name: kind
+    for name, kind in inspect.getmembers(errors, inspect.isclass)
+    if kind.__module__ == errors.__name__
 }
-REFUSED = [it for it in CLASSES.values() if issubclass(it, Refused)]
+REFUSED = [kind for kind in CLASSES.values() if issubclass(kind, Refused)]
 
 # Section 3 of the design: what a caller gets, and the slug it can rely on.
 ANSWERS = {
@@ -48,7 +48,7 @@ def drawn() -> list[tuple[str, str | None, int | None]]:
 def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
     edges = {name: parent for name, parent, _ in drawn()}
 
-    bases = {name: it.__base__.__name__ for name, it in CLASSES.items()}
+    bases = {name: kind.__base__.__name__ for name, kind in CLASSES.items()}
     assert edges == bases | {"RelayError": None}
     assert RelayError.__base__ is Exception
 
@@ -56,11 +56,11 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
 def test_the_statuses_in_the_docstring_are_those_of_the_classes() -> None:
     statuses = {name: status for name, _, status in drawn()}
 
-    assert statuses == {name: getattr(it, "status", None) for name, it in CLASSES.items()}
+    assert statuses == {name: getattr(kind, "status", None) for name, kind in CLASSES.items()}
 
 
 def test_every_refusal_has_the_answer_of_the_contract() -> None:
-    answers = [(it.status, it.slug) for it in REFUSED]
+    answers = [(kind.status, kind.slug) for kind in REFUSED]
 
     assert set(answers) == ANSWERS
     assert len(set(answers)) == len(answers)
@@ -68,15 +68,17 @@ def test_every_refusal_has_the_answer_of_the_contract() -> None:
 
 def test_a_slug_and_a_title_stand_for_one_answer_only() -> None:
     for attribute in ("slug", "title"):
-        values = [getattr(it, attribute) for it in REFUSED]
+        values = [getattr(kind, attribute) for kind in REFUSED]
 
         assert len(set(values)) == len(REFUSED)
 
-    assert all(re.fullmatch("[a-z]+(-[a-z]+)*", it.slug) for it in REFUSED)
+    assert all(re.fullmatch("[a-z]+(-[a-z]+)*", kind.slug) for kind in REFUSED)
 
 
 def test_only_what_is_full_shares_a_status_with_its_parent() -> None:
-    shared = [it for it in REFUSED if it is not Refused and it.status == it.__base__.status]
+    shared = [
+        kind for kind in REFUSED if kind is not Refused and kind.status == kind.__base__.status
+    ]
 
     assert shared == [errors.StorageFull]
 

@@ -34,7 +34,7 @@ def code_of(text: str) -> list[str]:
 def anchors_of(text: str) -> set[str]:
     """Return the anchors that a Markdown viewer makes of headings."""
     headings = re.findall(r"(?m)^#+ (.*)$", text)
-    return {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -77,7 +77,7 @@ def test_the_commands_named_are_commands_with_these_options(path: Path) -> None:
         if isinstance(command, click.Group) and words and not words[0].startswith("-"):
             command = command.get_command(context, words.pop(0))
             assert command, f"relay {name} ..."
-        options = {option for it in command.params for option in it.opts}
+        options = {option for parameter in command.params for option in parameter.opts}
         used = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert used <= options, f"relay {name}"
 

@@ -35,11 +35,11 @@ def test_events_are_encoded_with_the_trace_they_belong_to() -> None:
     found = understood(NOTES, traceparent=trace)
 
     assert found.types == ("note.created", "unrecognized")
-    assert [it.routing_key for it in found.messages] == [
+    assert [message.routing_key for message in found.messages] == [
         "swiftsell.note.created",
         "swiftsell.unrecognized.sla_breached",
     ]
-    assert all(trace.encode() in it.properties for it in found.messages)
+    assert all(trace.encode() in message.properties for message in found.messages)
     assert (found.echo, found.reason) == (Echo(token="tok-1"), None)
 
 
@@ -51,7 +51,7 @@ def test_an_event_that_grows_too_large_is_quarantined_as_it_came() -> None:
     found = understood(body)
 
     assert len(body) < 5_242_880  # the default of ingress.body_limit_bytes
-    assert (found.reason, [it.body for it in found.messages]) == ("too_large", [body])
+    assert (found.reason, [message.body for message in found.messages]) == ("too_large", [body])
 
 
 def test_a_handshake_leaves_nothing_to_store() -> None:
@@ -88,7 +88,9 @@ def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> 
         )
 
         assert first.messages
-        assert [it.id for it in again.messages] == [it.id for it in first.messages]
+        assert [message.id for message in again.messages] == [
+            message.id for message in first.messages
+        ]
 
 
 def test_nothing_of_an_unauthenticated_delivery_is_understood() -> None:
