@@ -1,4 +1,4 @@
-"""Everything real that a scenario needs, put together: broker, relay, load, recorder, checker."""
+"""All that a scenario needs: broker, relay, load, recorder and checker, each of them real."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.relay_process import SECRET
 
-_CALM = 60  # acknowledgements between two faults, at least; their order is checked
-_ROUNDS_TIMES = 4  # as many rounds as asked for, at most, even if nothing is accepted in a fault
+_CALM = 60  # acknowledgements between two faults, at least: their order is checked
+_MAX_ROUNDS_FACTOR = 4  # times the rounds asked for, even if nothing is accepted during a fault
 
 
 class FaultHarness:
@@ -145,14 +145,14 @@ class FaultHarness:
         await self._stack.__aexit__(kind, error, traceback)
 
     def on_exit(self, undo: Callable[[], Awaitable[object]]) -> None:
-        """Undo what `prepare` did, once the relay is gone."""
+        """Have something undone once the relay has stopped."""
         self._stack.push_async_callback(undo)
 
-    # What a script does.
+    # What a scenario does.
 
     @contextlib.asynccontextmanager
     async def fault(self, name: str) -> AsyncIterator[None]:
-        """Note that something is broken on purpose until the end of the block."""
+        """Record that something is broken on purpose during the block."""
         began_at = monotonic()
         try:
             yield
@@ -160,7 +160,7 @@ class FaultHarness:
             self.windows.append(Window(name, began_at, monotonic()))
 
     def read(self) -> None:
-        """Take in what the journals have got since the last call."""
+        """Read what was added to the journals since the last call."""
         for delivery in self._deliveries.read():
             if delivery.status == ACCEPTED:
                 self.acknowledged += len(delivery.ids)
@@ -168,7 +168,7 @@ class FaultHarness:
 
     @property
     def delivered_ids(self) -> set[str]:
-        """The ids of all events that came out of the broker, quarantined deliveries aside."""
+        """The ids of all events that came out of the broker, without quarantined deliveries."""
         self.read()
         return {
             arrival.id
@@ -180,18 +180,18 @@ class FaultHarness:
         """Wait until so many more events are acknowledged."""
         self.read()
         wanted = self.acknowledged + more
-        await self._grows(lambda: self.acknowledged >= wanted)
+        await self._wait_until(lambda: self.acknowledged >= wanted)
 
     async def answers(self, status: int) -> None:
-        """Wait until a delivery gets an answer of that status; 0 is none."""
+        """Wait until a delivery is answered with that status; 0 stands for no answer."""
         self.read()
         seen = len(self._deliveries.entries)
-        await self._grows(
+        await self._wait_until(
             lambda: any(delivery.status == status for delivery in self._deliveries.entries[seen:])
         )
 
     async def delivers(self) -> None:
-        """Wait until an event comes out of the broker that is acknowledged from now on."""
+        """Wait until an event acknowledged from now on comes out of the broker."""
         self.read()
         seen = len(self._deliveries.entries)
 
@@ -203,9 +203,9 @@ class FaultHarness:
             ]
             return any(event_id in self._arrived for delivery in later for event_id in delivery.ids)
 
-        await self._grows(has_come)
+        await self._wait_until(has_come)
 
-    async def _grows(self, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
         def holds() -> bool:
             self.read()
             return condition()
@@ -213,15 +213,13 @@ class FaultHarness:
         await eventually(holds, self.size.settle_s)
 
     async def hold(self, seconds: float | None = None) -> None:
-        """Let a fault last: how long is what the scenario is about, so nothing is waited for."""
+        """Let a fault last: its duration is the point, so there is no condition to wait for."""
         await asyncio.sleep(self.size.hold_s if seconds is None else seconds)
 
-    # The whole play.
-
     async def play(self, progress: Callable[[int], None] = lambda _: None) -> Verdict:
-        """Let the fault strike until there were enough rounds and events; then judge."""
+        """Let the fault strike until there were enough rounds and events; return the verdict."""
         await self.acknowledges(_CALM)
-        calm = max(_CALM, self.size.events // (_ROUNDS_TIMES * self.size.rounds))
+        calm = max(_CALM, self.size.events // (_MAX_ROUNDS_FACTOR * self.size.rounds))
         while self.rounds < self.size.rounds or self.acknowledged < self.size.events:
             await self.scenario.strike(self)
             await self.delivers()
@@ -231,10 +229,10 @@ class FaultHarness:
         return await self._judge()
 
     async def _judge(self) -> Verdict:
-        """End the load, wait until the relay and the queues are empty, and look at it all.
+        """End the load, wait until the relay and the queues are empty, and check the run.
 
-        As long as anything comes it is waited for. What never comes is no reason to fail here: the
-        checker names it.
+        Wait for as long as anything arrives. An event that never does is no error here: the
+        checker reports it.
         """
         await self.load.stop()
         arrived = -1
@@ -245,7 +243,7 @@ class FaultHarness:
                 break
         await self.recorder.stop()
         aftermath = self.scenario.aftermath
-        astray = await aftermath(self) if aftermath else []
+        consumer_mismatches = await aftermath(self) if aftermath else []
         for relay in self.relays:
             await relay.stop()
         self.read()
@@ -255,8 +253,8 @@ class FaultHarness:
             self._arrivals.entries,
             kept,
             self.windows,
-            spares_senders=self.scenario.spares_senders,
-            astray=astray,
+            must_accept_all=self.scenario.must_accept_all,
+            consumer_mismatches=consumer_mismatches,
         )
 
     async def _has_settled(self) -> bool:

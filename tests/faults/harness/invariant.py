@@ -1,7 +1,8 @@
-"""The invariant: what must hold of a run, whatever failed meanwhile. Pure.
+"""The invariant: what must hold after a run, whatever failed during it. Pure.
 
-Every acknowledged event is delivered, quarantined, or still in an outbox; what was refused is
-nowhere; every duplicate carries the id of its twin; conversations are in order while all is well.
+Every acknowledged event was delivered, quarantined, or is still in an outbox; nothing that was
+refused exists anywhere; duplicates have the id of the original; conversations are in order while
+nothing is broken.
 """
 
 from collections import Counter, defaultdict
@@ -30,12 +31,13 @@ class Verdict:
         longest_outage_s: the longest time without a 200 for anybody.
         answers: deliveries by status; 0 is no answer.
         lost: ids that were acknowledged and are nowhere.
-        forbidden: deliveries answered 401 or 413 of which something exists.
-        strangers: events that exist under two ids, or ids that two events share.
-        disordered: pairs of deliveries of one conversation that changed places in calm times.
-        misanswered: deliveries answered 200 that should not have been, or the other way round.
-        astray: what a scenario found beside all that; of a consumer, events it has not got.
-        failed: deliveries that were not answered 200 though no fault was a reason for that.
+        refused_but_stored: deliveries answered 401 or 413 of which something exists.
+        id_conflicts: events that exist under two ids, or ids that two events share.
+        out_of_order: pairs of deliveries of one conversation that overtook each other while
+            nothing was broken.
+        wrong_status: deliveries answered 200 that should not have been, or the other way round.
+        consumer_mismatches: events that a consumer lacks, has twice, or should not have.
+        failed: deliveries that were not answered 200 though no fault excuses that.
     """
 
     sent: int
@@ -47,12 +49,12 @@ class Verdict:
     longest_outage_s: float
     answers: dict[int, int]
     lost: list[str]
-    forbidden: list[int]
-    strangers: list[str]
-    disordered: list[tuple[int, int]]
-    misanswered: list[int]
+    refused_but_stored: list[int]
+    id_conflicts: list[str]
+    out_of_order: list[tuple[int, int]]
+    wrong_status: list[int]
     failed: list[int]
-    astray: list[str]
+    consumer_mismatches: list[str]
 
     @property
     def holds(self) -> bool:
@@ -60,7 +62,10 @@ class Verdict:
 
     def violations(self) -> dict[str, list[Any]]:
         """Return the first few of each kind."""
-        kinds = ("lost", "forbidden", "strangers", "disordered", "misanswered", "failed", "astray")
+        kinds = (
+            *("lost", "refused_but_stored", "id_conflicts", "out_of_order"),
+            *("wrong_status", "failed", "consumer_mismatches"),
+        )
         return {kind: getattr(self, kind)[:_SHOWN] for kind in kinds}
 
     def as_json(self) -> dict[str, Any]:
@@ -75,18 +80,18 @@ def check(
     kept: Sequence[Kept],
     windows: Sequence[Window],
     *,
-    spares_senders: bool = False,
-    astray: Sequence[str] = (),
+    must_accept_all: bool = False,
+    consumer_mismatches: Sequence[str] = (),
 ) -> Verdict:
-    """Compute the invariant of a run that has come to rest.
+    """Check a run in which nothing moves any more.
 
     Args:
         deliveries: in the order of their answers.
         arrivals: in order of arrival, of all queues.
         kept: what the outboxes hold.
         windows: when something was broken on purpose.
-        astray: what else was found to be wrong.
-        spares_senders: whether what was broken may not be noticed by those who deliver.
+        must_accept_all: whether senders must not notice what was broken.
+        consumer_mismatches: see `Verdict`.
     """
     acknowledged = {event_id for d in deliveries if d.status == ACCEPTED for event_id in d.ids}
     arrived = [arrival.id for arrival in arrivals]
@@ -103,12 +108,14 @@ def check(
         longest_outage_s=round(_longest_outage_s(deliveries), 3),
         answers=dict(sorted(Counter([delivery.status for delivery in deliveries]).items())),
         lost=sorted(acknowledged - found),
-        forbidden=sorted({d.number for d in deliveries if d.status in _REFUSED} & existing),
-        strangers=sorted(_strangers(deliveries, arrivals, kept)),
-        disordered=list(_disordered(deliveries, arrivals, windows)),
-        misanswered=[d.number for d in deliveries if not _is_right(d)],
-        failed=[d.number for d in deliveries if spares_senders and not _is_answered(d)],
-        astray=list(astray),
+        refused_but_stored=sorted(
+            {d.number for d in deliveries if d.status in _REFUSED} & existing
+        ),
+        id_conflicts=sorted(_id_conflicts(deliveries, arrivals, kept)),
+        out_of_order=list(_out_of_order(deliveries, arrivals, windows)),
+        wrong_status=[d.number for d in deliveries if not _is_right(d)],
+        failed=[d.number for d in deliveries if must_accept_all and not _is_answered(d)],
+        consumer_mismatches=list(consumer_mismatches),
     )
 
 
@@ -139,7 +146,7 @@ def _longest_outage_s(deliveries: Sequence[Delivery]) -> float:
     )
 
 
-def _strangers(
+def _id_conflicts(
     deliveries: Iterable[Delivery], arrivals: Iterable[Arrival], kept: Iterable[Kept]
 ) -> set[str]:
     ids: dict[Mark, set[str]] = defaultdict(set)
@@ -158,13 +165,13 @@ def _strangers(
     return {*several, *[name for name, where in marks.items() if len(where) > 1]}
 
 
-def _disordered(
+def _out_of_order(
     deliveries: Iterable[Delivery], arrivals: Iterable[Arrival], windows: Sequence[Window]
 ) -> Iterator[tuple[int, int]]:
-    """Yield neighbours that came the wrong way round, though no fault touched either.
+    """Yield pairs that arrived in the wrong order though no fault touched either of them.
 
-    An event's life is from when it was first sent to when it first arrived. One that a fault
-    touched may come late; that is no disorder.
+    An event lives from when it was first sent until it first arrived. If a fault falls into that
+    time, the event may come late.
     """
     first_sent: dict[int, Delivery] = {}
     for delivery in deliveries:

@@ -69,7 +69,7 @@ def _alarm(name: str, on: tuple[str, ...], off: tuple[str, ...]) -> Scenario:
             finally:
                 await _ctl(harness, *off)
 
-    return Scenario(name=name, strike=strike, spares_senders=True)
+    return Scenario(name=name, strike=strike, must_accept_all=True)
 
 
 async def _delete_exchange(harness: FaultHarness) -> None:
@@ -141,14 +141,14 @@ async def _close(harness: FaultHarness) -> None:
 
 
 def _with_own_user(name: str, strike: Callable[[FaultHarness], Awaitable[None]]) -> Scenario:
-    spares_senders = strike is not _rotate  # which ends with a restart of the relay
-    return Scenario(name=name, strike=strike, prepare=_own_user, spares_senders=spares_senders)
+    must_accept_all = strike is not _rotate  # which ends with a restart of the relay
+    return Scenario(name=name, strike=strike, prepare=_own_user, must_accept_all=must_accept_all)
 
 
 SCENARIOS = [
-    Scenario(name="broker-killed", strike=_kill, spares_senders=True),
-    Scenario(name="broker-restarted", strike=_restart, spares_senders=True),
-    Scenario(name="broker-stop-app", strike=_stop_app, spares_senders=True),
+    Scenario(name="broker-killed", strike=_kill, must_accept_all=True),
+    Scenario(name="broker-restarted", strike=_restart, must_accept_all=True),
+    Scenario(name="broker-stop-app", strike=_stop_app, must_accept_all=True),
     _alarm(
         "memory-alarm",
         on=("set_vm_memory_high_watermark", "0.0000001"),
@@ -157,12 +157,12 @@ SCENARIOS = [
     _alarm(
         "disk-alarm", on=("set_disk_free_limit", "900000GB"), off=("set_disk_free_limit", "1MB")
     ),
-    Scenario(name="exchange-deleted", strike=_delete_exchange, spares_senders=True),
+    Scenario(name="exchange-deleted", strike=_delete_exchange, must_accept_all=True),
     Scenario(
         name="queue-full",
         strike=_fill_queue,
         queue_arguments={"x-max-length": _SHORT_LENGTH, "x-overflow": "reject-publish"},
-        spares_senders=True,
+        must_accept_all=True,
     ),
     _with_own_user("permission-revoked", _revoke),
     _with_own_user("password-rotated", _rotate),

@@ -21,6 +21,6 @@ SCENARIOS = [
         strike=_jump,
         prepare=preload,
         lacks=shim.lacks,
-        spares_senders=True,
+        must_accept_all=True,
     )
 ]

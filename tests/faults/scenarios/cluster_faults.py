@@ -45,7 +45,7 @@ async def _lose_majority(harness: FaultHarness) -> None:
 
 
 def _scenario(name: str, strike: Callable[[FaultHarness], Awaitable[None]]) -> Scenario:
-    return Scenario(name=name, strike=strike, nodes=NODES, spares_senders=True)
+    return Scenario(name=name, strike=strike, nodes=NODES, must_accept_all=True)
 
 
 SCENARIOS = [

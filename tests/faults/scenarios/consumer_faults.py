@@ -172,7 +172,7 @@ def _scenario(
     prepare: Callable[[FaultHarness], Awaitable[None]],
 ) -> Scenario:
     return Scenario(
-        name=name, strike=strike, prepare=prepare, aftermath=_is_exact, spares_senders=True
+        name=name, strike=strike, prepare=prepare, aftermath=_is_exact, must_accept_all=True
     )
 
 

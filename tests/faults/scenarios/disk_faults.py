@@ -47,7 +47,7 @@ def _failing(name: str, status: int, **faults: Any) -> Scenario:
         strike=strike,
         prepare=preload,
         lacks=shim.lacks,
-        spares_senders=status == ACCEPTED,
+        must_accept_all=status == ACCEPTED,
     )
 
 

@@ -110,7 +110,7 @@ def _through_proxy(name: str, strike: Strike, **broker: object) -> Scenario:
         strike=strike,
         through_proxy=True,
         settings={"broker": broker},
-        spares_senders=True,
+        must_accept_all=True,
     )
 
 
@@ -132,7 +132,7 @@ CONFIRMING = [
         scenario,
         name=f"{scenario.name}-confirm",
         settings={**scenario.settings, "ingress": {"ack_after": "confirm"}},
-        spares_senders=False,
+        must_accept_all=False,
     )
     for scenario in SCENARIOS
 ]

@@ -19,6 +19,6 @@ SCENARIOS = [
         strike=_roll,
         receivers=3,
         lacks=HAProxy.lacks,
-        spares_senders=True,
+        must_accept_all=True,
     )
 ]

@@ -1,4 +1,4 @@
-"""What a scenario is, and how long it goes on. Values only."""
+"""What a scenario is and how long it is played. Values only."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How long a scenario goes on.
+    """How long a scenario is played.
 
     Args:
-        seed: what the load and all moments drawn by lot follow from.
+        seed: of the load and of all random moments.
         rounds: how often the fault strikes, at least.
         events: how many are acknowledged, at least.
         rate: deliveries per second.
         hold_s: how long a fault lasts that has no length of its own.
         outage_s: how long RabbitMQ is stopped when it is stopped for long.
-        settle_s: for what an outage left over to come through; an event that was refused waits up
-            to 90 s for its next attempt.
+        settle_s: how long to wait for the backlog of an outage; an event that the broker refused
+            waits up to 90 s for its next attempt.
     """
 
     seed: int
@@ -38,16 +38,16 @@ class Scenario:
 
     Args:
         name: of the scenario, in the words of the command line.
-        strike: one round: break something and wait until the relay has got over it.
+        strike: one round: break something and wait until the relay has recovered.
         settings: of the relay.
         through_proxy: whether the relay reaches the broker through `harness.proxy`.
         queue_arguments: of the queue that gets all events.
         prepare: what is done before the relay starts.
-        aftermath: looks at what else is to hold once all is delivered; returns what does not.
-        spares_senders: whether every delivery has to be accepted all the same.
-        receivers: how many relays; several are behind HAProxy, and keep no order.
-        lacks: says what this machine has not got that it needs, "" if it has all.
-        nodes: how many RabbitMQ nodes it wants.
+        aftermath: called once all is delivered; returns the consumer's mismatches.
+        must_accept_all: whether every delivery must be accepted throughout.
+        receivers: how many relays; several run behind HAProxy, without an order between them.
+        lacks: returns what this machine lacks for it, "" if nothing.
+        nodes: how many RabbitMQ nodes it needs.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Scenario:
     queue_arguments: Mapping[str, object] = field(default_factory=dict)
     prepare: "Callable[[FaultHarness], Awaitable[None]] | None" = None
     aftermath: "Callable[[FaultHarness], Awaitable[list[str]]] | None" = None
-    spares_senders: bool = False
+    must_accept_all: bool = False
     receivers: int = 1
     lacks: Callable[[], str] = lambda: ""
     nodes: int = 1
