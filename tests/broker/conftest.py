@@ -1,11 +1,14 @@
-"""The events' exchange, a consumer of all that is published to it, and queues of a service."""
+"""The events' exchange, a consumer of all of them, queues of a service, and a PostgreSQL."""
 
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 
+import psycopg
 import pytest
 from aio_pika.abc import AbstractConnection
 
 from consumers.kit.queues import topology as consumer_topology
+from deploy.local.postgres import PrivatePostgres
 from relay.broker.connection import declare
 from relay.events import topology
 from tests.support.consuming import Exchange
@@ -41,3 +44,27 @@ async def name(connection: AbstractConnection, exchange: str) -> AsyncIterator[s
     channel = await connection.channel()
     for queue in wanted.queues:
         await channel.queue_delete(queue.name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PrivatePostgres]:
+    """A PostgreSQL server for the whole run. Without one installed, the tests fail."""
+    with PrivatePostgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PrivatePostgres) -> str:
+    """The URL of a database that only this test uses."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name}")
+    return postgres.url_of(name)
+
+
+@pytest.fixture
+def own_postgres(postgres: PrivatePostgres) -> Iterator[PrivatePostgres]:
+    """The server, which this test may stop, kill and start."""
+    yield postgres
+    if not postgres.is_running:
+        postgres.start()

@@ -1,39 +1,12 @@
-"""A PostgreSQL of the tests' own, and archives in it and in SQLite."""
+"""Archives in SQLite and in PostgreSQL."""
 
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from consumers.archive.record import Archive
-from deploy.local.postgres import PrivatePostgres
 from tests.support.archives import opened_archive
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PrivatePostgres]:
-    """A PostgreSQL server for the whole run. Without one installed, the tests fail."""
-    with PrivatePostgres() as server:
-        yield server
-
-
-@pytest.fixture
-def postgres_url(postgres: PrivatePostgres) -> str:
-    """The URL of a database that only this test uses."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}")
-    return postgres.url_of(name)
-
-
-@pytest.fixture
-def own_postgres(postgres: PrivatePostgres) -> Iterator[PrivatePostgres]:
-    """The server, which this test may stop, kill and start."""
-    yield postgres
-    if not postgres.is_running:
-        postgres.start()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

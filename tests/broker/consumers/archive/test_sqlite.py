@@ -19,7 +19,7 @@ from tests.support.archives import archived, event, found, opened_archive
 
 APPEND_UNTIL_KILLED = """
 import asyncio, itertools, sys
-from tests.consumers.archives import event, opened_archive
+from tests.support.archives import event, opened_archive
 
 async def main():
     async with opened_archive(sys.argv[1]) as archive:
