@@ -6,6 +6,7 @@ async def test_a_chat_that_was_missed_reaches_us() -> None:
     assert await handle(consumer, event) == Done()
 """
 
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,7 +52,10 @@ def events(vendor: str, sample: str = "", *, source: str | None = None) -> list[
         decode(message.body, routing_key=message.routing_key)
         for file in files
         for message in encode_events(
-            code.normalize(Request(body=file.read_bytes())), origin=origin, received_at=time.time()
+            code.normalize(Request(body=file.read_bytes())),
+            origin=origin,
+            received_at=time.time(),
+            delivery_id=secrets.token_hex(16),
         )
     ]
 

@@ -29,6 +29,7 @@ class QuarantinedDelivery:
         vendor: of the source.
         reason: why it was not understood.
         received_at: seconds since 1970, or None if the message is not one of the relay's.
+        delivery_id: of this delivery alone.
         content_type: as sent.
         size: of the body, in bytes.
         headers: of the request, secrets removed.
@@ -39,6 +40,7 @@ class QuarantinedDelivery:
     vendor: str
     reason: str
     received_at: float | None
+    delivery_id: str
     content_type: str
     size: int
     headers: dict[str, str]
@@ -53,6 +55,8 @@ class QuarantinedDelivery:
             vendor=str(headers.get("vendor", "")),
             reason=str(headers.get("reason", "")),
             received_at=_timestamp(headers.get("received_at")),
+            # Deliveries that an earlier version quarantined are told apart by their microsecond.
+            delivery_id=str(headers.get("delivery_id", headers.get("received_at", ""))),
             content_type=str(headers.get("content-type", "")),
             size=len(message.body),
             headers={name: str(value) for name, value in mapping(headers.get("headers")).items()},
@@ -81,6 +85,7 @@ def process_again(
             vendor.normalize(Request(body=body, headers=headers)),
             origin=Origin(vendor=delivery.vendor, source=delivery.source),
             received_at=delivery.received_at,
+            delivery_id=delivery.delivery_id,
             traceparent=traceparent_of(headers),
         )
     except Malformed as error:

@@ -3,7 +3,7 @@
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,9 +27,18 @@ def encode_events(
     *,
     origin: Origin,
     received_at: float,
+    delivery_id: str,
     traceparent: str | None = None,
 ) -> list[Message]:
-    """Encode the events of one delivery. Equal elements get different ids, by their number.
+    """Encode the events of one delivery.
+
+    Args:
+        events: as the vendor's code returned them.
+        origin: where they came in.
+        received_at: seconds since 1970.
+        delivery_id: of this delivery alone; part of the ids of events that nothing else tells
+            from those of another delivery.
+        traceparent: of the request.
 
     Raises:
         Malformed: `too_many_events`, or `too_large` when the document of one event would
@@ -38,19 +47,34 @@ def encode_events(
     if len(events) > MAX_EVENTS:
         raise Malformed("too_many_events")
     head = _properties_head(origin, traceparent)
+    ids = _ids(events, origin, delivery_id)
+    return [
+        _encode(event, event_id, origin, received_at, head)
+        for event, event_id in zip(events, ids, strict=True)
+    ]
+
+
+def _ids(events: Sequence[NormalizedEvent], origin: Origin, delivery_id: str) -> Iterator[str]:
+    """Yield the events' ids. Equal elements of one delivery get different ones, by their number.
+
+    Only those that the vendor itself gave an identity are the same occurrence when they are equal.
+    No JSON text has a zero byte, so the three kinds of identity can't be taken for one another.
+    """
     counts: dict[bytes, int] = {}
-    messages = []
     for event in events:
-        number = counts.get(event.raw, 0)
-        counts[event.raw] = number + 1
-        messages.append(_encode(event, number, origin, received_at, head))
-    return messages
+        raw, identity = event.raw, event.identity
+        if isinstance(identity, tuple):
+            yield message_id(origin, b"\0" + orjson.dumps(identity))
+            continue
+        number = counts.get(raw, 0)
+        counts[raw] = number + 1
+        content = raw if identity == "element" else delivery_id.encode() + b"\0" + raw
+        yield message_id(origin, content, number)
 
 
 def _encode(
-    event: NormalizedEvent, number: int, origin: Origin, received_at: float, head: bytes
+    event: NormalizedEvent, event_id: str, origin: Origin, received_at: float, head: bytes
 ) -> Message:
-    event_id = message_id(origin, event.raw, number)
     body = orjson.dumps(_document(event, event_id, origin, received_at))
     if len(body) > _MAX_BODY_BYTES:
         raise Malformed("too_large")

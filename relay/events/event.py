@@ -7,9 +7,10 @@ Values that are made per delivery are NamedTuples, here and elsewhere: they are 
 dataclasses, and made in a third of the time. Construct them by keyword.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Data = dict[str, Any]
+Identity = tuple[str, ...] | Literal["element", "delivery"]
 
 TYPES = frozenset(
     {
@@ -55,6 +56,9 @@ class NormalizedEvent(NamedTuple):
         raw: the vendor's own element, byte for byte as sent.
         detail: third part of the routing key (a message kind, an unrecognized type), or "".
         time: the vendor's clock in RFC 3339 UTC, or None when it gives none to be trusted.
+        identity: what tells this occurrence from all others of its source, so that a resend is
+            known by it: words of the vendor, such as an id and a version; or "element", the
+            element as sent; or "delivery" if nothing does, and each delivery is another one.
     """
 
     type: str
@@ -63,3 +67,4 @@ class NormalizedEvent(NamedTuple):
     raw: bytes
     detail: str = ""
     time: str | None = None
+    identity: Identity = "element"

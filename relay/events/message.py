@@ -24,7 +24,7 @@ class Message(NamedTuple):
     """A message ready for the broker, except for its place in the outbox.
 
     Args:
-        id: 32 hex digits, equal for every resend; see `message_id`.
+        id: 32 hex digits; see `message_id`.
         routing_key: in the exchange of the events, or in the quarantine's.
         properties: the AMQP properties, encoded.
         body: the CloudEvents document, or the delivery as received.
@@ -41,12 +41,15 @@ class Message(NamedTuple):
 
 
 def message_id(origin: Origin, content: bytes, number: int = 0) -> str:
-    """Return a digest of what was sent and where to, in 32 hex digits.
+    """Return a digest of where a message came in and of what tells it apart there.
 
     Args:
         origin: where it came in.
-        content: the bytes as the vendor sent them.
+        content: what tells it apart: often the bytes as the vendor sent them.
         number: how many equal ones came before it in the same delivery.
+
+    Returns:
+        32 hex digits.
     """
     digest = _begun_digest(origin.path, number).copy()
     digest.update(content)

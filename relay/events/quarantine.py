@@ -26,10 +26,14 @@ def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has 
     reason: str,
     origin: Origin,
     received_at: float,
+    delivery_id: str,
     headers: Mapping[str, str],
     secrets: Sequence[str],
 ) -> Message:
-    """Encode a delivery for the quarantine: its bytes and headers, without any live secret."""
+    """Encode a delivery for the quarantine: its bytes and headers, without any live secret.
+
+    Its `delivery_id` goes along, so that a release gives its events the ids they would have had.
+    """
     body = redaction.redact(body, secrets)
     public = _public_headers(headers, secrets)
     content_type = public.get("content-type", "application/octet-stream")
@@ -44,6 +48,7 @@ def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has 
             "reason": reason,
             "content-type": content_type,
             "received_at": from_clock(received_at),
+            "delivery_id": delivery_id,
             "headers": dict(public),
         },
         content_type=content_type,

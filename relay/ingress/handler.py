@@ -56,6 +56,7 @@ class RequestContext:
     """One request under way: what it is answered by, and what its log line will say."""
 
     __slots__ = (
+        "delivery_id",
         "head",
         "line",
         "name",
@@ -70,6 +71,7 @@ class RequestContext:
     def __init__(self, head: Head, request_id: str) -> None:
         self.started = time.perf_counter()
         self.received_at = time.time()
+        self.delivery_id = random_tokens.token_hex(16)
         self.head = head
         self.name, self.path_secret = _split(head.raw_path)
         self.line: dict[str, object] = {"request_id": request_id}
@@ -194,7 +196,7 @@ class Ingress:
             self._admit(visit)
             http_body.check_size(len(body), self._body_limit_bytes)
             understood = process_delivery(
-                self._delivery(visit, body), visit.source, visit.received_at
+                self._delivery(visit, body), visit.source, visit.received_at, visit.delivery_id
             )
             if understood.messages:
                 return _Waiting(visit, understood, reply, self._settle)
@@ -237,8 +239,10 @@ class Ingress:
         )
         delivery = self._delivery(visit, body)
         if len(body) < _LARGE_BODY_BYTES:
-            return process_delivery(delivery, visit.source, visit.received_at)
-        return await self._aside.process_delivery(delivery, visit.source, visit.received_at)
+            return process_delivery(delivery, visit.source, visit.received_at, visit.delivery_id)
+        return await self._aside.process_delivery(
+            delivery, visit.source, visit.received_at, visit.delivery_id
+        )
 
     def _delivery(self, visit: RequestContext, body: bytes) -> Request:
         """Return what a vendor's code sees. Traced, its events are children of our span."""

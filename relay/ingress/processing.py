@@ -60,11 +60,19 @@ class ProcessedDelivery(NamedTuple):
     failure: Mapping[str, str] | None = None
 
 
-def process_delivery(delivery: Request, source: Source, received_at: float) -> ProcessedDelivery:
+def process_delivery(
+    delivery: Request, source: Source, received_at: float, delivery_id: str
+) -> ProcessedDelivery:
     """Authenticate, normalize and encode. All of it pure, so it may run in a thread.
 
     What its vendor's code can't digest is quarantined, be it malformed or the code wrong:
     nothing authenticated is dropped.
+
+    Args:
+        delivery: the request as a vendor's code sees it.
+        source: where it came in.
+        received_at: seconds since 1970.
+        delivery_id: random, of this delivery alone; see `encode_events`.
 
     Raises:
         Unauthenticated: nothing may be stored.
@@ -79,6 +87,7 @@ def process_delivery(delivery: Request, source: Source, received_at: float) -> P
             events,
             origin=source.origin,
             received_at=received_at,
+            delivery_id=delivery_id,
             traceparent=traceparent_of(delivery.headers),
         )
     except Malformed as error:
@@ -93,6 +102,7 @@ def process_delivery(delivery: Request, source: Source, received_at: float) -> P
         reason=reason,
         origin=source.origin,
         received_at=received_at,
+        delivery_id=delivery_id,
         headers=delivery.headers,
         secrets=source.secrets.values,
     )

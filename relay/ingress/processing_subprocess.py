@@ -36,6 +36,7 @@ class _Question(NamedTuple):
     origin: Origin
     secrets: tuple[str, ...]
     received_at: float
+    delivery_id: str
 
 
 class ProcessingSubprocess:
@@ -46,7 +47,7 @@ class ProcessingSubprocess:
         self._turn = asyncio.Lock()
 
     async def process_delivery(
-        self, delivery: Request, source: Source, received_at: float
+        self, delivery: Request, source: Source, received_at: float, delivery_id: str
     ) -> ProcessedDelivery:
         """Do what delivery.understand does.
 
@@ -60,6 +61,7 @@ class ProcessingSubprocess:
             origin=source.origin,
             secrets=source.secrets.values,
             received_at=received_at,
+            delivery_id=delivery_id,
         )
         try:
             async with asyncio.timeout(_LIMIT_S), self._turn:
@@ -115,7 +117,7 @@ def _answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
         )
         answer: ProcessedDelivery | Refused
         try:
-            answer = process_delivery(asked.delivery, source, asked.received_at)
+            answer = process_delivery(asked.delivery, source, asked.received_at, asked.delivery_id)
         except Refused as error:
             answer = error
         pickled = pickle.dumps(answer)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from relay.errors import Malformed
-from relay.events.event import Data, NormalizedEvent
+from relay.events.event import Data, Identity, NormalizedEvent
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
 from relay.vendors.kit.fields import (
@@ -92,6 +92,7 @@ def normalize(request: Request) -> list[NormalizedEvent]:
             vendortype=vendortype,
             data=data,
             raw=raw,
+            identity=_identity(vendortype, data),
         )
     ]
 
@@ -114,6 +115,15 @@ def _readings(body: bytes) -> Iterator[bytes]:
         yield restringify(raw_json.strip_bom(body).decode()).encode()
     except (ValueError, RecursionError):
         return  # not JSON, or nested more deeply than `normalize` accepts
+
+
+def _identity(vendortype: str, data: Data) -> Identity:
+    """Return the id of a case's message; nothing else has an id or a clock that tells it apart.
+
+    Whatever else such a message says may change before it is sent again: that it was seen.
+    """
+    message_id = data["message"].get("id") if vendortype == "case:message:new" else None
+    return (vendortype, message_id) if message_id else "delivery"
 
 
 def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.errors import Malformed
-from relay.events.event import Data, NormalizedEvent
+from relay.events.event import Data, Identity, NormalizedEvent
 from relay.events.timestamps import from_epoch_ms
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret
@@ -81,6 +81,7 @@ def normalize(request: Request) -> list[NormalizedEvent]:
             time=from_epoch_ms(clock),
             data=data,
             raw=raw,
+            identity=_identity(model, verb, entity),
         )
     ]
 
@@ -96,6 +97,17 @@ def _event_type(model: str, verb: str) -> str:
         if model == known_model and verb in verbs:
             return event_type
     return "unrecognized"
+
+
+def _identity(model: str, verb: str, entity: Mapping[str, Any]) -> Identity:
+    """Return what tells a change apart, whatever else comes along: the entity and its version.
+
+    Without them, nothing does: an update is the same as the next one but for its version.
+    """
+    entity_id, version = identifier(entity.get("id")), identifier(entity.get("version"))
+    if entity_id is None or version is None:
+        return "delivery"
+    return model.lower(), verb, entity_id, version  # `message` has been seen as `Message`
 
 
 def _data(event_type: str, entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:

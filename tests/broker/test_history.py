@@ -191,6 +191,7 @@ async def test_a_released_delivery_is_in_the_history(
         reason="not_understood_then",
         origin=Origin(vendor="swiftsell", source="swiftsell"),
         received_at=1_693_577_625.5,
+        delivery_id="d1",
         headers={},
         secrets=(),
     )

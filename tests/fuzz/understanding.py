@@ -25,6 +25,7 @@ from relay.vendors.kit.request import Request
 from tests.fuzz import delivered, spelling
 
 RECEIVED_AT = 1_700_000_000.25
+DELIVERY_ID = "d1"
 _MAX_HEADER_BYTES = 131_072 - 20  # of the frame RabbitMQ proposes; a content header can't be split
 _ROUTING_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _SIGNATURE = "x-acquire-signature"
@@ -43,7 +44,7 @@ def check_strangers(data: bytes, source: Source) -> None:
     """Whoever knows no secret is refused, and learns nothing."""
     request = delivered.read(data)
     try:
-        found = process_delivery(request, source, RECEIVED_AT)
+        found = process_delivery(request, source, RECEIVED_AT, DELIVERY_ID)
     except Unauthenticated as error:
         check_silence(http_response.problem_response(error, "1").body)
         orjson.dumps(safe_field_names(request, source.secrets.values))
@@ -57,15 +58,16 @@ def check_signed(data: bytes, source: Source) -> None:
     """Whatever someone who knows a secret sends is kept, as it was sent."""
     request = delivered.signed(delivered.read(data), source.vendor)
 
-    found = process_delivery(request, source, RECEIVED_AT)
+    found = process_delivery(request, source, RECEIVED_AT, DELIVERY_ID)
 
     check_understood(found, request, source)
     if zlib.crc32(data) % 8:
         return  # what follows costs as much as all of the above, and needs fewer examples
-    again = process_delivery(request, source, RECEIVED_AT + 1)
+    again = process_delivery(request, source, RECEIVED_AT + 1, DELIVERY_ID)
     assert ids_of(again) == ids_of(found)
     elsewhere = replace(source, origin=Origin(vendor=source.origin.vendor, source="other"))
-    assert not {*ids_of(process_delivery(request, elsewhere, RECEIVED_AT))} & {*ids_of(found)}
+    there = process_delivery(request, elsewhere, RECEIVED_AT, DELIVERY_ID)
+    assert not {*ids_of(there)} & {*ids_of(found)}
 
 
 def ids_of(found: ProcessedDelivery) -> list[str]:

@@ -38,6 +38,7 @@ def past_events(
             ],
             origin=ORIGIN,
             received_at=received_at,
+            delivery_id="d1",
             traceparent=f"00-4bf92f3577b34da6a3ce929d0e0e4736-{number + 1:016x}-01",
         )[0]
         for number in numbers

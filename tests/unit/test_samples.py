@@ -62,7 +62,9 @@ def part_at(document: Any, pointer: str) -> Any:
 def published(name: str, vendor: vendors.Vendor, body: bytes) -> list[dict[str, Any]]:
     """Return what consumers get, in the form of the expectation, with `raw` as it came out."""
     events = vendor.normalize(Request(body=body))
-    messages = encode_events(events, origin=Origin(vendor=name, source="acme"), received_at=1.5)
+    messages = encode_events(
+        events, origin=Origin(vendor=name, source="acme"), received_at=1.5, delivery_id="d1"
+    )
     found = []
     for message in messages:
         document = json.loads(message.body)

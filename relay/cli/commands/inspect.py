@@ -1,6 +1,7 @@
 """`relay inspect`: what would become of a delivery. Nothing is stored or sent."""
 
 import json
+import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,16 @@ from relay.vendors.kit.request import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Inspection:
-    """What would become of a delivery, and whether it is authenticated."""
+    """What would become of a delivery.
+
+    Args:
+        processed: its events, or why it would be quarantined.
+        new_ids: those that a resend would not have.
+        is_authenticated: whether a secret was found in it.
+    """
 
     processed: ProcessedDelivery
+    new_ids: frozenset[str]
     is_authenticated: bool
 
     @property
@@ -96,14 +104,22 @@ def command(
 
 
 def _inspect(delivery: Request, source: Source, *, must_authenticate: bool) -> _Inspection:
-    now = time.time()
+    is_authenticated = True
     try:
-        return _Inspection(processed=process_delivery(delivery, source, now), is_authenticated=True)
+        source.vendor.authenticate(delivery, source.secrets)
     except Unauthenticated as error:
         if must_authenticate:
             raise RelayError(f"It would be refused with 401: {error}.") from error
-    trusting = replace(source, secrets=Secrets(()))
-    return _Inspection(processed=process_delivery(delivery, trusting, now), is_authenticated=False)
+        source, is_authenticated = replace(source, secrets=Secrets(())), False
+    now = time.time()
+    processed, resent = (
+        process_delivery(delivery, source, now, secrets.token_hex(16)) for _ in range(2)
+    )
+    new_ids = {message.id for message in processed.messages}
+    new_ids -= {message.id for message in resent.messages}
+    return _Inspection(
+        processed=processed, new_ids=frozenset(new_ids), is_authenticated=is_authenticated
+    )
 
 
 def _described(inspection: _Inspection) -> dict[str, object]:
@@ -120,6 +136,7 @@ def _described(inspection: _Inspection) -> dict[str, object]:
             described["events"] = [
                 {
                     "id": message.id,
+                    "new_id_per_delivery": message.id in inspection.new_ids,
                     "routing_key": message.routing_key,
                     "event": json.loads(message.body),
                 }
@@ -142,5 +159,7 @@ def _show(inspection: _Inspection) -> None:
             show_row("handshake", what, styles=("green",))
         case _:
             for message in processed.messages:
-                show_row("accepted", message.id, message.routing_key, styles=("green", "", "cyan"))
+                note = ["a new id per delivery"] if message.id in inspection.new_ids else []
+                row = ("accepted", message.id, message.routing_key, *note)
+                show_row(*row, styles=("green", "", "cyan", "yellow"))
                 show_document(json.loads(message.body))

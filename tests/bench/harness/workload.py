@@ -84,7 +84,7 @@ def _understood(vendor: str, delivery: OutgoingRequest) -> ProcessedDelivery:
         query_string=urlencode(delivery.query),
         path_secret=delivery.path_secret,
     )
-    return process_delivery(request, source, time.time())
+    return process_delivery(request, source, time.time(), "delivery-1")
 
 
 def _array(count: int) -> bytes:

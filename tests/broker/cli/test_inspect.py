@@ -43,6 +43,22 @@ async def test_a_program_gets_one_line_of_json(relay: RelayCommand) -> None:
     assert shown["events"][0]["id"] == shown["events"][0]["event"]["id"]
 
 
+async def test_an_event_that_nothing_tells_apart_has_a_new_id_per_delivery(
+    relay: RelayCommand,
+) -> None:
+    spoken = str(SAMPLES / "acquire" / "04-chat_on_message-short.repaired.json")
+
+    results = [await relay("inspect", "acquire", spoken, "--json") for _ in range(2)]
+    [row, *_] = (await relay("inspect", "acquire", spoken)).rows
+    told_apart = await relay("inspect", "swiftsell", str(TEXT), "--json")
+
+    first, second = (json.loads(result.out)["events"][0] for result in results)
+    assert first["id"] != second["id"]
+    assert first["new_id_per_delivery"] is second["new_id_per_delivery"] is True
+    assert row[2:] == ["acquire.message.created.message", "a new id per delivery"]
+    assert json.loads(told_apart.out)["events"][0]["new_id_per_delivery"] is False
+
+
 async def test_a_big_integer_is_shown_as_it_was_sent(relay: RelayCommand) -> None:
     body = b'{"event":"x","data":{"n":123456789012345678901234567890}}'
 

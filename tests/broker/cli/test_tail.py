@@ -60,7 +60,7 @@ def event(text: str, kind: str = "text") -> NormalizedEvent:
 
 async def publish(exchange: AbstractExchange, *events: NormalizedEvent) -> None:
     origin = Origin(vendor="example", source="acme")
-    for message in encode_events(events, origin=origin, received_at=1.0):
+    for message in encode_events(events, origin=origin, received_at=1.0, delivery_id="d1"):
         await exchange.publish(aio_pika.Message(message.body), message.routing_key)
 
 

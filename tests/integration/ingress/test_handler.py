@@ -72,6 +72,36 @@ async def test_events_of_one_delivery_are_answered_in_order(start: Start) -> Non
     assert len(set(ids)) == 2
 
 
+@pytest.mark.parametrize("padding", [0, 70_000], ids=["small", "large"])
+async def test_equal_deliveries_that_nothing_tells_apart_are_stored_as_two_events(
+    start: Start, padding: int
+) -> None:
+    relay = await start(source("acquire", TOKEN))
+    said = orjson.dumps({"event": "CHAT_ON_MESSAGE", "id": 7, "message": {"msg": "ok"}})
+    body = said + b" " * padding
+    headers = {"x-acquire-signature": signature_of(body, TOKEN)}
+
+    answers = [await relay.post("/in/acquire", body, headers=headers) for _ in range(2)]
+
+    ids = [event_id for answer in answers for event_id in orjson.loads(answer.body)["events"]]
+    assert ids == [row.message.id for row in await relay.stored()]
+    assert len(set(ids)) == 2
+
+
+async def test_an_entity_that_comes_again_with_other_company_has_the_same_id(start: Start) -> None:
+    relay = await start(source("channeltalk", TOKEN))
+    entity = {"id": "m1", "version": 1, "plainText": "ok"}
+    bodies = [
+        orjson.dumps({"type": "message", "event": "push", "entity": entity, "refers": refers})
+        for refers in ({}, {"user": {"id": "u1"}})
+    ]
+
+    answers = [await relay.post(f"/in/channeltalk?token={TOKEN}", body) for body in bodies]
+
+    first, again = (orjson.loads(answer.body)["events"] for answer in answers)
+    assert first == again
+
+
 HANDSHAKES = [
     (b'{"token":"%s"}', "application/json", {"token": TOKEN}),
     (b'{"token":"%s","events":[]}', "application/json", {"token": TOKEN}),

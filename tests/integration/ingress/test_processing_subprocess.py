@@ -31,38 +31,40 @@ def pid_of(aside: ProcessingSubprocess) -> int:
 
 
 async def test_it_understands_as_the_relay_itself_would(aside: ProcessingSubprocess) -> None:
-    assert await aside.process_delivery(request(), ACME, 1.5) == process_delivery(
-        request(), ACME, 1.5
+    assert await aside.process_delivery(request(), ACME, 1.5, "d1") == process_delivery(
+        request(), ACME, 1.5, "d1"
     )
 
 
 async def test_what_can_not_be_understood_is_quarantined_aside_too(
     aside: ProcessingSubprocess,
 ) -> None:
-    found = await aside.process_delivery(request(LARGE[:-1]), ACME, 1.5)
+    found = await aside.process_delivery(request(LARGE[:-1]), ACME, 1.5, "d1")
 
-    assert found == process_delivery(request(LARGE[:-1]), ACME, 1.5)
+    assert found == process_delivery(request(LARGE[:-1]), ACME, 1.5, "d1")
     assert found.reason == "not_json"
 
 
 async def test_it_refuses_whoever_the_relay_itself_would(aside: ProcessingSubprocess) -> None:
     with pytest.raises(Unauthenticated):
-        await aside.process_delivery(request(token="forged"), ACME, 1.5)
+        await aside.process_delivery(request(token="forged"), ACME, 1.5, "d1")
 
-    assert (await aside.process_delivery(request(), ACME, 1.5)).messages
+    assert (await aside.process_delivery(request(), ACME, 1.5, "d1")).messages
 
 
 async def test_one_process_serves_all_one_after_the_other(aside: ProcessingSubprocess) -> None:
-    found = await asyncio.gather(*[aside.process_delivery(request(), ACME, n) for n in range(5)])
+    found = await asyncio.gather(
+        *[aside.process_delivery(request(), ACME, n, "d1") for n in range(5)]
+    )
     pid = pid_of(aside)
-    await aside.process_delivery(request(), ACME, 1.5)
+    await aside.process_delivery(request(), ACME, 1.5, "d1")
 
     assert [it.messages[0].received_at for it in found] == [0, 1, 2, 3, 4]
     assert pid_of(aside) == pid
 
 
 async def test_it_comes_after_the_relay_on_a_busy_machine(aside: ProcessingSubprocess) -> None:
-    await aside.process_delivery(request(), ACME, 1.5)
+    await aside.process_delivery(request(), ACME, 1.5, "d1")
 
     theirs, ours = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (pid_of(aside), 0))
     assert theirs == min(ours + 10, 19)
@@ -71,30 +73,30 @@ async def test_it_comes_after_the_relay_on_a_busy_machine(aside: ProcessingSubpr
 async def test_a_process_that_died_costs_one_delivery_an_answer_and_is_replaced(
     aside: ProcessingSubprocess,
 ) -> None:
-    await aside.process_delivery(request(), ACME, 1.5)
+    await aside.process_delivery(request(), ACME, 1.5, "d1")
     os.kill(pid_of(aside), signal.SIGKILL)
 
     with pytest.raises(ServiceUnavailable):
-        await aside.process_delivery(request(), ACME, 1.5)
+        await aside.process_delivery(request(), ACME, 1.5, "d1")
 
-    assert (await aside.process_delivery(request(), ACME, 1.5)).messages
+    assert (await aside.process_delivery(request(), ACME, 1.5, "d1")).messages
 
 
 async def test_an_answer_nobody_waits_for_is_not_given_to_the_next(
     aside: ProcessingSubprocess,
 ) -> None:
-    await aside.process_delivery(request(), ACME, 1.5)
-    first = asyncio.create_task(aside.process_delivery(request(), ACME, 1.5))
+    await aside.process_delivery(request(), ACME, 1.5, "d1")
+    first = asyncio.create_task(aside.process_delivery(request(), ACME, 1.5, "d1"))
     await asyncio.sleep(0)
     first.cancel()
 
-    found = await aside.process_delivery(request(b'{"events":[]}'), ACME, 2.5)
+    found = await aside.process_delivery(request(b'{"events":[]}'), ACME, 2.5, "d1")
 
     assert found.messages == []
 
 
 async def test_the_process_ends_on_close(aside: ProcessingSubprocess) -> None:
-    await aside.process_delivery(request(), ACME, 1.5)
+    await aside.process_delivery(request(), ACME, 1.5, "d1")
     pid = pid_of(aside)
 
     await aside.close()
@@ -117,7 +119,7 @@ async def test_a_large_delivery_is_stored_and_answered_like_any_other(start: Sta
 
 async def test_its_end_of_the_pipe_is_all_that_keeps_it_alive(aside: ProcessingSubprocess) -> None:
     """When its parent is killed, the system closes the parent's end."""
-    await aside.process_delivery(request(), ACME, 1.5)
+    await aside.process_delivery(request(), ACME, 1.5, "d1")
     process = aside._process
     assert process
     assert process.stdin

@@ -11,7 +11,7 @@ from pamqp import frame, header
 from relay.errors import Malformed
 from relay.events import amqp
 from relay.events.envelope import encode_events
-from relay.events.event import MAX_EVENTS, NormalizedEvent
+from relay.events.event import MAX_EVENTS, Identity, NormalizedEvent
 from relay.events.message import Message, Origin
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
@@ -26,7 +26,11 @@ def event(raw: bytes = b"{}", **fields: Any) -> NormalizedEvent:
 
 def message(traceparent: str | None = None, **fields: Any) -> Message:
     [found] = encode_events(
-        [event(**fields)], origin=ORIGIN, received_at=RECEIVED_AT, traceparent=traceparent
+        [event(**fields)],
+        origin=ORIGIN,
+        received_at=RECEIVED_AT,
+        delivery_id="d1",
+        traceparent=traceparent,
     )
     return found
 
@@ -172,7 +176,7 @@ def test_a_time_that_is_not_known_is_left_out() -> None:
 
 def ids(*raws: bytes, origin: Origin = ORIGIN, received_at: float = RECEIVED_AT) -> list[str]:
     events = [event(raw) for raw in raws]
-    messages = encode_events(events, origin=origin, received_at=received_at)
+    messages = encode_events(events, origin=origin, received_at=received_at, delivery_id="d1")
     return [message.id for message in messages]
 
 
@@ -192,12 +196,47 @@ def test_an_element_that_comes_twice_in_one_request_is_two_events() -> None:
     assert found[0] == ids(b"1")[0]
 
 
+def ids_by(*identities: Identity, delivery_id: str = "d1") -> list[str]:
+    """Return the ids of equal elements that are told apart in these ways."""
+    events = [event(b"1", identity=identity) for identity in identities]
+    messages = encode_events(
+        events, origin=ORIGIN, received_at=RECEIVED_AT, delivery_id=delivery_id
+    )
+    return [message.id for message in messages]
+
+
+def test_an_element_that_nothing_tells_apart_is_another_event_in_each_delivery() -> None:
+    first, second = (ids_by("delivery", "delivery", delivery_id=sent) for sent in ("d1", "d2"))
+
+    assert len({*first, *second}) == 4
+    assert ids_by("delivery", "delivery", delivery_id="d1") == first
+
+
+def test_an_element_with_an_identity_of_its_own_is_one_event_wherever_it_is() -> None:
+    own = ("message", "7")
+
+    assert ids_by(own) == ids_by(own, delivery_id="d2")
+    assert ids_by("element", own, own) == [*ids_by("element"), *ids_by(own) * 2]
+
+
+def test_identities_that_read_alike_are_not_taken_for_one_another() -> None:
+    raws = (b"1", b'["a","b"]', b'"a"')
+    identities: tuple[Identity, ...] = (("a", "b"), ("ab",), ("a,b",), ("a", "", "b"), ("a",))
+    events = [event(raw, identity=kind) for kind in ("element", "delivery") for raw in raws]
+    events += [event(b"1", identity=identity) for identity in identities]
+
+    messages = encode_events(events, origin=ORIGIN, received_at=RECEIVED_AT, delivery_id="1")
+
+    assert len({message.id for message in messages}) == len(events)
+
+
 def test_an_id_outlives_a_new_version_of_the_relay() -> None:
     # A vendor may resend after an upgrade, and consumers remember ids: these never change.
     assert ids(b'{"a":1}', b'{"a":1}') == [
         "0c777baafdf156a6a5e8909c9cc1cf97",
         "74d3a188bce15c232448d1cfbe23f6f2",
     ]
+    assert ids_by(("message", "push", "m1", "1")) == ["cb45ccc2d76a3ff1f8d696c60e0e0b1f"]
 
 
 def test_an_id_is_of_its_source_and_its_vendor() -> None:
@@ -222,9 +261,9 @@ def test_an_event_that_rabbitmq_would_close_the_channel_over_is_not_made() -> No
 def test_a_delivery_has_no_more_events_than_the_relay_can_hold_at_once() -> None:
     most = [event()] * MAX_EVENTS
 
-    messages = encode_events(most, origin=ORIGIN, received_at=RECEIVED_AT)
+    messages = encode_events(most, origin=ORIGIN, received_at=RECEIVED_AT, delivery_id="d1")
     with pytest.raises(Malformed, match="too_many_events"):
-        encode_events([*most, event()], origin=ORIGIN, received_at=RECEIVED_AT)
+        encode_events([*most, event()], origin=ORIGIN, received_at=RECEIVED_AT, delivery_id="d1")
 
     assert len(messages) == MAX_EVENTS
 

@@ -20,6 +20,7 @@ def quarantined(body: bytes = b"{", **headers: str) -> Message:
         reason="not_json",
         origin=ORIGIN,
         received_at=1_700_000_000.25,
+        delivery_id="5e1f",
         headers={name.replace("_", "-"): value for name, value in headers.items()},
         secrets=SECRETS,
     )
@@ -58,6 +59,7 @@ def test_a_delivery_is_kept_as_it_came_with_what_a_person_needs_to_know() -> Non
         "reason": "not_json",
         "content-type": "text/xml",
         "received_at": "2023-11-14T22:13:20.250000Z",
+        "delivery_id": "5e1f",
         "headers": {"content-type": "text/xml", "user-agent": "x"},
     }
 

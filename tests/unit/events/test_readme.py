@@ -37,6 +37,7 @@ def test_the_event_shown_is_that_of_a_documented_payload() -> None:
         VENDORS["swiftsell"].normalize(Request(body=sample.read_bytes())),
         origin=Origin(vendor="swiftsell", source="acme-sales"),
         received_at=datetime(2026, 11, 20, 16, 0, 0, 123456, UTC).timestamp(),
+        delivery_id="d1",
     )
 
     document = json.loads(message.body)

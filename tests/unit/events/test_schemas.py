@@ -48,7 +48,9 @@ UNSHOWN = {
 def messages(name: str, body: bytes) -> list[Message]:
     try:
         events = VENDORS[name].normalize(Request(body=body))
-        return encode_events(events, origin=Origin(vendor=name, source="acme"), received_at=1.5)
+        return encode_events(
+            events, origin=Origin(vendor=name, source="acme"), received_at=1.5, delivery_id="d1"
+        )
     except Malformed:
         return []
 

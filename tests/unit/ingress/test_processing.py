@@ -26,7 +26,7 @@ NOTES = b'{"events":[{"event":{"type":"note"}},{"event":{"type":"sla_breached"}}
 
 def understood(body: bytes, **headers: str) -> ProcessedDelivery:
     request = Request(body=body, headers={"authorization": "tok-1"} | headers)
-    return process_delivery(request, SOURCE, 1.5)
+    return process_delivery(request, SOURCE, 1.5, "d1")
 
 
 def test_events_are_encoded_with_the_trace_they_belong_to() -> None:
@@ -55,7 +55,7 @@ def test_an_event_that_grows_too_large_is_quarantined_as_it_came() -> None:
 
 
 def test_a_handshake_leaves_nothing_to_store() -> None:
-    bare = process_delivery(Request(body=b"tok-1"), SOURCE, 1.5)
+    bare = process_delivery(Request(body=b"tok-1"), SOURCE, 1.5, "d1")
     empty = understood(b"")
 
     assert bare == ProcessedDelivery(messages=[], echo=Echo(token="tok-1", shape="text"))
@@ -73,7 +73,7 @@ def test_what_is_not_understood_is_one_message_for_the_quarantine() -> None:
 
 
 @pytest.mark.parametrize("name", vendors.discover())
-def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> None:
+def test_a_delivery_processed_again_has_the_same_ids(name: str) -> None:
     vendor = vendors.discover()[name]
     origin = Origin(vendor=name, source="acme")
     source = Source(origin=origin, vendor=vendor, secrets=Secrets(["tok-1"]))
@@ -83,8 +83,8 @@ def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> 
         request = Request(sent.body, headers, urlencode(sent.query), sent.path_secret)
 
         first, again = (
-            process_delivery(request, source, 1.5),
-            process_delivery(request, source, 86_400),
+            process_delivery(request, source, 1.5, "d1"),
+            process_delivery(request, source, 86_400, "d1"),
         )
 
         assert first.messages
@@ -93,9 +93,18 @@ def test_a_recorded_delivery_is_accepted_again_under_the_same_ids(name: str) -> 
         ]
 
 
+def test_what_is_quarantined_keeps_what_its_ids_are_made_of() -> None:
+    found = process_delivery(
+        Request(body=b"{", headers={"authorization": "tok-1"}), SOURCE, 1.5, "d7"
+    )
+
+    [message] = found.messages
+    assert b"\x0bdelivery_idS\x00\x00\x00\x02d7" in message.properties
+
+
 def test_nothing_of_an_unauthenticated_delivery_is_understood() -> None:
     with pytest.raises(Unauthenticated):
-        process_delivery(Request(body=NOTES), SOURCE, 1.5)
+        process_delivery(Request(body=NOTES), SOURCE, 1.5, "d1")
 
 
 def seen(body: bytes = b"", query_string: str = "", **headers: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import Data, NormalizedEvent
+from relay.events.event import Data, Identity, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.authentication import Secrets, signature_of
 from relay.vendors.kit.request import Request
@@ -198,6 +198,37 @@ def test_a_case_message_comes_whole_or_spread_out(message: Data, expected: Data)
     assert whole.data == CASE | expected
     if not isinstance(message.get("message"), dict):
         assert spread.data == whole.data
+
+
+@pytest.mark.parametrize(
+    ("message", "identity"),
+    [
+        ({"id": 323}, ("case:message:new", "323")),
+        ({"id": "323", "message": "ok", "seen": "yes"}, ("case:message:new", "323")),
+        ({"id": "323", "type": "note"}, ("case:message:new", "323")),
+        ({"id": ""}, "delivery"),
+        ({"id": 323.0}, "delivery"),
+        ({"message": "ok"}, "delivery"),
+    ],
+)
+def test_a_case_message_is_told_apart_by_its_id_alone(message: Data, identity: Identity) -> None:
+    whole = normalized("case:message:new", {"caseId": "72", "message": message})
+    spread = normalized("case:message:new", {"caseId": "72"} | message)
+
+    assert whole.identity == spread.identity == identity
+
+
+@pytest.mark.parametrize(
+    "vendortype",
+    ["case:status", "case:new", "user:case-joined", "case:message:seen", "CHAT_ON_MESSAGE", "x"],
+)
+def test_nothing_tells_another_event_apart(vendortype: str) -> None:
+    data = {"caseId": "72", "status": "closed", "id": "323", "message": {"id": "323"}}
+
+    assert normalized(vendortype, data).identity == "delivery"
+    assert (
+        normalized(vendortype, id="323", message={"id": "323", "msg": "ok"}).identity == "delivery"
+    )
 
 
 AGENT = {"type": "agent", "id": "7", "name": "Bo"}

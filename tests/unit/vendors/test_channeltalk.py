@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import TYPES, Data, NormalizedEvent
+from relay.events.event import TYPES, Data, Identity, NormalizedEvent
 from relay.vendors import channeltalk
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
@@ -119,6 +119,28 @@ def test_the_clock_is_in_milliseconds(verb: str, entity: Data, time: str | None)
     event = normalized("userChat", verb, entity)
 
     assert event.time == time
+
+
+@pytest.mark.parametrize(
+    ("model", "verb", "entity", "identity"),
+    [
+        ("message", "push", {"id": "m1", "version": 1}, ("message", "push", "m1", "1")),
+        ("Message", "push", {"id": "m1", "version": "1"}, ("message", "push", "m1", "1")),
+        ("userChat", "update", {"id": 7, "version": 0}, ("userchat", "update", "7", "0")),
+        ("user", "delete", {"id": "u1"}, "delivery"),
+        ("user", "upsert", {"id": "u1", "version": 1.0}, "delivery"),
+        ("user", "upsert", {"id": "u1", "version": None}, "delivery"),
+        ("message", "push", {"version": 1}, "delivery"),
+        ("message", "push", {"id": "", "version": 1}, "delivery"),
+    ],
+)
+def test_an_entity_and_its_version_tell_a_change_apart(
+    model: str, verb: str, entity: Data, identity: Identity
+) -> None:
+    plain = normalized(model, verb, entity)
+    surrounded = normalized(model, verb, entity | {"plainText": "hi"}, user={"id": "u2"})
+
+    assert plain.identity == surrounded.identity == identity
 
 
 # Messages.

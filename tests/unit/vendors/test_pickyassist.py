@@ -72,6 +72,20 @@ def test_the_number_decides_the_type(event_id: int, event_type: str) -> None:
     assert as_number.detail == as_text.detail == ""
 
 
+@pytest.mark.parametrize("event_id", [7, "7"])
+def test_people_of_one_name_who_are_removed_at_once_are_told_apart_by_nothing(
+    event_id: int | str,
+) -> None:
+    assert normalized(event_id).identity == "delivery"
+
+
+@pytest.mark.parametrize("event_id", [1, 2, 3, 4, 5, 6, 8, "1", "new"])
+def test_what_one_person_did_to_one_contact_is_told_apart_by_the_element(
+    event_id: int | str,
+) -> None:
+    assert normalized(event_id).identity == "element"
+
+
 @pytest.mark.parametrize("event_id", [0, 8, -1, 2**63, "01", "1.0", "\u0667", "new"])
 def test_an_unknown_number_is_unrecognized(event_id: Any) -> None:
     event = normalized(event_id)

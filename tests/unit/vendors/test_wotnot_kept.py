@@ -84,7 +84,7 @@ def test_a_token_of_the_body_is_in_nothing_that_is_kept(
 
     source = Source(origin=ORIGIN, vendor=vendors.discover()["swiftsell"], secrets=Secrets([token]))
 
-    found = process_delivery(Request(body=body), source, 1.5)
+    found = process_delivery(Request(body=body), source, 1.5, "d1")
 
     assert found.messages
     for message in found.messages:
