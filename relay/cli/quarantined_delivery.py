@@ -13,6 +13,7 @@ from pamqp import commands
 from relay.errors import BrokerError, Malformed, RelayError
 from relay.events.envelope import encode_events
 from relay.events.message import Message, Origin
+from relay.events.quarantine import VENDOR_ERROR
 from relay.events.traceparent import traceparent_of
 from relay.vendors import Vendor
 from relay.vendors.kit.fields import mapping
@@ -72,7 +73,8 @@ def process_again(
     """Return the events that the delivery would have become had it been understood at first.
 
     Raises:
-        RelayError: it still is not understood, or its source is no longer configured.
+        RelayError: it still is not understood, its source is no longer configured, or the vendor's
+            code has a bug, whose text is not shown: it may quote the body.
     """
     vendor = vendors.get(delivery.vendor)
     if vendor is None or delivery.received_at is None:
@@ -90,6 +92,8 @@ def process_again(
         )
     except Malformed as error:
         raise RelayError(f"it still is not understood ({error.reason})") from error
+    except Exception as error:  # a bug in a vendor's code must not keep back the others
+        raise RelayError(f"it still is not understood ({VENDOR_ERROR})") from error
 
 
 async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Message]) -> None:

@@ -11,6 +11,9 @@ from relay.events import amqp, redaction, topology
 from relay.events.message import Message, Origin, message_id
 from relay.events.timestamps import from_clock
 
+VENDOR_ERROR = "vendor_error"
+"""The reason of a delivery that runs into a bug in the vendor's code."""
+
 _MAX_HEADERS = 64
 _MAX_HEADERS_BYTES = 64 * 1024  # half of the frame RabbitMQ allows a content header
 _MAX_HEADER_NAME_BYTES = 128  # a field's name is a short string

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from relay.errors import Malformed
 from relay.events.envelope import encode_events
 from relay.events.message import Message, Origin
-from relay.events.quarantine import encode_quarantined
+from relay.events.quarantine import VENDOR_ERROR, encode_quarantined
 from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
 from relay.process.safe_traceback import safe_traceback
@@ -19,8 +19,6 @@ from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request
 
 EchoStyle = Literal["json", "text", "mirror"]
-
-_VENDOR_ERROR = "vendor_error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +91,7 @@ def process_delivery(
     except Malformed as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
-        reason, failure = _VENDOR_ERROR, safe_traceback(error)
+        reason, failure = VENDOR_ERROR, safe_traceback(error)
     else:
         types = tuple([event.type for event in events])
         return ProcessedDelivery(messages=messages, echo=echo, types=types)

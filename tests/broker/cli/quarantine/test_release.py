@@ -1,6 +1,9 @@
 """`relay quarantine release`: what is understood by now goes out, and the rest stays."""
 
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import aio_pika
 import pytest
@@ -81,6 +84,47 @@ async def test_deliveries_quarantined_by_an_earlier_version_are_told_apart_by_th
 
     times_seen = Counter(message.message_id for message in recorder.messages)
     assert sorted(times_seen.values()) == [2, 2]
+
+
+BUGGY = """
+def authenticate(request, secrets): ...
+
+def normalize(request):
+    if request.body:
+        raise KeyError(request.body.decode())  # a text that quotes the body
+
+def sign(body, secret): ...
+"""
+
+
+@pytest.fixture
+def buggy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
+    """Install a vendor of another package, whose code has a bug; return where it came in."""
+    info = tmp_path / "buggy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: buggy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[relay.vendors]\nbuggy = buggy_vendor\n")
+    (tmp_path / "buggy_vendor.py").write_text(BUGGY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield Origin(vendor="buggy", source="acme")
+    sys.modules.pop("buggy_vendor", None)
+
+
+async def test_a_bug_in_a_vendors_code_keeps_no_other_delivery_back_and_quotes_no_body(
+    relay: RelayCommand, quarantine: Quarantine, recorder: Recorder, buggy: Origin
+) -> None:
+    culprits = [quarantined(f"{name} private".encode(), buggy) for name in ("Ann", "Bo")]
+    await quarantine.put(culprits[0], NOT_JSON, culprits[1], NOW_JSON)
+
+    result = await relay("quarantine", "release", "--all")
+    await recorder.has(1)
+
+    assert result.code == 1
+    assert result.err == "relay: 3 of 4 deliveries stay in quarantine.\n"
+    for culprit in culprits:
+        assert ["kept", culprit.id, "it still is not understood (vendor_error)"] in result.rows
+    assert "private" not in result.out + result.err
+    await eventually(lambda: quarantine.holds(NOT_JSON, *culprits))
 
 
 async def test_what_is_still_not_understood_stays(
