@@ -3,7 +3,7 @@
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -47,29 +47,29 @@ def encode_events(
     if len(events) > MAX_EVENTS:
         raise Malformed("too_many_events")
     head = _properties_head(origin, traceparent)
-    ids = _ids(events, origin, delivery_id)
-    return [
-        _encode(event, event_id, origin, received_at, head)
-        for event, event_id in zip(events, ids, strict=True)
-    ]
-
-
-def _ids(events: Sequence[NormalizedEvent], origin: Origin, delivery_id: str) -> Iterator[str]:
-    """Yield the events' ids. Equal elements of one delivery get different ones, by their number.
-
-    Only those that the vendor itself gave an identity are the same occurrence when they are equal.
-    No JSON text has a zero byte, so the three kinds of identity can't be taken for one another.
-    """
     counts: dict[bytes, int] = {}
+    messages = []
     for event in events:
-        raw, identity = event.raw, event.identity
-        if isinstance(identity, tuple):
-            yield message_id(origin, b"\0" + orjson.dumps(identity))
-            continue
-        number = counts.get(raw, 0)
-        counts[raw] = number + 1
-        content = raw if identity == "element" else delivery_id.encode() + b"\0" + raw
-        yield message_id(origin, content, number)
+        event_id = _event_id(event, counts, origin, delivery_id)
+        messages.append(_encode(event, event_id, origin, received_at, head))
+    return messages
+
+
+def _event_id(
+    event: NormalizedEvent, counts: dict[bytes, int], origin: Origin, delivery_id: str
+) -> str:
+    """Return the id of an event, and count its element: equal ones of a delivery get different ids.
+
+    Only those to which the vendor itself gave an identity are the same occurrence when equal. No
+    JSON text has a zero byte, so the three kinds of identity can't be taken for one another.
+    """
+    raw, identity = event.raw, event.identity
+    if isinstance(identity, tuple):
+        return message_id(origin, b"\0" + orjson.dumps(identity))
+    number = counts.get(raw, 0)
+    counts[raw] = number + 1
+    content = raw if identity == "element" else delivery_id.encode() + b"\0" + raw
+    return message_id(origin, content, number)
 
 
 def _encode(
