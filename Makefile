@@ -19,7 +19,7 @@ run: setup ## the relay and a tail of its events, until Ctrl-C
 demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
-check: lint ## ruff, mypy, and the tests that need no broker: half a minute
+check: lint ## ruff, mypy, and the tests that need no broker
 	$(PYTHON) -m pytest --quiet --numprocesses auto $(ON_ALL_CORES) $(WITHOUT_BROKER)
 
 test: setup ## all tests, against a real RabbitMQ and PostgreSQL
