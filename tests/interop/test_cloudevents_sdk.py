@@ -8,6 +8,7 @@ from cloudevents.core.bindings import rabbitmq
 
 from tests.interop.conftest import SendAll
 from tests.support.event_recorder import Recorder
+from tests.support.eventually import eventually
 
 
 async def test_the_sdk_reads_every_sample_of_every_vendor(
@@ -15,7 +16,7 @@ async def test_the_sdk_reads_every_sample_of_every_vendor(
 ) -> None:
     async with Recorder(connection, exchange) as recorder:
         sent = await send_all()
-        await recorder.has(len(sent))
+        await eventually(lambda: len(recorder.messages) == len(sent))
     documents = {message.message_id: json.loads(message.body) for message in recorder.messages}
 
     read = {
