@@ -252,7 +252,10 @@ def _outbox(settings: Settings, worker: Worker | None) -> _Storage:
         sets_corrupt_aside=settings.outbox.on_corrupt == "set-aside",
     )
     forwarder = Forwarder(
-        outbox=outbox, committed=committed, max_in_flight=settings.broker.max_in_flight
+        outbox=outbox,
+        committed=committed,
+        exchange_of=exchange_chooser(settings),
+        max_in_flight=settings.broker.max_in_flight,
     )
     orphan_drain = OrphanDrain(root=root, worker=number, count=count, outbox=outbox)
     return _Storage(sink=outbox, forwarder=forwarder, outbox=outbox, orphan_drain=orphan_drain)

@@ -23,7 +23,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from relay.broker.session import PublishOutcome, Session
+from relay.broker.outcome import PublishOutcome
+from relay.broker.session import Session
 from relay.errors import NotDurable
 from relay.events.message import Message
 from relay.sink import PendingDelivery, Sink

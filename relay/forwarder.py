@@ -1,6 +1,7 @@
 """From the outbox to the broker, and what each outcome means for an event.
 
     outbox.pending -> publish -> confirmed            -> outbox.confirm: it leaves the outbox
+                         |    -> refused              -> parked; see parking.py
                          ^    -> nacked or returned   -> deferred with a growing delay --+
                          |    -> the session ends     -> deferred without delay ---------+
                          +---------------------------------------------------------------+
@@ -12,17 +13,19 @@ answered when the outbox had committed their events.
 
 import asyncio
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import structlog
 
-from relay.broker.session import PublishOutcome, Session
+from relay.broker.outcome import PublishOutcome
+from relay.broker.session import Session
 from relay.errors import OutboxError
 from relay.events.message import Message
 from relay.observability.log_throttle import LogThrottle
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
+from relay.parking import ParkedMessages
 from relay.process import backoff
 
 _MAX_BATCH = 500
@@ -49,6 +52,7 @@ class Forwarder:
     Args:
         outbox: where events wait.
         committed: set by the outbox whenever something was committed.
+        exchange_of: returns the exchange of a message.
         max_in_flight: messages published and not yet confirmed.
         read_retry_s: how long to wait after the outbox could not be read.
     """
@@ -58,11 +62,13 @@ class Forwarder:
         *,
         outbox: Outbox,
         committed: asyncio.Event,
+        exchange_of: Callable[[Message], str],
         max_in_flight: int,
         read_retry_s: float = 1.0,
     ) -> None:
         self._outbox = outbox
         self._wake = committed
+        self._parked = ParkedMessages(outbox=outbox, exchange_of=exchange_of, released=committed)
         self._max_in_flight = max_in_flight
         self._read_retry_s = read_retry_s
         self._read_up_to = 0  # the number of the last event that was read
@@ -82,14 +88,33 @@ class Forwarder:
         """Publish through session until it ends. What is unconfirmed then is published again."""
         self._session = session
         session.on_outcome = self._note_outcome
+        await self._load_parked()
+        publishing = asyncio.ensure_future(self._publish(session))
+        retrying = asyncio.ensure_future(self._parked.retry(session))
         try:
-            while True:
-                await session.publish(await self._next_batch(session))
-                if self._read_up_to >= self._outbox.last_seq:
-                    await asyncio.sleep(_BATCH_FORMS_S)
+            done, _ = await asyncio.wait(
+                {publishing, retrying}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for ended in done:
+                ended.result()
         finally:
+            publishing.cancel()
+            retrying.cancel()
+            await asyncio.gather(publishing, retrying, return_exceptions=True)
             self._session = None
             self._defer_now([pending.seq for pending in session.take_unconfirmed()])
+
+    async def _load_parked(self) -> None:
+        try:
+            await self._parked.load()
+        except OutboxError as error:
+            log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
+
+    async def _publish(self, session: Session[Pending]) -> None:
+        while True:
+            await session.publish(await self._next_batch(session))
+            if self._read_up_to >= self._outbox.last_seq:
+                await asyncio.sleep(_BATCH_FORMS_S)
 
     # What to publish next.
 
@@ -101,6 +126,8 @@ class Forwarder:
                 await self._wake.wait()  # only a confirm makes room, whatever else is due
                 continue
             try:
+                await self._parked.write()
+                self._defer_now(await self._parked.release(limit))
                 batch = await self._due(limit) or await self._unread(limit)
             except OutboxError as error:
                 log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
@@ -131,10 +158,14 @@ class Forwarder:
         """Return events that have not been read before."""
         if len(self._deferred) >= _MAX_DEFERRED:
             return []
-        batch = await self._outbox.pending(after=self._read_up_to, limit=limit)
-        if batch:
-            self._read_up_to = batch[-1].seq
-        return batch
+        while True:
+            last = self._outbox.last_seq
+            rows = await self._outbox.pending(after=self._read_up_to, limit=limit)
+            self._read_up_to = rows[-1].seq if rows else max(last, self._read_up_to)
+            batch = self._parked.hold_back(rows)
+            if batch or not rows:
+                return batch
+            await self._parked.write()
 
     async def _wait(self) -> None:
         """Wait for a commit, a confirm, or the time of the next deferred event."""
@@ -152,6 +183,10 @@ class Forwarder:
             for confirmed in outcome.confirmed:
                 self._attempts.pop(confirmed.seq, None)
         self._outbox.confirm([confirmed.seq for confirmed in outcome.confirmed])
+        if outcome.refusal:
+            self._parked.refuse(outcome.failed, outcome.refusal)
+            self._wake.set()
+            return
         for failed in outcome.failed:
             attempt = self._attempts[failed.seq] = self._attempts.get(failed.seq, 0) + 1
             delay_s = backoff.delay_s(attempt, first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)

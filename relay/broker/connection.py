@@ -14,6 +14,7 @@ import aiormq.exceptions
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractConnection as WireConnection
 from yarl import URL
 
 from relay.broker import lenient_decoding
@@ -73,6 +74,16 @@ async def close(connection: AbstractConnection) -> None:
     with contextlib.suppress(TimeoutError, *CONNECTION_ERRORS):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await connection.close()
+
+
+async def is_blocked(connection: WireConnection) -> bool:
+    """Ask aiormq, which has no flag for it: `ready` returns at once unless blocked."""
+    try:
+        async with asyncio.timeout(0):
+            await connection.ready()
+    except TimeoutError:
+        return True
+    return False
 
 
 def public_address(url: str) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from relay.broker import reconnect
-from relay.broker.connection import close, connect, declare, public_address
-from relay.broker.session import Session, T
-from relay.errors import BrokerError
+from relay.broker.connection import Connection, close, connect, declare, public_address
+from relay.broker.outcome import T
+from relay.broker.session import Session
+from relay.errors import BrokerError, TopologyError
 from relay.events.message import Message
 from relay.events.topology import Topology
 from relay.observability.metrics import BrokerMetrics
@@ -75,6 +76,7 @@ class Publisher:
         self._metrics = metrics
         self._tracing = tracing
         self._session: Session[Any] | None = None
+        self._topology_problem: str | None = None
         self.reason: str | None = "not connected yet"
 
     @property
@@ -109,7 +111,11 @@ class Publisher:
     async def _open(self, url: str, stack: contextlib.AsyncExitStack) -> Session[T]:
         connection = await connect(url, heartbeat_s=self._options.heartbeat_s)
         stack.push_async_callback(close, connection)
-        await declare(connection, self._topology, passive=not self._options.declare_topology)
+        redeclare = partial(declare, connection, self._topology, passive=False)
+        if self._options.declare_topology:
+            await redeclare()
+        else:
+            await self._check_topology(connection)
         session: Session[T] = Session(
             connection,
             exchange_of=self._exchange_of,
@@ -117,8 +123,19 @@ class Publisher:
             metrics=self._metrics,
             tracing=self._tracing,
         )
+        if self._options.declare_topology:
+            session.redeclare = redeclare
         await session.open()
         return session
+
+    async def _check_topology(self, connection: Connection) -> None:
+        """Log what is missing. Whatever can't go out for lack of it is parked."""
+        try:
+            await declare(connection, self._topology, passive=True)
+        except TopologyError as error:
+            if str(error) != self._topology_problem:
+                log.warning("topology incomplete", reason=str(error))
+            self._topology_problem = str(error)
 
     async def _use(self, use: Callable[[Session[T]], Awaitable[None]], session: Session[T]) -> None:
         """Let use publish until it or the session ends."""

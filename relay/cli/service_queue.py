@@ -11,7 +11,8 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp import commands
 
 from relay.broker.connection import declare
-from relay.broker.session import PublishOutcome, Session
+from relay.broker.outcome import PublishOutcome
+from relay.broker.session import Session
 from relay.cli.connection import connected
 from relay.errors import BrokerError, RelayError, TopologyError
 from relay.events.message import Message

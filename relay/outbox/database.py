@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from relay.errors import OutboxCorrupt, OutboxError
 from relay.events.message import Message
-from relay.outbox import reserve
+from relay.outbox import parked, reserve
 from relay.outbox.files import sync_directory
 
 SCHEMA_VERSION = 1
@@ -97,7 +97,6 @@ def _prepare(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:
     # Debian's SQLite writes zeros over all that is deleted, which is each event once more.
     db.execute("PRAGMA secure_delete = FAST")
     db.execute(f"PRAGMA journal_size_limit = {_MAX_LOG_BYTES}")
-    db.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
     _check_whole(db, path)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
@@ -109,8 +108,21 @@ def _prepare(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:
         )
     _check_writable(db)
     last_seq(db)
+    _add_parked(db, path.parent)
+    db.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 16)}")
     reserve.keep(path.parent)
     sync_directory(path.parent)
+
+
+def _add_parked(db: sqlite3.Connection, directory: Path) -> None:
+    """Create the tables of parked rows in a file of an earlier version, also on a full disk."""
+    try:
+        db.executescript(parked.SCHEMA)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        reserve.give_up(directory)
+        db.executescript(parked.SCHEMA)
 
 
 def last_seq(db: sqlite3.Connection) -> int:
@@ -191,9 +203,20 @@ def size(row: Pending) -> int:
 def read(
     db: sqlite3.Connection, *, after: int, limit: int, max_bytes: int = MAX_READ_BYTES
 ) -> list[Pending]:
-    """Return at most limit rows that follow `after`, in order, and about max_bytes of them."""
+    """Return at most limit rows that follow `after`, in order, and about max_bytes of them.
+
+    Parked rows are left out.
+    """
+    where = f"seq > ? AND {parked.NOT_PARKED}"
+    rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY seq LIMIT ?", (after, limit))
+    return _bounded(rows, max_bytes)
+
+
+def read_parked(db: sqlite3.Connection, *, limit: int) -> list[Pending]:
+    """Return the oldest parked rows, bounded like read."""
+    where = f"NOT {parked.NOT_PARKED}"
     return _bounded(
-        db.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)), max_bytes
+        db.execute(f"{_SELECT} WHERE {where} ORDER BY seq LIMIT ?", (limit,)), MAX_READ_BYTES
     )
 
 

@@ -7,17 +7,19 @@ same id, never a loss. An outbox that can't be drained is logged, left alone and
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from relay.errors import NotDurable, OutboxError
-from relay.outbox import database, layout
+from relay.outbox import database, layout, parked
 from relay.outbox import stats as outbox_stats
 from relay.outbox.database import Pending
 from relay.outbox.lock import LOCK_NAME, lock
 from relay.outbox.outbox import Outbox
+from relay.outbox.parked import Parking
 from relay.outbox.reserve import RESERVE_NAME
 from relay.outbox.stats import Stats
 from relay.process.owned_thread import OwnedThread
@@ -91,14 +93,12 @@ class OrphanDrain:
             log.info("draining orphaned outbox", directory=str(directory))
             while rows := await orphaned.read(limit):
                 await self._wait_for_room()
-                moving = asyncio.ensure_future(self._move(rows, orphaned))
-                try:
-                    count = await asyncio.shield(moving)
-                except asyncio.CancelledError:
-                    await moving  # else an orderly end would make duplicates
-                    raise
+                count = await _to_the_end(self._move(rows, orphaned))
                 moved += count
                 limit = min(2 * limit, _BATCH) if count else max(limit // 2, 1)  # until it fits
+            while parked := await orphaned.read_parked(limit):
+                await self._wait_for_room()
+                moved += await _to_the_end(self._move_parked(parked, orphaned))
             await orphaned.remove()
         log.info("orphaned outbox drained", directory=str(directory), messages=moved)
 
@@ -119,6 +119,24 @@ class OrphanDrain:
             return 0
         await orphaned.delete(rows)
         return len(rows)
+
+    async def _move_parked(
+        self, parked: list[tuple[Pending, Parking]], orphaned: "_OrphanedOutbox"
+    ) -> int:
+        """Move rows that stay parked. Return how many."""
+        await self._outbox.append_parked([(row.message, parking) for row, parking in parked])
+        await orphaned.delete([row for row, _ in parked])
+        return len(parked)
+
+
+async def _to_the_end(moving: Coroutine[Any, Any, int]) -> int:
+    """Move rows, even if this task is cancelled: else an orderly end would make duplicates."""
+    task = asyncio.ensure_future(moving)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 @contextlib.asynccontextmanager
@@ -147,8 +165,17 @@ class _OrphanedOutbox:
         self._thread = thread
 
     async def read(self, limit: int) -> list[Pending]:
-        """Return the oldest events, at most limit."""
+        """Return the oldest events that are not parked, at most limit."""
         return await self._thread.do(lambda: database.read(self._db, after=0, limit=limit))
+
+    async def read_parked(self, limit: int) -> list[tuple[Pending, Parking]]:
+        """Return the oldest events that are parked, at most limit."""
+        return await self._thread.do(lambda: self._read_parked(limit))
+
+    def _read_parked(self, limit: int) -> list[tuple[Pending, Parking]]:
+        rows = database.read_parked(self._db, limit=limit)
+        parkings = parked.parkings_of(self._db, [row.seq for row in rows])
+        return list(zip(rows, parkings, strict=True))
 
     async def delete(self, rows: list[Pending]) -> None:
         """Delete events that are durable elsewhere."""

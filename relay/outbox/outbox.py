@@ -30,10 +30,13 @@ from typing import NamedTuple, TypeVar
 import structlog
 
 from relay.errors import NotDurable, OutboxError, OutboxFull
+from relay.events.message import Message
 from relay.outbox import database
 from relay.outbox.database import Pending
 from relay.outbox.directory import OutboxDirectory
 from relay.outbox.limits import DEFAULT_LIMITS, OutboxLimits
+from relay.outbox.parked import Parking
+from relay.outbox.parked_table import ParkedTable
 from relay.outbox.recent import RecentRows
 from relay.outbox.stats import Stats
 from relay.outbox.store import CommitResult, OutboxStore
@@ -89,6 +92,7 @@ class Outbox(Sink):
             max_bytes=max_bytes,
             max_read_bytes=limits.read_bytes,
         )
+        self.parked = ParkedTable(lambda work: self._read(lambda: work(self._store.db)))
         # The event loop appends to these two, the thread takes from them.
         self._appends: deque[_Append] = deque()
         self._confirmed: deque[int] = deque()
@@ -250,6 +254,17 @@ class Outbox(Sink):
             OutboxError: the disk can't be read.
         """
         return await self._read(self._store.stats)
+
+    async def append_parked(self, parked: Sequence[tuple[Message, Parking]]) -> None:
+        """Store messages that stay parked, with numbers of their own.
+
+        Raises:
+            OutboxError: the disk failed; nothing was stored.
+        """
+        first, self._next_seq = self._next_seq, self._next_seq + len(parked)
+        rows = [Pending(seq, message) for seq, (message, _) in enumerate(parked, first)]
+        parkings = [parking._replace(seq=seq) for seq, (_, parking) in enumerate(parked, first)]
+        await self.parked.store(rows, parkings, due=0)
 
     async def _read(self, work: Callable[[], T]) -> T:
         try:

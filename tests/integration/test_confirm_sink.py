@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from relay.broker.session import PublishOutcome
+from relay.broker.outcome import PublishOutcome
 from relay.confirm_sink import ConfirmSink, UnconfirmedMessage
 from relay.errors import NotDurable
 from relay.events.message import Message

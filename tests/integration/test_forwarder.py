@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from structlog.testing import capture_logs
 
-from relay.broker.session import PublishOutcome
+from relay.broker.outcome import PublishOutcome
 from relay.events.message import Message
 from relay.forwarder import Forwarder
 from relay.outbox.database import Pending
@@ -49,6 +49,7 @@ async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: 
     forwarder = Forwarder(
         outbox=outbox,
         committed=outbox._committed,
+        exchange_of=lambda _: "webhooks",
         max_in_flight=len(MESSAGES),
     )
     await outbox.append(MESSAGES)
@@ -80,6 +81,7 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
     forwarder = Forwarder(
         outbox=outbox,
         committed=outbox._committed,
+        exchange_of=lambda _: "webhooks",
         max_in_flight=10,
         read_retry_s=0.01,
     )

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from consumers.kit.queues import topology as kit_topology
 from relay.broker.connection import close, connect, declare
-from relay.broker.session import PublishOutcome, Session
+from relay.broker.outcome import PublishOutcome
+from relay.broker.session import Session
 from relay.events import topology
 from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent

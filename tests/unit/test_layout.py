@@ -36,8 +36,10 @@ MAY_IMPORT = {
     " relay.vendors relay.vendors.kit",
     "relay.workers": "relay.errors relay.observability relay.process",
     # What joins them.
-    "relay.forwarder": "relay.broker relay.errors relay.events relay.observability relay.outbox"
+    "relay.parking": "relay.broker relay.errors relay.events relay.observability relay.outbox"
     " relay.process",
+    "relay.forwarder": "relay.broker relay.errors relay.events relay.observability relay.outbox"
+    " relay.parking relay.process",
     "relay.confirm_sink": "relay.broker relay.errors relay.events relay.sink",
     "relay.admin": "relay.broker relay.errors relay.observability relay.outbox",
     "relay.configured": "relay.errors relay.events relay.ingress relay.settings relay.settings_file"

@@ -19,7 +19,8 @@ import orjson
 import uvloop
 
 from relay.broker.connection import close, connect
-from relay.broker.session import PublishOutcome, Session
+from relay.broker.outcome import PublishOutcome
+from relay.broker.session import Session
 from relay.events import amqp
 from relay.events.message import Message
 from relay.observability.metrics import BrokerMetrics

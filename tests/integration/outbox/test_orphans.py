@@ -13,6 +13,7 @@ from relay.outbox import database
 from relay.outbox.layout import directory_of
 from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
+from relay.outbox.parked import Parking
 from relay.process import tasks
 from tests.support.eventually import eventually
 
@@ -106,6 +107,22 @@ async def test_what_is_moved_leaves_half_of_the_room_to_deliveries(
 
         assert moved == names
         assert (await drain.stats()).depth == 0
+
+
+async def test_what_is_parked_there_stays_parked_here(tmp_path: Path) -> None:
+    directory = await leave(tmp_path, 1, messages("a", "b", "c"))
+    async with opened(directory) as left:
+        await left.parked.park([Parking(2, "webhooks a.b", "refused", 5.0)], due=9.0)
+
+    async with opened(tmp_path) as outbox, draining(tmp_path, outbox):
+        await outbox.append(messages("own"))
+        await eventually(lambda: not directory.exists())
+
+        assert await ids(outbox) == ["own", "a", "c"]
+        due = await outbox.parked.next_due(10.0)
+        assert due
+        assert (due.cause, due.reason) == ("webhooks a.b", "refused")
+        assert [row.message.id for row in await outbox.fetch([due.seq])] == ["b"]
 
 
 async def _is_empty(outbox: Outbox) -> bool:

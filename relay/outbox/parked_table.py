@@ -1,0 +1,69 @@
+"""Parked rows as the event loop sees them: see `parked`. The outbox's thread does the work."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from relay.outbox import database, parked
+from relay.outbox.database import Pending
+from relay.outbox.parked import DueCause, Parking
+
+
+class ParkedTable:
+    """What is parked in an outbox. Every method raises OutboxError if the disk fails.
+
+    Args:
+        do: does work with the database, in the thread that owns it.
+    """
+
+    def __init__(self, do: Callable[[Callable[[sqlite3.Connection], Any]], Awaitable[Any]]) -> None:
+        self._do = do
+        self.added = asyncio.Event()
+        """Set whenever rows were parked."""
+
+    async def park(self, parkings: Sequence[Parking], *, due: float) -> None:
+        """Park rows: they are read no more. Causes that are new are to be tried when due."""
+        await self.store([], parkings, due=due)
+
+    async def store(
+        self, rows: Sequence[Pending], parkings: Sequence[Parking], *, due: float
+    ) -> None:
+        """Insert rows that are parked from the start."""
+
+        def store(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                database.insert(db, rows)
+                parked.park(db, parkings, due)
+
+        await self._do(store)
+        self.added.set()
+
+    async def causes(self, limit: int) -> dict[str, str]:
+        """Return the latest causes, each with its reason."""
+        causes: dict[str, str] = await self._do(partial(parked.causes, limit=limit))
+        return causes
+
+    async def next_due(self, now: float) -> DueCause | None:
+        """Return a cause to try now, if there is one."""
+        due: DueCause | None = await self._do(partial(parked.next_due, now=now))
+        return due
+
+    async def defer(self, cause: DueCause, *, due: float) -> None:
+        """Note that a cause was tried, and is to be tried again when due."""
+        await self._do(partial(parked.defer, cause=cause, due=due))
+
+    async def retry_all(self) -> None:
+        """Let all causes be tried now."""
+        await self._do(parked.retry_all)
+
+    async def release(self, cause: str, limit: int) -> list[int]:
+        """Return the oldest rows of a cause, which are parked no longer; fewer are the last."""
+        seqs: list[int] = await self._do(partial(parked.release, cause=cause, limit=limit))
+        return seqs
+
+    async def unpark(self, seq: int) -> None:
+        """Note that a row is parked no longer."""
+        await self._do(partial(parked.unpark, seq=seq))
