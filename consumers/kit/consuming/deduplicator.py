@@ -33,7 +33,7 @@ class Deduplicator:
 
     Args:
         seen: the store.
-        outage: how to wait while the store is unavailable.
+        outage: the store's; how to wait while it is unavailable.
         hold_limit_s: how long a message may be in hand.
     """
 
@@ -107,10 +107,13 @@ class Deduplicator:
         keys, began_at = [_key(delivery) for delivery in deliveries], time.monotonic()
         while True:
             try:
-                return await work(keys)
+                result = await work(keys)
             except Unavailable as error:
                 down_for_s = time.monotonic() - began_at
                 wait = Wait(wait_s(error.retry_after_s, down_for_s), str(error))
+            else:
+                self._outage.end()
+                return result
             if down_for_s > self._hold_limit_s:
                 raise _DownTooLongError
             if not await self._outage.wait(wait):

@@ -73,14 +73,16 @@ class HandlerPool:
         self._handling = handling
         self._metrics = handling.metrics
         self._outage = Outage(service)
+        queue_outage, seen_outage = Outage(service), Outage(service)
+        self._outages = (self._outage, queue_outage, seen_outage)
         self._republisher = Republisher(
-            service, confirm_sink=confirm_sink, restore=restore, outage=self._outage
+            service, confirm_sink=confirm_sink, restore=restore, outage=queue_outage
         )
         self._queue = KeyedQueue()
         self._deduplicator: Deduplicator | None = None
         if handling.seen:
             self._deduplicator = Deduplicator(
-                handling.seen, outage=self._outage, hold_limit_s=handling.hold_limit_s
+                handling.seen, outage=seen_outage, hold_limit_s=handling.hold_limit_s
             )
         self._workers: list[asyncio.Task[None]] = []
         self._inbox: Inbox | None = None
@@ -89,7 +91,7 @@ class HandlerPool:
     @property
     def waiting_for(self) -> str | None:
         """What is waited for, if anything."""
-        return self._outage.reason
+        return next((outage.reason for outage in self._outages if outage.reason), None)
 
     def receive(self, message: Received) -> None:
         """Take a message in hand."""
@@ -126,7 +128,8 @@ class HandlerPool:
     def close(self) -> None:
         """Start no handler any more. Those that run go on."""
         self._queue.close()
-        self._outage.stop_waiting()
+        for outage in self._outages:
+            outage.stop_waiting()
 
     async def finish(self, grace_s: float) -> None:
         """Take no more messages, and let running handlers finish within a grace time."""

@@ -1,4 +1,7 @@
-"""What a consumer waits for: its handler's destination, the `seen` store, a queue that is full."""
+"""What a consumer waits for: its handler's destination, the `seen` store, a queue that is full.
+
+Each of them has an `Outage` of its own: how long one has been down says nothing of the others.
+"""
 
 import asyncio
 import contextlib

@@ -35,7 +35,7 @@ class Republisher:
         service: the service's name, and its queue's.
         confirm_sink: publishes with confirms.
         restore: called when a queue took nothing.
-        outage: how to wait before the next try.
+        outage: of the queues; how to wait before the next try.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Republisher:
             except NotDurable as error:
                 self._note_failed(queue, error)
             else:
-                self._failing.discard(queue)
+                self._note_succeeded(queue)
                 return True
             await self._restore_queues()
             pause_s = wait_s(None, time.monotonic() - began_at)
@@ -103,6 +103,11 @@ class Republisher:
             self._restored_at = time.monotonic()
             with contextlib.suppress(BrokerError):
                 await self._restore()
+
+    def _note_succeeded(self, queue: str) -> None:
+        self._failing.discard(queue)
+        if not self._failing:
+            self._outage.end()
 
     def _note_failed(self, queue: str, error: NotDurable) -> None:
         if queue not in self._failing:  # logged once, however often it is tried

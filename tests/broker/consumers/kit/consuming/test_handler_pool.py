@@ -268,3 +268,33 @@ async def test_a_full_dead_letter_queue_loses_nothing(
         await eventually(lambda: run.count(name, "dead") == 50)
 
     assert len({each.message_id for each in found}) == 50
+
+
+async def test_an_event_that_waits_keeps_its_place_however_long_a_queue_has_been_full(
+    broker_url: str, events: Exchange, name: str
+) -> None:
+    calls: list[str] = []
+
+    async def handle(event: Event) -> None:
+        if event.text == "wrong":
+            raise Reject("no such contact")
+        calls.append(event.text)
+        if len(calls) <= 2:
+            raise Unavailable("the CRM is down", retry_after_s=0.05)
+
+    consumer = Consumer(name, bindings=["#"], handler=handle)
+    async with running(
+        consumer, url=broker_url, exchange=events.name, dead_max_length=1, hold_limit_s=0.3
+    ) as run:
+
+        async def is_full() -> bool:
+            await events.publish(body("wrong"))
+            return run.service.subscriptions[0].waiting_for is not None
+
+        await eventually(is_full)
+        full_since = time.monotonic()
+        await eventually(lambda: time.monotonic() > full_since + 0.5)
+        await events.publish(body("late"))
+        await eventually(lambda: run.count(name, "done") == 1)
+
+        assert run.count(name, "put_back") == 0
