@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from consumers.kit.consumer import Consumer
 from consumers.kit.consuming.calling import Caller, caller_of
 from consumers.kit.consuming.handler_pool import HOLD_LIMIT_S, HandlerPool, Handling
+from consumers.kit.consuming.inbox import Intake
 from consumers.kit.consuming.subscription import EventBroker, Subscription
 from consumers.kit.consuming.traced import TracedCaller
 from consumers.kit.errors import Unavailable
@@ -148,7 +149,10 @@ class Service:
                     heartbeat_s=broker.heartbeat_s,
                 ),
                 queues=queues,
-                prefetch=settings.max_in_hand(consumer.batch_limit),
+                intake=Intake(
+                    prefetch=settings.max_in_hand(consumer.batch_limit),
+                    is_single_active=settings.single_active,
+                ),
             )
         )
 

@@ -26,7 +26,7 @@ class Service:
     """A service of tests/support/services, which may be started again and again."""
 
     def __init__(
-        self, directory: Path, file: str, *, url: str, exchange: str, **settings: int
+        self, directory: Path, file: str, *, url: str, exchange: str, **settings: object
     ) -> None:
         self.name = f"test-{uuid.uuid4().hex[:12]}"
         self.database = directory / "seen.db"
@@ -72,7 +72,7 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def service(
-    directory: Path, file: str, url: str, **settings: int
+    directory: Path, file: str, url: str, **settings: object
 ) -> AsyncIterator[tuple[Service, Exchange]]:
     """A service that consumes, and an exchange to publish to; all of it taken down at the end."""
     connection = await aio_pika.connect(url)

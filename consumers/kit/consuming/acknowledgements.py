@@ -35,6 +35,10 @@ class Acknowledgements:
         if tag in self._unacknowledged:
             self._done.add(tag)
 
+    def is_done(self, tag: int) -> bool:
+        """Return whether a delivery is not in hand any more."""
+        return tag in self._done or tag not in self._unacknowledged
+
     def take_frames(self) -> bytes:
         """Return the frames to send: one for all up to the first in hand, one for each other."""
         upto = 0

@@ -17,6 +17,8 @@ class Received(NamedTuple):
     routing_key: str
     properties: commands.Basic.Properties
     body: bytes
+    is_suspect: bool = False
+    """It was delivered before and not answered: it may have killed the process that had it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class HandlerPool:
         self._workers = [
             asyncio.create_task(self._work()) for _ in range(self._handling.concurrency)
         ]
-        beside = [inbox.write_acks()]
+        beside = [inbox.write()]
         if self._deduplicator:
             beside += [self._check(self._deduplicator), self._mark(self._deduplicator)]
         tasks = [*self._workers, *[asyncio.create_task(work) for work in beside]]

@@ -9,7 +9,7 @@ import structlog
 
 from consumers.kit.consumer import Consumer
 from consumers.kit.consuming.handler_pool import HandlerPool
-from consumers.kit.consuming.inbox import Inbox
+from consumers.kit.consuming.inbox import Inbox, Intake
 from consumers.kit.consuming.republisher import Restore
 from consumers.kit.queues import bindings
 from relay.broker import reconnect
@@ -43,7 +43,7 @@ class Subscription:
         new_pool: makes the handlers of a connection, given how to restore its queues.
         broker: where it gets its events.
         queues: what the consumer needs on the broker.
-        prefetch: messages in hand at the same time.
+        intake: how messages come in.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Subscription:
         new_pool: Callable[[Restore], HandlerPool],
         broker: EventBroker,
         queues: Topology,
-        prefetch: int,
+        intake: Intake,
     ) -> None:
         self.name = consumer.name
         self.reason: str | None = "not connected yet"
@@ -61,7 +61,7 @@ class Subscription:
         self._new_pool = new_pool
         self._broker = broker
         self._queues = queues
-        self._prefetch = prefetch
+        self._intake = intake
         self._are_bindings_replaced = False
         self._is_closing = False
         self._pool: HandlerPool | None = None
@@ -102,7 +102,7 @@ class Subscription:
             if connection.transport is None:
                 raise BrokerError("The connection was lost before it was used.")
             inbox = Inbox(connection.transport.connection, pool.receive)
-            await inbox.consume(self.name, prefetch=self._prefetch)
+            await inbox.consume(self.name, self._intake)
             reconnect.raise_if_cancelled()
             if self._is_closing:
                 await asyncio.Event().wait()  # until cancelled; what was delivered is returned

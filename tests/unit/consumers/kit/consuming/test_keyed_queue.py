@@ -214,3 +214,50 @@ async def test_the_rest_of_a_key_can_be_taken_with_what_is_in_hand() -> None:
 
     assert [(each.key, each.message.tag) for each in rest] == [("a", 2), ("a", 3)]
     assert [each.key for each in await queue.take(5)] == ["b"]
+
+
+def suspect(key: str, place: int) -> Delivery:
+    """A message that was delivered before and not answered."""
+    return Delivery(Received(place, "", PROPERTIES, b"", is_suspect=True), EVENT, key, "", 1)
+
+
+async def test_a_suspect_is_handed_out_once_nothing_else_is_in_hand() -> None:
+    queue = filled("a")
+    queue.put(suspect("b", 1))
+    queue.put(item("c", 2))
+
+    first = await queue.take(10)
+    waiting = await begun(queue)
+    queue.done(first)
+
+    assert [each.message.tag for each in first] == [0]
+    assert [each.message.tag for each in await waiting] == [1]
+
+
+async def test_beside_a_suspect_nothing_is_handed_out() -> None:
+    queue = KeyedQueue()
+    for each in (suspect("a", 0), suspect("b", 1), item("c", 2)):
+        queue.put(each)
+
+    taken_tags = []
+    for _ in range(3):
+        batch = await queue.take(10)
+        waiting = await begun(queue)
+        taken_tags.append([each.message.tag for each in batch])
+        waiting.cancel()
+        queue.done(batch)
+
+    assert taken_tags == [[0], [1], [2]]
+
+
+async def test_a_suspect_keeps_its_place_among_those_of_its_key() -> None:
+    queue = KeyedQueue()
+    for each in (item("a", 0), suspect("a", 1), item("a", 2)):
+        queue.put(each)
+
+    batches = []
+    for _ in range(3):
+        batches.append(await queue.take(10))
+        queue.done(batches[-1])
+
+    assert [[each.message.tag for each in batch] for batch in batches] == [[0], [1], [2]]

@@ -1,0 +1,72 @@
+"""Events that kill their process: they alone become dead letters, and all others are handled."""
+
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from deploy.local.broker import PrivateBroker
+from tests.support.consuming import body, length
+from tests.support.eventually import LIMIT_S, eventually
+from tests.support.service_process import Service, service
+
+DELIVERY_LIMIT = 2
+"""Instead of 20, by a policy: a start of the service takes a second."""
+
+
+@pytest.fixture
+def url(own_broker: PrivateBroker) -> str:
+    policy = f'{{"delivery-limit": {DELIVERY_LIMIT}}}'
+    own_broker.ctl("set_policy", "deadly", "^test-", policy, "--apply-to", "queues")
+    return own_broker.url
+
+
+async def restart_until_dead(program: Service, url: str, culprits: int) -> None:
+    """Start the service whenever it died, as systemd does, until its culprits are given up."""
+    async with await aio_pika.connect(url) as connection:
+
+        async def are_dead() -> bool:
+            if program.process.returncode is not None:
+                await program.start()
+            return await length(connection, f"{program.name}.dead") == culprits
+
+        await eventually(are_dead, limit_s=2 * LIMIT_S)
+
+
+@pytest.mark.parametrize("settings", [{}, {"single_active": "true"}], ids=["many", "single"])
+@pytest.mark.parametrize("kind", ["handler", "batch_handler", "writer"])
+async def test_the_innocent_beside_them_are_all_handled(
+    tmp_path: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    settings: dict[str, str],
+) -> None:
+    monkeypatch.setenv("SERVICE_KIND", kind)
+    innocent, culprits = 98, 3
+    texts = [str(number) for number in range(innocent)]
+    for culprit in range(culprits):
+        texts.insert(30 * (culprit + 1), f"deadly {culprit}")
+    async with service(tmp_path, "dying.py", url, **settings) as (program, exchange):
+        await exchange.publish(*[body(text, event_id=f"e {text}") for text in texts])
+        await restart_until_dead(program, url, culprits)
+        await eventually(lambda: set(program.texts()) == set(range(innocent)))
+
+        async with await aio_pika.connect(url) as connection:
+            assert await length(connection, f"{program.name}.dead") == culprits
+
+
+async def test_events_of_a_conversation_keep_their_order_after_a_death(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_KIND", "handler")
+    texts = [*map(str, range(40)), "deadly", *map(str, range(40, 80))]
+    async with service(tmp_path, "dying.py", url) as (program, exchange):
+        for text in texts:
+            conversation = "another" if text == "deadly" else "one"
+            await exchange.publish(body(text, event_id=f"e {text}", conversation=conversation))
+        await restart_until_dead(program, url, culprits=1)
+        await eventually(lambda: set(program.texts()) == set(range(80)))
+
+    firsts = list(dict.fromkeys(program.texts()))
+    assert firsts == sorted(firsts)
