@@ -51,7 +51,8 @@ MAY_IMPORT = {
     "consumers": "",
     "consumers.kit.database": "",
     "consumers.kit.queues": "relay.broker relay.errors relay.events",
-    "consumers.kit.seen": "consumers.kit consumers.kit.database relay.process relay.settings_file",
+    "consumers.kit.seen": "consumers.kit consumers.kit.database relay.outbox relay.process"
+    " relay.settings_file",
     "consumers.kit.consuming": "consumers.kit consumers.kit.queues consumers.kit.seen relay.broker"
     " relay.confirm_sink relay.errors relay.events relay.observability relay.process",
     "consumers.kit": "consumers.kit.consuming consumers.kit.queues consumers.kit.seen relay.broker"

@@ -1,6 +1,7 @@
 """The table of the `seen` store. Its calls block, so they run in the store's thread.
 
 A connection that fails is replaced by the next call; the call that finds it raises Unavailable.
+So is a corrupt file, after it was set aside: without its marks, some events may be handled twice.
 """
 
 import contextlib
@@ -156,6 +157,8 @@ class SeenDatabase:
             yield db
         except Exception as error:
             self._discard()
+            if self._dialect.replace_corrupt(error):
+                raise _unavailable(error) from error
             if is_trouble(error) if is_trouble else isinstance(error, self._dialect.errors):
                 raise _unavailable(error) from error
             raise
@@ -163,14 +166,31 @@ class SeenDatabase:
     def _connected(self) -> Any:
         if self._is_closed:
             raise Unavailable("The seen store is closed.")
+        if self._db is not None and self._dialect.is_moved():
+            self._discard()
         if self._db is None:
             try:
-                self._db = self._dialect.connect()
-                self._dialect.prepare(self._db, self._schema)
+                self._connect()
             except self._dialect.errors as error:
-                self._discard()
                 raise _unavailable(error) from error
         return self._db
+
+    def _connect(self) -> None:
+        """Connect; if the file is corrupt, to a new one."""
+        try:
+            self._prepare()
+        except self._dialect.errors as error:
+            if not self._dialect.replace_corrupt(error):
+                raise
+            self._prepare()
+
+    def _prepare(self) -> None:
+        try:
+            self._db = self._dialect.connect()
+            self._dialect.prepare(self._db, self._schema)
+        except self._dialect.errors:
+            self._discard()
+            raise
 
     def _discard(self) -> None:
         db, self._db = self._db, None

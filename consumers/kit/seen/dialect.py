@@ -25,6 +25,16 @@ class Dialect(Protocol):
     def prepare(self, db: Any, schema: str) -> None:
         """Create the table where it is missing, and execute the statements of schema at once."""
 
+    def is_moved(self) -> bool:
+        """Return whether the connection's file is no longer where it was opened."""
+
+    def replace_corrupt(self, error: Exception) -> bool:
+        """Set a damaged file aside; return whether the next connection opens another file.
+
+        Args:
+            error: what a call failed with. The connection is closed.
+        """
+
     def make_durable(self, db: Any) -> None:
         """Let what is committed from now on survive a power cut."""
 

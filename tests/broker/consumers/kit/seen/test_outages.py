@@ -41,21 +41,6 @@ async def test_a_place_that_is_no_directory_is_unavailable_until_it_is(tmp_path:
     await seen.close()
 
 
-async def test_a_file_that_is_no_database_is_unavailable_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "seen.db"
-    path.write_bytes(b"not a database " * 1000)
-    seen = SeenStore(SeenDatabase.at(f"sqlite:{path}"), service="a", keep_s=60)
-
-    with pytest.raises(Unavailable, match="can't be used: file is not a database"):
-        await seen.open()
-    await check_unavailable(seen, "file is not a database")
-
-    assert path.read_bytes().startswith(b"not a database")
-    path.unlink()
-    await check_usable(seen)
-    await seen.close()
-
-
 async def test_a_table_of_someone_else_is_unavailable(url: str) -> None:
     execute(url, "CREATE TABLE seen (a INT)")
     seen = SeenStore(SeenDatabase.at(url), service="a", keep_s=60)
