@@ -3,7 +3,9 @@
 The sections are elsewhere: those of the relay in settings.py, those of a service in consumers/.
 """
 
+import codecs
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,22 +15,31 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from relay.errors import SettingsError
 
 PREFIX = "RELAY_"
 DEFAULT_FILE = "relay.toml"
+_BYTE_ORDER_MARK = "\ufeff"
 _NOT_SETTINGS = {"RELAY_CONFIG"}
+_SERVICE_LINK = re.compile(
+    r"RELAY_(?:\w+_)?"
+    r"(?:SERVICE_(?:HOST|PORT(?:_\w+)?)=.*|PORT=\w+://.*|PORT_\d+_[A-Z]+(?:_PROTO|_PORT|_ADDR)?=.*)",
+    re.DOTALL,
+)
+"""Kubernetes sets such variables for a Service named `relay` or `relay-*` in each container.
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
 
 
 def listed(value: object) -> object:
     """Read a list from one environment variable: JSON, or parts separated by commas."""
     if not isinstance(value, str):
         return value
+    value = value.removeprefix(_BYTE_ORDER_MARK)
     if value.lstrip().startswith("["):
         return orjson.loads(value)
     return [part.strip() for part in value.split(",") if part.strip()]
@@ -69,7 +80,8 @@ class File(BaseSettings):
         **_: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment first, then the file."""
-        return env_settings, TomlConfigSettingsSource(settings_cls, cls.file)
+        in_file = tomllib.loads(read_text(cls.file)) if cls.file else {}
+        return env_settings, InitSettingsSource(settings_cls, in_file)
 
 
 FileT = TypeVar("FileT", bound=File)
@@ -91,7 +103,7 @@ def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
         raise SettingsError([*problems, *sentences(error)]) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError([*problems, f"{file} can't be read: {error}."]) from error
     if problems:
         raise SettingsError(problems)
@@ -120,14 +132,14 @@ def _resolve(secret: str) -> str:
     try:
         match kind:
             case "env":
-                value = os.environ[rest].strip()
+                value = os.environ[rest].removeprefix(_BYTE_ORDER_MARK).strip()
             case "file":
-                value = Path(rest).read_text().strip()
+                value = read_text(Path(rest)).strip()
             case _:
-                value = secret
+                value = secret.removeprefix(_BYTE_ORDER_MARK)
     except KeyError as error:
         raise ValueError(f"the environment variable {rest} is not set") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"the file {rest} can't be read: {error}") from error
     if not value:
         raise ValueError(f"{secret or 'one'} is empty")
@@ -137,6 +149,22 @@ def _resolve(secret: str) -> str:
         named = f"the environment variable {rest}" if kind == "env" else "one"
         raise ValueError(f"{named} is not UTF-8") from None
     return value
+
+
+def read_text(file: Path) -> str:
+    """Return a file's text without a byte order mark, which editors on Windows put before it.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is not UTF-8.
+    """
+    content = file.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        raise ValueError("it is not UTF-8 but probably UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (at byte {error.start}); save it as UTF-8") from None
 
 
 def _find(path: Path | None) -> Path | None:
@@ -153,8 +181,9 @@ def _find(path: Path | None) -> Path | None:
 
 def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iterator[str]:
     """Name the variables that pydantic-settings ignores: those of no section."""
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in _NOT_SETTINGS:
+    for name, value in sorted(environment.items()):
+        is_service_link = _SERVICE_LINK.fullmatch(f"{name}={value}")
+        if name.startswith(PREFIX) and name not in _NOT_SETTINGS and not is_service_link:
             section = name.removeprefix(PREFIX).lower().partition("__")[0]
             if section not in kind.model_fields:
                 yield f"{name} is no setting: there is no section {section!r}."

@@ -138,6 +138,7 @@ def test_a_pod_may_do_little(rendered: Documents) -> None:
     secured = container(rendered)["securityContext"]
 
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 10001
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -146,6 +147,23 @@ def test_a_pod_may_do_little(rendered: Documents) -> None:
     assert secured["capabilities"] == {"drop": ["ALL"]}
     assert container(rendered)["resources"]["limits"]["memory"]
     assert not [kind for kind, _ in rendered if kind == "Secret"]
+
+
+@pytest.mark.parametrize("overlay", [*RECEIVERS, "archive"])
+def test_names_are_resolved_by_the_cluster_or_by_a_cache_on_the_node(rendered: Documents) -> None:
+    (policy,) = [document for (kind, _), document in rendered.items() if kind == "NetworkPolicy"]
+
+    (rule,) = [
+        rule
+        for rule in policy["spec"]["egress"]
+        if {"port": 53, "protocol": "UDP"} in rule["ports"]
+    ]
+
+    assert {"port": 53, "protocol": "TCP"} in rule["ports"]
+    namespace, cache = rule["to"]
+    labels = namespace["namespaceSelector"]["matchLabels"]
+    assert labels == {"kubernetes.io/metadata.name": "kube-system"}
+    assert cache == {"ipBlock": {"cidr": "169.254.20.10/32"}}  # NodeLocal DNSCache
 
 
 @every_mode

@@ -161,6 +161,44 @@ def test_a_source_can_be_set_by_the_environment_alone(
     assert (found.vendor, found.secrets) == ("acquire", secrets)
 
 
+SERVICE_LINKS = {
+    "SERVICE_HOST": "10.96.0.7",
+    "SERVICE_PORT": "80",
+    "SERVICE_PORT_HTTP_METRICS": "80",
+    "PORT": "tcp://10.96.0.7:80",
+    "PORT_80_TCP": "tcp://10.96.0.7:80",
+    "PORT_80_TCP_ADDR": "10.96.0.7",
+    "PORT_80_TCP_PORT": "80",
+    "PORT_80_TCP_PROTO": "tcp",
+    "PORT_53_UDP": "udp://[fd00::7]:53",
+}
+
+
+@pytest.mark.parametrize("service", ["RELAY", "RELAY_ADMIN", "RELAY_OUTBOX_METRICS", "RELAY_X2"])
+def test_what_kubernetes_sets_for_services_is_no_setting(
+    service: str, setting: Callable[..., None]
+) -> None:
+    setting(**{f"{service}_{name}": value for name, value in SERVICE_LINKS.items()})
+    setting(RELAY_ADMIN__PORT="9191")
+
+    found = load()
+
+    assert (found.ingress.port, found.admin.port) == (8080, 9191)
+
+
+@pytest.mark.parametrize(
+    "name", ["RELAY_PORTT", "RELAY_PORT", "RELAY_ADMIN_PORT", "RELAY_INGRES__PORT"]
+)
+def test_a_variable_that_only_resembles_one_of_kubernetes_is_a_problem(
+    name: str, setting: Callable[..., None]
+) -> None:
+    setting(**{name: "8080"})
+
+    (problem,) = problems_of()
+
+    assert problem.startswith(f"{name} is no setting")
+
+
 def test_settings_are_frozen() -> None:
     found: Any = load()
 

@@ -51,6 +51,26 @@ def test_a_file_that_is_no_toml_is_a_problem(content: bytes, words: str, tmp_pat
     assert "broken.toml" in str(caught.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes(b"\xef\xbb\xbf[admin]\r\nport = 1\r\n")
+
+    assert load(path).admin.port == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_in_another_encoding_is_a_problem_that_says_what_to_do(
+    encoding: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_bytes("[admin]\nport = 1\n".encode(encoding))
+
+    with pytest.raises(SettingsError, match="save it as UTF-8") as caught:
+        load(path)
+
+    assert "settings.toml" in str(caught.value)
+
+
 def test_a_directory_is_no_settings_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=str(tmp_path)):
         load(tmp_path)

@@ -123,3 +123,39 @@ def test_a_url_in_a_file_that_is_missing_is_a_problem(written: Callable[[str], P
 
     (problem,) = caught.value.problems
     assert problem.startswith("broker.urls: the file /nowhere/url can't be read")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_secret(
+    written: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "url").write_bytes(b"\xef\xbb\xbfamqp://user:secret@host/\r\n")
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbffrom-file\r\n")
+    monkeypatch.setenv("TOKEN", "\ufefffrom-env\r\n")
+
+    found = resolve_secrets(["\ufeffliteral", "env:TOKEN", f"file:{tmp_path}/token"])
+
+    assert found == ["literal", "from-env", "from-file"]
+    settings = load(written(f'[broker]\nurls = ["file:{tmp_path}/url"]\n'))
+    assert settings.broker.urls == ["amqp://user:secret@host/"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_list_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RELAY_BROKER__URLS", "\ufeffamqp://a/,amqp://b/")
+
+    assert load().broker.urls == ["amqp://a/", "amqp://b/"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_a_secret_in_another_encoding_is_a_problem_that_says_what_to_do(
+    encoding: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(f"{SECRET}\xff".encode(encoding))
+
+    with pytest.raises(ValueError, match="save it as UTF-8") as caught:
+        resolve_secrets([f"file:{path}"])
+
+    assert str(path) in str(caught.value)
+    assert SECRET not in str(caught.value)
