@@ -19,7 +19,7 @@ from tests.bench.harness.bench_harness import BenchHarness
 from tests.bench.measures import broker_cost, disk, scaling
 from tests.bench.report import results, tables
 from tests.bench.report.figures import ratios, spread
-from tests.support.edge_proxies import HAProxy
+from tests.support.servers.edge_proxies import HAProxy
 
 RESULTS = Path("tests/bench/results")
 _EVENTS = 20_000

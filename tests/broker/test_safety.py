@@ -22,8 +22,8 @@ from relay.configured import topology_of
 from relay.settings import BrokerSettings, Settings
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
-from tests.support.proxy import Direction, Proxy
 from tests.support.relay_process import RelayProcess, numbered, post_all
+from tests.support.servers.proxy import Direction, Proxy
 
 _PROTOCOL_HEADER_BYTES = 8
 

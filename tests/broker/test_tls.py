@@ -8,8 +8,8 @@ import trustme
 
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
-from tests.support.proxy import Proxy
 from tests.support.relay_process import RelayProcess, numbered, post_all
+from tests.support.servers.proxy import Proxy
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from deploy.local.node import url_of
 from deploy.local.private_server import free_port
 from relay.settings import IngressSettings
 from tests.faults.harness.receiver import Receiver
-from tests.support.edge_proxies import HAProxy, Nginx, Proxy
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import SECRET, numbered
+from tests.support.servers.edge_proxies import HAProxy, Nginx, Proxy
 
 RECEIVERS = 3
 SENDERS = 8

@@ -17,10 +17,10 @@ from deploy.local.private_server import free_port
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
 from tests.support.archive_process import ArchiveProcess
 from tests.support.archives import found
-from tests.support.cluster import NAME, NODES, Cluster
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all
+from tests.support.servers.cluster import NAME, NODES, Cluster
 
 CONFIGURATION = Path("deploy/rabbitmq/rabbitmq.conf")
 DEFINITIONS = Path("deploy/rabbitmq/definitions.json").resolve()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import process_tree
-from tests.support.edge_proxies import HAProxy
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all
+from tests.support.servers import process_tree
+from tests.support.servers.edge_proxies import HAProxy
 
 _ESTABLISHED = "01"
 EVENTS = 400

@@ -11,7 +11,7 @@ from deploy.local.broker import PrivateBroker
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.harness.invariant import Verdict
 from tests.faults.scenarios.scenario import Scenario, Size
-from tests.support.cluster import Cluster
+from tests.support.servers.cluster import Cluster
 
 SEED = 1
 

@@ -36,7 +36,7 @@ from tests.faults.report import Played
 from tests.faults.scenarios import catalogue
 from tests.faults.scenarios.scenario import Scenario, Size
 from tests.support import summary
-from tests.support.cluster import Cluster
+from tests.support.servers.cluster import Cluster
 
 _ROUNDS = 3
 _HOLD_S = 5.0

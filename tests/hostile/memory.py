@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.support import process_tree
+from tests.support.servers import process_tree
 
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _RESET_PEAK = "5"  # https://docs.kernel.org/filesystems/proc.html, clear_refs

@@ -17,10 +17,10 @@ from deploy.local.private_server import free_port
 from relay import vendors
 from tests.bench.harness.bound_queue import EXCHANGE, BoundQueue
 from tests.bench.load import Plan, Report
-from tests.support import process_tree
 from tests.support.eventually import eventually
-from tests.support.ports import is_taken
 from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.servers import process_tree
+from tests.support.servers.ports import is_taken
 
 BARE, OBVIOUS, OUTBOX, CONFIRM, WORKERS = "bare", "obvious", "outbox", "confirm", "workers"
 RAW = "raw"

@@ -14,8 +14,8 @@ from deploy.local.private_server import free_port
 from relay.outbox.outbox import Outbox
 from tests.bench.harness import workload
 from tests.bench.harness.bench_harness import BenchHarness
-from tests.support import process_tree
 from tests.support.eventually import eventually
+from tests.support.servers import process_tree
 
 _BATCH = 500
 _RAW_PART = 4  # enough to know its rate by

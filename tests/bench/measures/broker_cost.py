@@ -15,8 +15,8 @@ from deploy.local.node import PrivateBroker
 from tests.bench.harness.bench_harness import OUTBOX, BenchHarness
 from tests.bench.harness.bound_queue import NAME
 from tests.bench.load import Plan
-from tests.support import process_tree
-from tests.support.cluster import Cluster
+from tests.support.servers import process_tree
+from tests.support.servers.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.harness.bench_harness import BenchHarness, Candidate
 from tests.bench.load import Plan
 from tests.bench.measures import stages
-from tests.support import process_tree
+from tests.support.servers import process_tree
 
 _PER_SECOND = 200
 _LEAD_S = 1.0  # py-spy needs a moment to find its way about the process

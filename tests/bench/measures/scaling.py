@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from tests.bench.harness.bench_harness import BenchHarness
 from tests.bench.load import Plan
-from tests.support import process_tree
-from tests.support.edge_proxies import HAProxy
 from tests.support.relay_process import RelayProcess
+from tests.support.servers import process_tree
+from tests.support.servers.edge_proxies import HAProxy
 
 RECEIVERS = (1, 2, 4)
 _SETTLE_S = 0.2  # as harness.run

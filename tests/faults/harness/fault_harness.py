@@ -17,10 +17,10 @@ from tests.faults.harness.journal import ACCEPTED, Arrival, Delivery, Kept, Tail
 from tests.faults.harness.queues import MAX_LENGTH, Queues
 from tests.faults.harness.receiver import Receiver
 from tests.faults.scenarios.scenario import Scenario, Size
-from tests.support.edge_proxies import HAProxy
 from tests.support.eventually import eventually
-from tests.support.proxy import Proxy
 from tests.support.relay_process import SECRET
+from tests.support.servers.edge_proxies import HAProxy
+from tests.support.servers.proxy import Proxy
 
 _CALM = 60  # acknowledgements between two faults, at least: their order is checked
 _MAX_ROUNDS_FACTOR = 4  # times the rounds asked for, even if nothing is accepted during a fault

@@ -18,8 +18,8 @@ from tests.faults.harness import deliveries
 from tests.faults.harness.journal import Kept
 from tests.faults.harness.supervisor import LIMIT_S, Supervisor
 from tests.support.eventually import eventually
-from tests.support.ports import is_taken
 from tests.support.relay_process import RelayProcess
+from tests.support.servers.ports import is_taken
 
 _OLD_S = 1.0
 

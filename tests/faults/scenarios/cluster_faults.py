@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.scenarios.scenario import Scenario
-from tests.support.cluster import NODES, Cluster
+from tests.support.servers.cluster import NODES, Cluster
 
 
 async def _kill_leader(harness: FaultHarness) -> None:

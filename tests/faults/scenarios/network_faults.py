@@ -8,7 +8,7 @@ from dataclasses import replace
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.scenarios.scenario import Scenario
 from tests.support.eventually import LIMIT_S, eventually
-from tests.support.proxy import Direction
+from tests.support.servers.proxy import Direction
 
 _STORM_CUTS = 5  # each doubles the pause before the next attempt
 # Where in a frame a cut falls is drawn by lot, within some batches of each way's usual traffic.

@@ -3,8 +3,8 @@
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.harness.supervisor import LIMIT_S
 from tests.faults.scenarios.scenario import Scenario
-from tests.support.edge_proxies import HAProxy
 from tests.support.eventually import eventually
+from tests.support.servers.edge_proxies import HAProxy
 
 
 async def _roll(harness: FaultHarness) -> None:

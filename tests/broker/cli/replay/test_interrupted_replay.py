@@ -11,9 +11,9 @@ from consumers.kit.queues import headers
 from tests.support.cli.replay import Replay
 from tests.support.eventually import eventually
 from tests.support.past_events import PastEvents, ids_of, past_events
-from tests.support.proxy import Proxy
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess
+from tests.support.servers.proxy import Proxy
 
 AFTER_A_KILL = 2_000  # events of a second at the rate of these tests
 

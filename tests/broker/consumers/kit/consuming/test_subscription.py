@@ -12,7 +12,7 @@ from consumers.kit.queues import bindings, topology
 from relay.broker.connection import connect, declare
 from tests.support.consuming import Exchange, Running, body, running, take
 from tests.support.eventually import eventually
-from tests.support.proxy import Proxy
+from tests.support.servers.proxy import Proxy
 
 
 async def described(run: Running, name: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from deploy.local.private_server import Guard, free_port
 from tests.support.eventually import eventually
-from tests.support.ports import is_taken
+from tests.support.servers.ports import is_taken
 
 _EDGE = Path("deploy/edge")
 # What nginx has in its main file; the rest is the one that is delivered.
