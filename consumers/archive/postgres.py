@@ -61,7 +61,7 @@ _SET_VERSION = "INSERT INTO archive_schema VALUES (%s)"
 _VERSION = "SELECT version FROM archive_schema"
 _NUMBERS = "SELECT nextval('archive_seq') FROM generate_series(1, %s)"
 _INSERT = (
-    f"INSERT INTO archive ({', '.join(Record._fields)}, seq)"  # noqa: S608  all constants
+    f"INSERT INTO archive ({', '.join(Record._fields)}, seq)"
     f" VALUES ({', '.join(['%b'] * len(Record._fields))}, %b) ON CONFLICT (id) DO NOTHING"
 )
 

@@ -57,7 +57,7 @@ _SCHEMA = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 _INSERT = (
-    f"INSERT INTO archive ({', '.join(Record._fields)})"  # noqa: S608  all constants
+    f"INSERT INTO archive ({', '.join(Record._fields)})"
     f" VALUES ({', '.join('?' * len(Record._fields))}) ON CONFLICT (id) DO NOTHING"
 )
 

@@ -55,10 +55,10 @@ class Pending(NamedTuple):
 # A batch is inserted with few statements: each one releases the interpreter lock and must win it
 # back. They have few different lengths: each one is prepared once and cached.
 _INSERTS = {
-    count: f"INSERT INTO outbox ({_COLUMNS}) VALUES {','.join(['(?,?,?,?,?,?,?)'] * count)}"  # noqa: S608  all constants
+    count: f"INSERT INTO outbox ({_COLUMNS}) VALUES {','.join(['(?,?,?,?,?,?,?)'] * count)}"
     for count in (256, 64, 16, 4, 1)
 }
-_SELECT = f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608  all constants
+_SELECT = f"SELECT {_COLUMNS} FROM outbox"
 
 
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
