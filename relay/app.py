@@ -36,8 +36,10 @@ from relay.configured import exchange_chooser, sources_of, topology_of
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.forwarder import Forwarder
-from relay.ingress.handler import Ingress
+from relay.ingress.connection import Limits
+from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
+from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import BrokerMetrics, IngressMetrics, ProcessMetrics
 from relay.outbox import layout
@@ -108,13 +110,12 @@ class _Relay:
         self._ingress = Ingress(
             sink=self._storage.sink,
             sources=sources_of(settings),
-            body_limit_bytes=settings.ingress.body_limit_bytes,
-            bodies_limit_bytes=settings.ingress.bodies_limit_bytes,
-            read_timeout_s=settings.ingress.read_timeout_s,
-            trusted_proxies=settings.ingress.trusted_proxies,
-            aside=self._subprocess,
-            metrics=IngressMetrics(registry),
-            tracing=self._tracing,
+            options=IngressOptions(
+                body_limit_bytes=settings.ingress.body_limit_bytes,
+                trusted_proxies=settings.ingress.trusted_proxies,
+            ),
+            subprocess=self._subprocess,
+            outcomes=Outcomes(IngressMetrics(registry), self._tracing),
         )
         orphan_drain = self._storage.orphan_drain
         self._admin = Admin(
@@ -142,11 +143,15 @@ class _Relay:
         settings = self._settings.ingress
         server = Server(
             self._ingress,
-            body_limit_bytes=settings.body_limit_bytes,
-            max_connections=listeners.allow_connections(settings.max_connections),
-            head_timeout_s=settings.read_timeout_s,
+            Limits(
+                body_bytes=settings.body_limit_bytes,
+                bodies_bytes=settings.bodies_limit_bytes,
+                connections=listeners.allow_connections(settings.max_connections),
+                head_timeout_s=settings.read_timeout_s,
+                body_timeout_s=settings.read_timeout_s,
+            ),
         )
-        public = web.ServerRunner(server, shutdown_timeout=settings.shutdown_grace_s)
+        public = server.runner(settings.shutdown_grace_s)
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._storage.forwarder.forward
         async with (
             tasks.task("publisher", self._publisher.run(forward)) as publishing,

@@ -27,7 +27,7 @@ from relay.broker.outcome import PublishOutcome
 from relay.broker.session import Session
 from relay.errors import NotDurable
 from relay.events.message import Message
-from relay.sink import PendingDelivery, Sink
+from relay.sink import PendingDelivery, Sink, complete_all
 
 _MAX_BATCH = 500
 
@@ -56,7 +56,7 @@ class _UnconfirmedDelivery:
         delivery, self._delivery = self._delivery, None
         if delivery:
             self._timer.cancel()
-            delivery.complete(error)
+            complete_all([delivery], error)
 
 
 class UnconfirmedMessage(NamedTuple):
@@ -97,7 +97,7 @@ class ConfirmSink(Sink):
             if not reason and self._unconfirmed >= self._max_in_flight:
                 reason = "Too many events are unconfirmed; try again later."
             if reason:
-                delivery.complete(NotDurable(reason))
+                complete_all([delivery], NotDurable(reason))
             else:
                 self._enqueue(delivery)
 

@@ -2,10 +2,15 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+import structlog
+
 from relay.events.message import Message
+from relay.process.safe_traceback import safe_traceback
+
+log = structlog.get_logger("relay.sink")
 
 
 class PendingDelivery(Protocol):
@@ -17,7 +22,23 @@ class PendingDelivery(Protocol):
         ...
 
     def complete(self, error: Exception | None) -> None:
-        """Hear that all messages are durable, or why they are not. Called once; raises nothing."""
+        """Hear that all messages are durable, or why they are not. Called once.
+
+        It should not raise; sinks call `complete_all`, which logs what does.
+        """
+
+
+def complete_all(deliveries: Iterable[PendingDelivery], error: Exception | None) -> None:
+    """Complete each delivery. A bug in one must not keep the others from their answers."""
+    for delivery in deliveries:
+        try:
+            delivery.complete(error)
+        except Exception as bug:  # noqa: BLE001  the others must be answered, whatever it is
+            _log_bug(bug)
+
+
+def _log_bug(bug: Exception) -> None:
+    log.error("delivery not completed", **safe_traceback(bug))
 
 
 class Sink(ABC):

@@ -26,7 +26,7 @@ def client_address(remote: str, forwarded_for: Sequence[str], trusted: Sequence[
 
 
 def is_within(address: str, networks: Sequence[Network]) -> bool:
-    """Tell whether one of networks has the address in it."""
+    """Return whether one of networks has the address in it."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in networks)
 

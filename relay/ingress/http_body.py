@@ -1,147 +1,112 @@
-"""Reading a request's body: bounded in bytes and time, decompressed, nothing parsed.
+"""Bodies: bounded in memory and decompressed, nothing parsed.
 
-The limit holds for what is sent, however it is framed, and for what it decompresses to: both
-stop at the limit, so neither an endless chunked body nor a zip bomb costs more than that. The
-bodies of all connections share a MemoryBudget, so many slow callers together cost no more either.
+The limit holds for what is sent, however it is framed, and for what it decompresses to: neither an
+endless chunked body nor a zip bomb costs more than that. The bodies of all connections share a
+MemoryBudget, so many slow callers together cost no more either.
 """
 
 import asyncio
 import zlib
-from types import TracebackType
-from typing import Self
 
-from aiohttp import web
+from relay.errors import BodyTooLarge, ServiceUnavailable, UnsupportedEncoding
 
-from relay.errors import BodyTooLarge, BodyTooSlow, ServiceUnavailable, UnsupportedEncoding
-
-_MOST_BYTES_AT_ONCE = 4096
-"""A compressed body that is larger is left to a thread: as a bomb it holds everyone up."""
+_MAX_BYTES_ON_LOOP = 4096
+"""A larger compressed body is left to a thread: as a bomb it would hold up everyone."""
 
 # zlib's way to choose a format; some senders mean raw deflate, -15 (RFC 9110, 8.4.1.2).
 _WINDOW_BITS = {"identity": (), "": (), "gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
 
 class MemoryBudget:
-    """The memory for all bodies that are being read or understood at a time.
+    """The memory for all bodies that are being read or processed at a time.
 
     Args:
-        size: in bytes.
+        size_bytes: of all together.
     """
 
-    def __init__(self, size: int) -> None:
-        self._free = size
+    def __init__(self, size_bytes: int) -> None:
+        self._free_bytes = size_bytes
 
-    def take(self, size: int) -> None:
-        """Raise ServiceUnavailable if there is no room for so many more bytes."""
-        if size > self._free:
+    def take(self, size_bytes: int) -> None:
+        """Raise ServiceUnavailable if so many more bytes do not fit."""
+        if size_bytes > self._free_bytes:
             raise ServiceUnavailable(
                 "the bodies of all connections fill ingress.bodies_limit_bytes"
             )
-        self._free -= size
+        self._free_bytes -= size_bytes
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, size_bytes: int) -> None:
         """Make room again."""
-        self._free += size
+        self._free_bytes += size_bytes
 
 
 class Reservation:
-    """What one body has of a room, until the end of the context."""
+    """What one body takes of a budget, until it is released."""
 
-    def __init__(self, room: MemoryBudget) -> None:
-        self._room = room
-        self._size = 0
+    __slots__ = ("_budget", "_size_bytes")
 
-    def grow(self, size: int) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._size_bytes = 0
+
+    def grow(self, size_bytes: int) -> None:
         """Take so many more bytes, or raise ServiceUnavailable."""
-        self._room.take(size)
-        self._size += size
+        self._budget.take(size_bytes)
+        self._size_bytes += size_bytes
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._room.give_back(self._size)
+    def release(self) -> None:
+        """Give everything back."""
+        if self._size_bytes:
+            self._budget.give_back(self._size_bytes)
+            self._size_bytes = 0
 
 
-async def read(
-    request: web.BaseRequest, share: Reservation, *, limit: int, timeout_s: float
+def check_size(size_bytes: int, limit_bytes: int) -> None:
+    """Raise BodyTooLarge for more than limit_bytes."""
+    if size_bytes > limit_bytes:
+        raise BodyTooLarge(f"the body is larger than {limit_bytes} bytes")
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise UnsupportedEncoding for a Content-Encoding that `decompressed` can't read."""
+    if _normal(encoding) not in _WINDOW_BITS:
+        raise UnsupportedEncoding("the Content-Encoding is none of identity, gzip and deflate")
+
+
+async def decompressed(
+    body: bytes, encoding: str, reservation: Reservation, *, limit_bytes: int
 ) -> bytes:
-    """Return the body, decompressed; it may stay in memory as long as the share does.
+    """Return the body as it was before compression; reservation grows by its size.
 
     A body that does not decompress is returned as it came: what it is good for is decided
     once it is known who sent it.
 
     Raises:
-        BodyTooLarge, BodyTooSlow, ServiceUnavailable, UnsupportedEncoding: nothing more was read.
-        ConnectionError: the caller has gone.
+        BodyTooLarge, ServiceUnavailable: it was not decompressed further.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in _WINDOW_BITS:
-        raise UnsupportedEncoding("the Content-Encoding is none of identity, gzip and deflate")
-    body = await _read(request, share, limit, timeout_s)
-    formats = _WINDOW_BITS[encoding]
+    formats = _WINDOW_BITS[_normal(encoding)]
     if not formats:
         return body
-    if len(body) <= _MOST_BYTES_AT_ONCE:
-        plain = _decompress(body, formats, limit)
+    if len(body) <= _MAX_BYTES_ON_LOOP:
+        plain = _decompress(body, formats, limit_bytes)
     else:
-        plain = await asyncio.to_thread(_decompress, body, formats, limit)
-    share.grow(len(plain))
+        plain = await asyncio.to_thread(_decompress, body, formats, limit_bytes)
+    reservation.grow(len(plain))
     return plain
 
 
-async def _read(
-    request: web.BaseRequest, share: Reservation, limit: int, timeout_s: float
-) -> bytes:
-    declared = request.content_length
-    check_size(declared or 0, limit)
-    content = request.content
-    if content.is_eof():  # small bodies come with their headers; no need for a clock
-        body = content.read_nowait()
-        check_size(len(body), limit)
-        share.grow(len(body))
-        return body
-    if request.headers.get("expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _collect(request, share, limit)
-    except TimeoutError as error:
-        raise BodyTooSlow(f"the body did not arrive within {timeout_s} s") from error
-    except RuntimeError as error:
-        if request.transport is None:  # aiohttp's word for it, when that was so before it waited
-            raise ConnectionResetError("the caller has gone") from error
-        raise
+def _normal(encoding: str) -> str:
+    return encoding.strip().lower()
 
 
-async def _collect(request: web.BaseRequest, share: Reservation, limit: int) -> bytes:
-    body = bytearray()
-    while chunk := await request.content.readany():
-        body += chunk
-        check_size(len(body), limit)
-        share.grow(len(chunk))
-    return bytes(body)
-
-
-def _decompress(body: bytes, formats: tuple[int, ...], limit: int) -> bytes:
+def _decompress(body: bytes, formats: tuple[int, ...], limit_bytes: int) -> bytes:
     for window_bits in formats:
         decompressor = zlib.decompressobj(window_bits)
         try:
-            plain = decompressor.decompress(body, limit + 1)
+            plain = decompressor.decompress(body, limit_bytes + 1)
         except zlib.error:
             continue
-        check_size(len(plain), limit)
+        check_size(len(plain), limit_bytes)
         if decompressor.eof and not decompressor.unused_data:
             return plain
     return body
-
-
-def check_size(size: int, limit: int) -> None:
-    """Raise BodyTooLarge for more than limit bytes."""
-    if size > limit:
-        raise BodyTooLarge(f"the body is larger than {limit} bytes")

@@ -84,27 +84,27 @@ def problem_response(error: Refused, request_id: str) -> Response:
     )
 
 
-def encode(answer: Response, now_s: int, *, is_last: bool) -> bytes:
-    """Return an answer as HTTP/1.1 has it on the wire (RFC 9112).
+def encode(response: Response, now_s: int, connection: str = "") -> bytes:
+    """Return a response as HTTP/1.1 has it on the wire (RFC 9112).
 
     Args:
-        answer: what to send.
+        response: what to send.
         now_s: seconds since 1970, for the Date header.
-        is_last: whether the connection is closed after it.
+        connection: what the Connection header says; without one, HTTP/1.1 keeps it open.
     """
-    head = _head(answer.status, answer.content_type, answer.headers, is_last=is_last)
-    length = b"%d\r\n\r\n" % len(answer.body)
-    return b"".join((head, _date(now_s), length, answer.body))
+    head = _head(response.status, response.content_type, response.headers, connection)
+    length = b"%d\r\n\r\n" % len(response.body)
+    return b"".join((head, _date(now_s), length, response.body))
 
 
 @lru_cache(maxsize=64)
 def _head(
-    status: int, content_type: str, headers: tuple[tuple[str, str], ...], *, is_last: bool
+    status: int, content_type: str, headers: tuple[tuple[str, str], ...], connection: str
 ) -> bytes:
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {content_type}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    if is_last:
-        lines.append("Connection: close")
+    if connection:
+        lines.append(f"Connection: {connection}")
     return "\r\n".join([*lines, ""]).encode("ascii")
 
 

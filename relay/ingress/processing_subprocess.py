@@ -1,8 +1,8 @@
-"""Large deliveries are understood in a process of their own, so that small ones need not wait.
+"""Large deliveries are processed in a subprocess, so that small ones need not wait.
 
-A parse of 5 MiB holds Python's interpreter lock for 50 ms; no thread helps against that. The
-process is started when the first large delivery comes, and kept. It reads pickles from its
-standard input and answers on its standard output, one after the other, and ends with either.
+To parse 5 MiB holds Python's interpreter lock for 50 ms; no thread helps against that. The
+subprocess is started for the first large delivery, and kept. It reads pickles from its standard
+input, answers on its standard output, one after the other, and ends when either is closed.
 """
 
 import asyncio
@@ -12,21 +12,26 @@ import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from typing import BinaryIO, NamedTuple, cast
 
+import structlog
 from multidict import CIMultiDict
 
 from relay import vendors
-from relay.errors import Refused, ServiceUnavailable
+from relay.errors import InternalError, Refused, ServiceUnavailable
 from relay.events.message import Origin
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.process.safe_traceback import safe_traceback
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 
 _LIMIT_S = 30.0
 """For one delivery, its turn and a start included; the largest take a tenth of a second."""
-_NICE = 10  # on a busy machine the small deliveries come first, with whoever serves them
+_NICE = 10  # on a busy machine the small deliveries come first
 _length = struct.Struct(">Q")
+
+log = structlog.get_logger("relay.ingress")
 
 
 class _Question(NamedTuple):
@@ -39,8 +44,13 @@ class _Question(NamedTuple):
     delivery_id: str
 
 
+_Failure = dict[str, str]
+"""What vendor code failed with, as far as a log may show it."""
+_Result = ProcessedDelivery | Refused | _Failure  # no class of this module: there it is __main__
+
+
 class ProcessingSubprocess:
-    """Ask the process; begin it anew when it died. `close` at the end."""
+    """Asks the subprocess, and starts another one after it died. `close` at the end."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
@@ -49,11 +59,12 @@ class ProcessingSubprocess:
     async def process_delivery(
         self, delivery: Request, source: Source, received_at: float, delivery_id: str
     ) -> ProcessedDelivery:
-        """Do what delivery.understand does.
+        """Do what processing.process_delivery does.
 
         Raises:
             Unauthenticated: nothing may be stored.
-            ServiceUnavailable: the process died or took too long.
+            InternalError: the vendor's code has a bug, which is logged.
+            ServiceUnavailable: the subprocess died or took too long.
         """
         headers = CIMultiDict(delivery.headers)  # a proxy can't be pickled
         question = _Question(
@@ -65,38 +76,41 @@ class ProcessingSubprocess:
         )
         try:
             async with asyncio.timeout(_LIMIT_S), self._turn:
-                answer = await self._ask_or_end(pickle.dumps(question))
+                result = await self._ask_or_end(pickle.dumps(question))
         except (TimeoutError, OSError, EOFError) as error:
             raise ServiceUnavailable(
-                "A large delivery could not be looked at; try later."
+                "A large delivery could not be processed; try later."
             ) from error
-        if isinstance(answer, Refused):
-            raise answer
-        return answer
+        if isinstance(result, Refused):
+            raise result
+        if isinstance(result, dict):
+            log.error("delivery failed", source=source.origin.source, **result)
+            raise InternalError("see the traceback")
+        return result
 
-    async def _ask_or_end(self, question: bytes) -> ProcessedDelivery | Refused:
+    async def _ask_or_end(self, question: bytes) -> _Result:
         try:
             return await self._ask(question)
         except BaseException:
-            await self._end()  # its answer would be taken for the next one's
+            await self._end()  # its result would be taken for the next one's
             raise
 
-    async def _ask(self, question: bytes) -> ProcessedDelivery | Refused:
+    async def _ask(self, question: bytes) -> _Result:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE
             )
-        output, answers = self._process.stdin, self._process.stdout
-        if output is None or answers is None:  # pragma: no cover  they are pipes
+        questions, results = self._process.stdin, self._process.stdout
+        if questions is None or results is None:  # pragma: no cover  they are pipes
             raise EOFError
-        output.write(_length.pack(len(question)))
-        output.write(question)
-        await output.drain()
-        (size,) = _length.unpack(await answers.readexactly(_length.size))
-        return cast("ProcessedDelivery | Refused", pickle.loads(await answers.readexactly(size)))  # noqa: S301  our own
+        questions.write(_length.pack(len(question)))
+        questions.write(question)
+        await questions.drain()
+        (size,) = _length.unpack(await results.readexactly(_length.size))
+        return cast("_Result", pickle.loads(await results.readexactly(size)))  # noqa: S301  our own
 
     async def close(self) -> None:
-        """End the process, once it has answered."""
+        """End the subprocess, once it has answered."""
         async with self._turn:
             await self._end()
 
@@ -107,27 +121,39 @@ class ProcessingSubprocess:
             await process.wait()
 
 
-def _answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
+def _answer_all(questions: BinaryIO, results: BinaryIO) -> None:
     known = vendors.discover()
     while head := questions.read(_length.size):
         (size,) = _length.unpack(head)
-        asked: _Question = pickle.loads(questions.read(size))  # noqa: S301  our own
-        source = Source(
-            origin=asked.origin, vendor=known[asked.origin.vendor], secrets=Secrets(asked.secrets)
+        question: _Question = pickle.loads(questions.read(size))  # noqa: S301  our own
+        pickled = pickle.dumps(_result_of(question, known))
+        results.write(_length.pack(len(pickled)))
+        results.write(pickled)
+        results.flush()
+
+
+def _result_of(question: _Question, known: Mapping[str, vendors.Vendor]) -> _Result:
+    source = Source(
+        origin=question.origin,
+        vendor=known[question.origin.vendor],
+        secrets=Secrets(question.secrets),
+    )
+    try:
+        return process_delivery(
+            question.delivery, source, question.received_at, question.delivery_id
         )
-        answer: ProcessedDelivery | Refused
-        try:
-            answer = process_delivery(asked.delivery, source, asked.received_at, asked.delivery_id)
-        except Refused as error:
-            answer = error
-        pickled = pickle.dumps(answer)
-        answers.write(_length.pack(len(pickled)))
-        answers.write(pickled)
-        answers.flush()
+    except Refused as error:
+        return error
+    except Exception as error:  # noqa: BLE001  the next delivery may be of another vendor
+        return dict(safe_traceback(error))
+
+
+def _main() -> None:
+    os.nice(_NICE)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # meant for the relay, which ends this process
+    _answer_all(sys.stdin.buffer, sys.stdout.buffer)
 
 
 if __name__ == "__main__":
-    os.nice(_NICE)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # meant for whoever asks: it ends this process
-    _answer_all(sys.stdin.buffer, sys.stdout.buffer)
+    _main()

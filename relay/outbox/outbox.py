@@ -21,7 +21,6 @@ confirmed and not deleted, which costs a duplicate. This module knows nothing of
 import asyncio
 import itertools
 import sqlite3
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -41,7 +40,7 @@ from relay.outbox.recent import RecentRows
 from relay.outbox.stats import Stats
 from relay.outbox.store import CommitResult, OutboxStore
 from relay.process.owned_thread import OwnedThread
-from relay.sink import PendingDelivery, Sink
+from relay.sink import PendingDelivery, Sink, complete_all
 
 _DELETE_WITHIN_S = 0.05
 """How long a confirmed row may wait for a commit to ride on. A crash costs a duplicate."""
@@ -138,13 +137,13 @@ class Outbox(Sink):
         too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
         """
         if self._is_closed:
-            _complete_all(deliveries, NotDurable("The relay is shutting down; try again later."))
+            complete_all(deliveries, NotDurable("The relay is shutting down; try again later."))
             return
         messages = [message for delivery in deliveries for message in delivery.messages]
         rows = list(map(Pending, itertools.count(self._next_seq), messages))
         size_bytes = sum(map(database.size, rows))
         if self._queued_bytes and self._queued_bytes + size_bytes > self._max_queued_bytes:
-            _complete_all(deliveries, OutboxFull(_TOO_SLOW))
+            complete_all(deliveries, OutboxFull(_TOO_SLOW))
             return
         self._next_seq += len(rows)
         self._queued_bytes += size_bytes
@@ -209,7 +208,7 @@ class Outbox(Sink):
                 self._recent.add(append.rows, append.size_bytes)
             self._committed.set()
         for append in appends:
-            _complete_all(append.deliveries, error)
+            complete_all(append.deliveries, error)
 
     def _note_health(self, error: NotDurable | None) -> None:
         if error and not self._is_failing:
@@ -286,21 +285,6 @@ class Outbox(Sink):
 def _take_all(queued: deque[T]) -> list[T]:
     """Empty a queue, but for what is put into it meanwhile."""
     return [queued.popleft() for _ in range(len(queued))]
-
-
-def _complete_all(deliveries: Iterable[PendingDelivery], error: NotDurable | None) -> None:
-    """Complete each delivery. A bug in one must not keep the others from their answers."""
-    for delivery in deliveries:
-        try:
-            delivery.complete(error)
-        except Exception as bug:  # noqa: BLE001  the others must be answered, whatever it is
-            _log_bug(bug)
-
-
-def _log_bug(bug: Exception) -> None:
-    """Log what the bug is and where, without its text, which may quote a secret."""
-    frames = "".join(traceback.format_tb(bug.__traceback__))
-    log.error("delivery not completed", error=type(bug).__name__, traceback=frames)
 
 
 def _nothing() -> None:

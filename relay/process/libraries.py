@@ -32,7 +32,7 @@ def required() -> Iterator[None]:
         library = _library_behind(error)
         if library is None:
             raise  # a bug of ours
-        raise _unfit(library, str(error)) from error
+        raise unfit(library, str(error)) from error
 
 
 def require_names(owner: object, *names: str) -> None:
@@ -56,10 +56,11 @@ def _check_versions() -> None:
         version = _numbers(_version_of(library))
         bounds = re.findall(r"(>=|<)([\d.]+)", _declared().get(library, ""))
         if version and not all(_COMPARE[sign](version, _numbers(end)) for sign, end in bounds):
-            raise _unfit(library, "")
+            raise unfit(library, "")
 
 
-def _unfit(library: str, reason: str) -> UnfitLibrary:
+def unfit(library: str, reason: str) -> UnfitLibrary:
+    """Return the error that says why a library does not fit, and which releases do."""
     version = _version_of(library) or "(not installed)"
     because = f" ({reason.rstrip('.')})" if reason else ""
     wanted = _declared().get(library, f"another release of {library}")

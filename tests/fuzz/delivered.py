@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from multidict import CIMultiDict
 
 from relay import vendors
-from relay.ingress import handler
+from relay.ingress import request_context
 from relay.vendors import Vendor
 from relay.vendors.kit.request import OutgoingRequest, Request
 
@@ -46,7 +46,7 @@ def read(data: bytes) -> Request:
         body=body,
         headers=CIMultiDict((field[1], field[2].strip(" \t")) for field in fields),
         query_string=target.partition("?")[2],
-        path_secret=handler._split(target)[1],
+        path_secret=request_context.split_path(target)[1],
     )
 
 

@@ -1,6 +1,6 @@
 """What is to hold of whatever comes over a connection: the public listener with a sink in memory.
 
-aiohttp's parser, the short cut, bodies in chunks and compressed, X-Forwarded-For, answers, logs.
+aiohttp's parser, the fast path, bodies in chunks and compressed, X-Forwarded-For, answers, logs.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from relay import vendors
-from relay.ingress.handler import Ingress
+from relay.ingress.connection import Limits
+from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
+from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import IngressMetrics
 from relay.sink import PendingDelivery, Sink
@@ -96,16 +98,20 @@ class _Listener:
             Ingress(
                 sink=self.sink,
                 sources={name: understanding.source_of(name) for name in vendors.discover()},
-                body_limit_bytes=_BODY_LIMIT_BYTES,
-                bodies_limit_bytes=_BODY_LIMIT_BYTES,
-                read_timeout_s=60,
-                trusted_proxies=[ip_network("10.0.0.0/8")],
-                aside=ProcessingSubprocess(),
-                metrics=IngressMetrics(CollectorRegistry()),
+                options=IngressOptions(
+                    body_limit_bytes=_BODY_LIMIT_BYTES,
+                    trusted_proxies=[ip_network("10.0.0.0/8")],
+                ),
+                subprocess=ProcessingSubprocess(),
+                outcomes=Outcomes(IngressMetrics(CollectorRegistry())),
             ),
-            body_limit_bytes=_BODY_LIMIT_BYTES,
-            max_connections=100,
-            head_timeout_s=60,
+            Limits(
+                body_bytes=_BODY_LIMIT_BYTES,
+                bodies_bytes=_BODY_LIMIT_BYTES,
+                connections=100,
+                head_timeout_s=60,
+                body_timeout_s=60,
+            ),
         )
 
     def answers_to(self, reads: list[bytes]) -> bytes:

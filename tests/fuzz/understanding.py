@@ -109,7 +109,7 @@ def check_understood(found: ProcessedDelivery, request: Request, source: Source)
             check_document(message, source)
     for style in get_args(EchoStyle):
         answer = http_response.accepted_response(found, style)
-        wire = http_response.encode(answer, int(RECEIVED_AT), is_last=False)
+        wire = http_response.encode(answer, int(RECEIVED_AT))
         assert wire.endswith(b"\r\n\r\n" + answer.body)
         if not found.echo:
             check_silence(wire)

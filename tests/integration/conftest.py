@@ -1,7 +1,7 @@
 """An ingress over real HTTP, with a real outbox behind it and no broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,18 @@ from prometheus_client import CollectorRegistry
 
 from relay import vendors
 from relay.events.message import Origin
-from relay.ingress.handler import Ingress
+from relay.ingress.client_address import Network
+from relay.ingress.connection import Limits
+from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
+from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing import Source
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import IngressMetrics
+from relay.observability.tracing import Tracing
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
+from relay.sink import Sink
 from relay.vendors.kit.authentication import Secrets
 
 
@@ -79,39 +84,44 @@ async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
 
 
 @pytest.fixture
-async def aside() -> AsyncIterator[ProcessingSubprocess]:
-    aside = ProcessingSubprocess()
-    yield aside
-    await aside.close()
+async def subprocess() -> AsyncIterator[ProcessingSubprocess]:
+    subprocess = ProcessingSubprocess()
+    yield subprocess
+    await subprocess.close()
 
 
 @pytest.fixture
-async def start(outbox: Outbox, aside: ProcessingSubprocess) -> AsyncIterator[Start]:
+async def start(outbox: Outbox, subprocess: ProcessingSubprocess) -> AsyncIterator[Start]:
     """Start an ingress; `sink`, `body_limit_bytes` and so on replace the defaults."""
     running: list[tuple[web.ServerRunner, aiohttp.ClientSession]] = []
 
-    async def start(*sources: Source, **options: object) -> Running:
+    async def start(
+        *sources: Source,
+        sink: Sink | None = None,
+        body_limit_bytes: int = 100_000,
+        bodies_limit_bytes: int = 10_000_000,
+        read_timeout_s: float = 5,
+        trusted_proxies: Sequence[Network] = (),
+        tracing: Tracing | None = None,
+    ) -> Running:
         registry = CollectorRegistry()
-        arguments = {
-            "sink": outbox,
-            "body_limit_bytes": 100_000,
-            "bodies_limit_bytes": 10_000_000,
-            "read_timeout_s": 5,
-            "trusted_proxies": [],
-            "aside": aside,
-        } | options
         ingress = Ingress(
+            sink=sink or outbox,
             sources={source.origin.source: source for source in sources},
-            metrics=IngressMetrics(registry),
-            **arguments,
+            options=IngressOptions(
+                body_limit_bytes=body_limit_bytes, trusted_proxies=trusted_proxies
+            ),
+            subprocess=subprocess,
+            outcomes=Outcomes(IngressMetrics(registry), tracing),
         )
-        server = Server(
-            ingress,
-            body_limit_bytes=arguments["body_limit_bytes"],
-            max_connections=100,
+        limits = Limits(
+            body_bytes=body_limit_bytes,
+            bodies_bytes=bodies_limit_bytes,
+            connections=100,
             head_timeout_s=5,
+            body_timeout_s=read_timeout_s,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=1)
+        runner = Server(ingress, limits).runner(shutdown_timeout_s=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]

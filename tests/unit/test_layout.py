@@ -26,7 +26,7 @@ MAY_IMPORT = {
     # The parts of a process.
     "relay.process": "relay.errors",
     "relay.observability": "relay.events",
-    "relay.sink": "relay.events",
+    "relay.sink": "relay.events relay.process",
     "relay.settings_file": "relay.errors",
     "relay.settings": "relay.settings_file relay.vendors",
     "relay.outbox": "relay.errors relay.events relay.process relay.sink",

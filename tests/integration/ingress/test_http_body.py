@@ -1,4 +1,4 @@
-"""A body whose caller goes away is nobody's bug, whenever that is noticed."""
+"""A body whose caller goes away is nobody's bug, and gives back the memory it had reserved."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from relay.ingress import http_body
-from relay.ingress.http_response import Response
-from relay.ingress.http_server import Head, Server
+from relay.ingress.connection import Limits
+from relay.ingress.http_server import Server
+from relay.ingress.request_context import RequestContext
 from tests.support.eventually import LIMIT_S, eventually
 
 LIMIT = 1000
@@ -16,68 +16,63 @@ HEAD = b"POST /in/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 PIECE = b"abc"
 
 
-class Reader:
-    """A receiver that reads bodies, and keeps what became of them."""
+class Desk:
+    """A receiver of bodies that do not come to their end."""
 
     def __init__(self) -> None:
-        self.requests: list[web.BaseRequest] = []
-        self.errors: list[Exception] = []
+        self.requests: list[RequestContext] = []
 
-    def handle_buffered(self, *_: object) -> None:
-        raise AssertionError("no body comes as a whole here")
-
-    async def handle_streaming(self, _: Head, request: web.BaseRequest) -> Response:
+    def admit(self, request: RequestContext) -> None:
         self.requests.append(request)
-        with http_body.Reservation(http_body.MemoryBudget(LIMIT)) as share:
-            try:
-                return Response(
-                    await http_body.read(request, share, limit=LIMIT, timeout_s=LIMIT_S)
-                )
-            except Exception as error:
-                self.errors.append(error)
-                raise
 
-    @property
-    def has_begun(self) -> bool:
-        return bool(self.requests) and self.requests[0].content.total_bytes == len(PIECE)
+    def handle(self, *_: object) -> None:
+        raise AssertionError("no body comes to its end here")
+
+    refuse = handle
 
 
 @pytest.fixture
-def reader() -> Reader:
-    return Reader()
+def desk() -> Desk:
+    return Desk()
 
 
 @pytest.fixture
-async def writer(reader: Reader) -> AsyncIterator[asyncio.StreamWriter]:
+async def server(desk: Desk) -> AsyncIterator[Server]:
+    limits = Limits(
+        body_bytes=LIMIT,
+        bodies_bytes=LIMIT,
+        connections=1,
+        head_timeout_s=LIMIT_S,
+        body_timeout_s=LIMIT_S,
+    )
+    return Server(desk, limits)
+
+
+@pytest.fixture
+async def writer(desk: Desk, server: Server) -> AsyncIterator[asyncio.StreamWriter]:
     """Return a connection over which a chunked body has begun."""
-    server = Server(reader, body_limit_bytes=LIMIT, max_connections=1, head_timeout_s=LIMIT_S)
-    runner = web.ServerRunner(server)
+    runner = server.runner(shutdown_timeout_s=LIMIT_S)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     _, writer = await asyncio.open_connection(*runner.addresses[0])
     writer.write(HEAD + b"%x\r\n%b" % (len(PIECE), PIECE))
-    await eventually(lambda: reader.has_begun)
+    await eventually(lambda: desk.requests)
     yield writer
     writer.close()
     await runner.cleanup()
 
 
-async def test_a_caller_who_goes_amid_the_body(
-    reader: Reader, writer: asyncio.StreamWriter
+@pytest.mark.parametrize("half", [False, True], ids=["cut", "half-closed"])
+async def test_a_caller_who_goes_amid_the_body_takes_no_memory_along(
+    server: Server, writer: asyncio.StreamWriter, *, half: bool
 ) -> None:
-    writer.transport.abort()
-    await eventually(lambda: reader.errors)
+    with pytest.raises(Exception, match="fill"):
+        server.budget.take(LIMIT)
 
-    assert isinstance(reader.errors[0], ConnectionError)
+    if half:
+        writer.write_eof()
+    else:
+        writer.transport.abort()
+    await eventually(lambda: not server.connections)
 
-
-@pytest.mark.usefixtures("writer")
-async def test_a_caller_who_goes_while_the_reader_is_woken(reader: Reader) -> None:
-    """In one turn of uvloop: a chunk ends, which is no byte more to read, and the connection."""
-    protocol = reader.requests[0].protocol
-
-    protocol.data_received(b"\r\n")
-    protocol.connection_lost(None)
-    await eventually(lambda: reader.errors)
-
-    assert isinstance(reader.errors[0], ConnectionError)
+    server.budget.take(LIMIT)

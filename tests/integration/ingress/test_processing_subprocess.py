@@ -3,12 +3,16 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from relay import vendors
 from relay.errors import ServiceUnavailable, Unauthenticated
+from relay.events.message import Origin
 from relay.ingress.processing import process_delivery
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.vendors.kit.request import Request
@@ -25,81 +29,81 @@ def request(body: bytes = LARGE, token: str = TOKEN) -> Request:
     return Request(body=body, headers={"authorization": token})
 
 
-def pid_of(aside: ProcessingSubprocess) -> int:
-    assert aside._process
-    return aside._process.pid
+def pid_of(subprocess: ProcessingSubprocess) -> int:
+    assert subprocess._process
+    return subprocess._process.pid
 
 
-async def test_it_understands_as_the_relay_itself_would(aside: ProcessingSubprocess) -> None:
-    assert await aside.process_delivery(request(), ACME, 1.5, "d1") == process_delivery(
+async def test_it_understands_as_the_relay_itself_would(subprocess: ProcessingSubprocess) -> None:
+    assert await subprocess.process_delivery(request(), ACME, 1.5, "d1") == process_delivery(
         request(), ACME, 1.5, "d1"
     )
 
 
 async def test_what_can_not_be_understood_is_quarantined_aside_too(
-    aside: ProcessingSubprocess,
+    subprocess: ProcessingSubprocess,
 ) -> None:
-    found = await aside.process_delivery(request(LARGE[:-1]), ACME, 1.5, "d1")
+    found = await subprocess.process_delivery(request(LARGE[:-1]), ACME, 1.5, "d1")
 
     assert found == process_delivery(request(LARGE[:-1]), ACME, 1.5, "d1")
     assert found.reason == "not_json"
 
 
-async def test_it_refuses_whoever_the_relay_itself_would(aside: ProcessingSubprocess) -> None:
+async def test_it_refuses_whoever_the_relay_itself_would(subprocess: ProcessingSubprocess) -> None:
     with pytest.raises(Unauthenticated):
-        await aside.process_delivery(request(token="forged"), ACME, 1.5, "d1")
+        await subprocess.process_delivery(request(token="forged"), ACME, 1.5, "d1")
 
-    assert (await aside.process_delivery(request(), ACME, 1.5, "d1")).messages
+    assert (await subprocess.process_delivery(request(), ACME, 1.5, "d1")).messages
 
 
-async def test_one_process_serves_all_one_after_the_other(aside: ProcessingSubprocess) -> None:
+async def test_one_process_serves_all_one_after_the_other(subprocess: ProcessingSubprocess) -> None:
     found = await asyncio.gather(
-        *[aside.process_delivery(request(), ACME, n, "d1") for n in range(5)]
+        *[subprocess.process_delivery(request(), ACME, n, "d1") for n in range(5)]
     )
-    pid = pid_of(aside)
-    await aside.process_delivery(request(), ACME, 1.5, "d1")
+    pid = pid_of(subprocess)
+    await subprocess.process_delivery(request(), ACME, 1.5, "d1")
 
-    assert [it.messages[0].received_at for it in found] == [0, 1, 2, 3, 4]
-    assert pid_of(aside) == pid
+    assert [processed.messages[0].received_at for processed in found] == [0, 1, 2, 3, 4]
+    assert pid_of(subprocess) == pid
 
 
-async def test_it_comes_after_the_relay_on_a_busy_machine(aside: ProcessingSubprocess) -> None:
-    await aside.process_delivery(request(), ACME, 1.5, "d1")
+async def test_it_comes_after_the_relay_on_a_busy_machine(subprocess: ProcessingSubprocess) -> None:
+    await subprocess.process_delivery(request(), ACME, 1.5, "d1")
 
-    theirs, ours = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (pid_of(aside), 0))
+    theirs, ours = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (pid_of(subprocess), 0))
     assert theirs == min(ours + 10, 19)
 
 
 async def test_a_process_that_died_costs_one_delivery_an_answer_and_is_replaced(
-    aside: ProcessingSubprocess,
+    subprocess: ProcessingSubprocess,
 ) -> None:
-    await aside.process_delivery(request(), ACME, 1.5, "d1")
-    os.kill(pid_of(aside), signal.SIGKILL)
+    await subprocess.process_delivery(request(), ACME, 1.5, "d1")
+    os.kill(pid_of(subprocess), signal.SIGKILL)
 
     with pytest.raises(ServiceUnavailable):
-        await aside.process_delivery(request(), ACME, 1.5, "d1")
+        await subprocess.process_delivery(request(), ACME, 1.5, "d1")
 
-    assert (await aside.process_delivery(request(), ACME, 1.5, "d1")).messages
+    assert (await subprocess.process_delivery(request(), ACME, 1.5, "d1")).messages
 
 
 async def test_an_answer_nobody_waits_for_is_not_given_to_the_next(
-    aside: ProcessingSubprocess,
+    subprocess: ProcessingSubprocess,
 ) -> None:
-    await aside.process_delivery(request(), ACME, 1.5, "d1")
-    first = asyncio.create_task(aside.process_delivery(request(), ACME, 1.5, "d1"))
+    await subprocess.process_delivery(request(), ACME, 1.5, "d1")
+    first = asyncio.create_task(subprocess.process_delivery(request(), ACME, 1.5, "d1"))
     await asyncio.sleep(0)
     first.cancel()
 
-    found = await aside.process_delivery(request(b'{"events":[]}'), ACME, 2.5, "d1")
+    found = await subprocess.process_delivery(request(b'{"events":[]}'), ACME, 2.5, "d1")
 
     assert found.messages == []
 
 
-async def test_the_process_ends_on_close(aside: ProcessingSubprocess) -> None:
-    await aside.process_delivery(request(), ACME, 1.5, "d1")
-    pid = pid_of(aside)
+async def test_the_process_ends_on_close(subprocess: ProcessingSubprocess) -> None:
+    await subprocess.process_delivery(request(), ACME, 1.5, "d1")
+    pid = pid_of(subprocess)
 
-    await aside.close()
+    await subprocess.close()
 
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -117,10 +121,41 @@ async def test_a_large_delivery_is_stored_and_answered_like_any_other(start: Sta
     assert len(set(ids)) == 1000
 
 
-async def test_its_end_of_the_pipe_is_all_that_keeps_it_alive(aside: ProcessingSubprocess) -> None:
+BROKEN = """
+def authenticate(request, secrets):
+    raise KeyError(request.body.decode())
+"""
+
+
+async def test_a_bug_in_authenticate_is_a_500_as_in_the_relay_itself_and_tells_no_text(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[relay.vendors]\nbroken = broken_vendor\n")
+    (tmp_path / "broken_vendor.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    broken = replace(ACME, origin=Origin(vendor="broken", source="broken"))
+    relay = await start(broken, ACME, body_limit_bytes=5_000_000)
+
+    with capture_logs() as lines:
+        failed = await relay.post("/in/broken", b"hush" * 20_000)
+    accepted = await relay.post("/in/acme", LARGE, headers={"Authorization": TOKEN})
+
+    assert (failed.status, accepted.status) == (500, 200)
+    (line,) = [line for line in lines if line["event"] == "delivery failed"]
+    assert (line["error"], line["source"]) == ("KeyError", "broken")
+    assert "in authenticate" in line["traceback"]
+    assert "hush" not in capfd.readouterr().err + str(lines)
+
+
+async def test_its_end_of_the_pipe_is_all_that_keeps_it_alive(
+    subprocess: ProcessingSubprocess,
+) -> None:
     """When its parent is killed, the system closes the parent's end."""
-    await aside.process_delivery(request(), ACME, 1.5, "d1")
-    process = aside._process
+    await subprocess.process_delivery(request(), ACME, 1.5, "d1")
+    process = subprocess._process
     assert process
     assert process.stdin
 

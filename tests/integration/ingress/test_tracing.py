@@ -119,8 +119,8 @@ async def test_an_unauthenticated_request_is_no_error_of_ours(start: Start, span
 async def test_a_request_that_can_not_be_stored_is_an_error(start: Start, spans: Spans) -> None:
     class Full:
         def append_all(self, deliveries: list) -> None:
-            for it in deliveries:
-                it.complete(OutboxFull("full"))
+            for delivery in deliveries:
+                delivery.complete(OutboxFull("full"))
 
     running = await start(source("swiftsell", "s3cret"), tracing=spans.tracing, sink=Full())
 

@@ -87,7 +87,7 @@ def test_a_release_outside_the_declared_range_is_refused(
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("version", ["3.14.4", "3.14.99"])
+@pytest.mark.parametrize("version", ["3.14.2", "3.14.99"])
 def test_a_release_within_the_range_is_not_refused(version: str, tmp_path: Path) -> None:
     pretend_version(tmp_path, "aiohttp", version)
 
@@ -126,6 +126,23 @@ def test_a_library_that_lacks_a_name_is_refused(
     assert f": {library} " in done.stderr
     assert name.rpartition(".")[2] in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_parser_that_reads_otherwise_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from aiohttp import http\n"
+        "class Parser(http.HttpRequestParser):\n"
+        "    def feed_data(self, data):\n"
+        "        messages, upgraded, rest = super().feed_data(data)\n"
+        "        return [], upgraded, rest\n"
+        "http.HttpRequestParser = Parser\n"
+    )
+
+    done = started(SERVE, tmp_path)
+
+    assert done.returncode == 2
+    assert "relay: aiohttp " in done.stderr
+    assert " does not fit (its parser reads requests in another way): " in done.stderr
 
 
 def test_a_worker_that_can_not_start_tells_its_supervisor_why(tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""What became of a request: its response, its log line, its counts and its span.
+
+Bodies, query strings, tokens and signatures are never logged.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+
+from relay.errors import (
+    InternalError,
+    NotDurable,
+    OutboxFull,
+    Refused,
+    ServiceUnavailable,
+    StorageFull,
+    Unauthenticated,
+)
+from relay.events.traceparent import traceparent_of
+from relay.ingress import http_response
+from relay.ingress.http_response import Response
+from relay.ingress.processing import ProcessedDelivery
+from relay.ingress.request_context import RequestContext
+from relay.ingress.safe_errors import safe_field_names
+from relay.observability.metrics import IngressMetrics, event_type_label
+from relay.process.safe_traceback import safe_traceback
+
+if TYPE_CHECKING:
+    from relay.observability.tracing import ReceiveSpan, Tracing
+
+_UNKNOWN = "unknown"
+
+log = structlog.get_logger("relay.ingress")
+
+
+class Outcomes:
+    """Reports requests.
+
+    Args:
+        metrics: where requests and events are counted.
+        tracing: where requests become spans, if anywhere.
+    """
+
+    def __init__(self, metrics: IngressMetrics, tracing: "Tracing | None" = None) -> None:
+        self._metrics = metrics
+        self._tracing = tracing
+        self._sources: Iterable[str] = ()
+        self._log = log.bind()  # a lazy logger is asked for its real one at each call
+
+    def show(self, sources: Iterable[str]) -> None:
+        """Count from zero for sources; requests to any other count for an unknown one."""
+        self._sources = frozenset(sources)
+        self._metrics.show(self._sources)
+
+    def begin_span(
+        self, request: RequestContext, headers: Mapping[str, str]
+    ) -> "ReceiveSpan | None":
+        """Return the request's span, a child of its caller's; None without tracing."""
+        if self._tracing:
+            origin, traceparent = request.source.origin, traceparent_of(headers)
+            request.span = self._tracing.receiving(origin, traceparent, request.received_at)
+        return request.span
+
+    def response(self, request: RequestContext, outcome: ProcessedDelivery | Exception) -> Response:
+        """Return the answer to a request, and note what its log line says of it."""
+        if isinstance(outcome, ProcessedDelivery):
+            try:
+                return self._accepted(request, outcome)
+            except Exception as error:  # noqa: BLE001  whoever completes it has others to complete
+                outcome = error
+        return self._refused(request, outcome)
+
+    def _accepted(self, request: RequestContext, processed: ProcessedDelivery) -> Response:
+        origin = request.source.origin
+        response = http_response.accepted_response(processed, request.source.echo)
+        if processed.failure:
+            log.error("vendor failed", source=origin.source, **processed.failure)
+        if processed.reason:
+            self._metrics.quarantined.labels(origin.source).inc()
+        elif not processed.messages:
+            self._metrics.handshakes.labels(origin.source).inc()
+        for event_type in processed.types:
+            self._metrics.events_of(origin.vendor, event_type_label(event_type)).inc()
+        request.line.update(_summary(processed))
+        return response
+
+    def _refused(self, request: RequestContext, error: Exception) -> Response:
+        refusal = self._refusal(request, error)
+        if isinstance(refusal, Unauthenticated):
+            self._metrics.unauthenticated.labels(request.source_name).inc()
+            if request.request:
+                secrets = request.source.secrets.values
+                request.line.update(safe_field_names(request.request, secrets))
+        request.line["reason"] = str(refusal)
+        return http_response.problem_response(refusal, request.id)
+
+    def _refusal(self, request: RequestContext, error: Exception) -> Refused:
+        """Return what HTTP answers to an error."""
+        match error:
+            case Refused():
+                return error
+            case OutboxFull():
+                return StorageFull(str(error))
+            case NotDurable():
+                return ServiceUnavailable(str(error))
+        name = request.source_name
+        log.error("delivery failed", source=name, **safe_traceback(error), **request.line)
+        return InternalError("see the traceback")
+
+    def report(self, request: RequestContext, status: int) -> None:
+        """Log, count and trace a request that was answered."""
+        elapsed_s = time.perf_counter() - request.started
+        name = request.source_name if request.source_name in self._sources else _UNKNOWN
+        self._metrics.answer_seconds.observe(elapsed_s)
+        self._metrics.requests_of(name, status).inc()
+        line = request.line
+        line["source"] = name
+        line["status"] = status
+        line["duration_ms"] = round(elapsed_s * 1000, 3)
+        self._log.info("delivery", **line)
+        if request.span:
+            request.span.end(status, line)
+
+
+def _summary(processed: ProcessedDelivery) -> dict[str, object]:
+    if processed.reason:
+        return {"quarantined": processed.reason, "event_id": processed.messages[0].id}
+    if not processed.messages:
+        return {"handshake": True}
+    if len(processed.messages) == 1:
+        message = processed.messages[0]
+        return {"event_id": message.id, "routing_key": message.routing_key}
+    return {"events": len(processed.messages), "event_id": processed.messages[0].id}

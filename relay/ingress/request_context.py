@@ -1,0 +1,107 @@
+"""One request under way: what came, what it turned out to be, and where its answer goes."""
+
+import itertools
+import secrets as random_tokens
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from multidict import CIMultiDictProxy
+
+from relay.ingress.http_body import Reservation
+from relay.ingress.http_response import Response
+from relay.vendors.kit.request import Request
+
+if TYPE_CHECKING:
+    from relay.ingress.processing import Source
+    from relay.observability.tracing import ReceiveSpan
+
+_process_token = random_tokens.token_hex(16)
+_numbers = itertools.count(1)
+_ID_STARTS_AT = 24
+
+
+class Head(NamedTuple):
+    """What the first lines of a request say, and who sent it.
+
+    Args:
+        method: such as POST.
+        raw_path: the request target as sent, query included.
+        headers: case-insensitive.
+        remote: the address of whoever is connected.
+    """
+
+    method: str
+    raw_path: str
+    headers: CIMultiDictProxy[str]
+    remote: str
+
+
+class RequestContext:
+    """One request, from its head to its answer. A connection makes it, an Ingress answers it.
+
+    Args:
+        head: of the request.
+        reservation: the memory its body takes, from its second read on.
+        reply: sends the answer; to be called once.
+    """
+
+    __slots__ = (
+        "body",
+        "delivery_id",
+        "encoding",
+        "head",
+        "id",
+        "line",
+        "path_secret",
+        "received_at",
+        "reply",
+        "request",
+        "reservation",
+        "source",
+        "source_name",
+        "span",
+        "started",
+    )
+
+    def __init__(
+        self, head: Head, reservation: Reservation, reply: Callable[[Response], None]
+    ) -> None:
+        self.started = time.perf_counter()
+        self.received_at = time.time()
+        self.head = head
+        self.reservation = reservation
+        self.reply = reply
+        self.delivery_id = f"{_process_token}-{next(_numbers):x}"
+        self.id = self.delivery_id[_ID_STARTS_AT:]  # enough to find it in one receiver's log
+        self.source_name, self.path_secret = split_path(head.raw_path)
+        self.body = b""
+        self.encoding: str | None = None  # as its Content-Encoding says
+        self.line: dict[str, object] = {"request_id": self.id}
+        self.source: Source
+        self.request: Request | None = None
+        self.span: ReceiveSpan | None = None
+
+    def as_vendors_see_it(self, body: bytes) -> Request:
+        """Return the request with its body, which is decompressed by now."""
+        self.line["bytes"] = len(body)
+        self.request = Request(
+            body=body,
+            headers=self.head.headers,
+            query_string=self.head.raw_path.partition("?")[2],
+            path_secret=self.path_secret,
+        )
+        return self.request
+
+
+def split_path(raw_path: str) -> tuple[str, str | None]:
+    """Split `/in/{source}[/{secret}]`. No decoding and no `..` before the source is found."""
+    path = raw_path.partition("?")[0]
+    match path.split("/"):
+        case ["", "in", name]:
+            return name, None
+        case ["", "in", name, secret]:
+            return name, unquote(secret)
+        case _:
+            return "", None
