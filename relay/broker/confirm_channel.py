@@ -10,7 +10,7 @@ from aiormq.abc import ChannelFrame, ConfirmationFrameType
 from pamqp import commands
 from pamqp.header import ContentHeader
 
-from relay.broker.connection import CONNECT_TIMEOUT_S, CONNECTION_ERRORS
+from relay.broker.connection import CONNECTION_ERRORS, answering
 from relay.broker.refusal import Refusal, refusal_in
 from relay.errors import BrokerError
 from relay.events import amqp
@@ -59,11 +59,12 @@ class ConfirmChannel(aiormq.Channel):
         """Open the channel and put it into confirm mode.
 
         Raises:
-            BrokerError: the connection was lost meanwhile.
+            BrokerError: the connection was lost, or the broker does not answer.
         """
         self.connection.channels[self.number] = self
         try:
-            await self.open(timeout=CONNECT_TIMEOUT_S)
+            async with answering("open a channel"):
+                await self.open()
         except CONNECTION_ERRORS as error:
             raise BrokerError(f"The channel can't be opened: {error}.") from error
 

@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import aio_pika
 import aiormq.exceptions
+from aio_pika.abc import AbstractChannel as AioPikaChannel
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractChannel
@@ -24,6 +25,7 @@ from relay.events.topology import Binding, Exchange, Queue, Topology
 Connection = AbstractConnection
 
 CONNECT_TIMEOUT_S = 10
+_ANSWER_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
 
 CONNECTION_ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
@@ -69,6 +71,27 @@ async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractCo
     raise BrokerError(" ".join(failures))
 
 
+@contextlib.asynccontextmanager
+async def answering(step: str) -> AsyncIterator[None]:
+    """Limit how long the broker may take for what is done inside.
+
+    Args:
+        step: what it is asked to do, for the error.
+
+    Raises:
+        BrokerError: it heartbeats, maybe, but does not answer.
+    """
+    limit = asyncio.timeout(_ANSWER_TIMEOUT_S)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        text = f"RabbitMQ did not answer within {_ANSWER_TIMEOUT_S} s when asked to {step}."
+        raise BrokerError(text) from error
+
+
 async def close(connection: AbstractConnection) -> None:
     """Close in order, but wait only for a short time: a dead peer never answers."""
     with contextlib.suppress(TimeoutError, *CONNECTION_ERRORS):
@@ -84,6 +107,25 @@ async def is_blocked(connection: WireConnection) -> bool:
     except TimeoutError:
         return True
     return False
+
+
+@contextlib.asynccontextmanager
+async def opened_channel(
+    connection: AbstractConnection, *, on_return_raises: bool = False
+) -> AsyncIterator[AioPikaChannel]:
+    """Open a channel that is closed at the end.
+
+    Raises:
+        BrokerError: the broker does not answer.
+    """
+    channel = connection.channel(on_return_raises=on_return_raises)
+    async with answering("open a channel"):
+        await channel.initialize()
+    try:
+        yield channel
+    finally:
+        async with answering("close a channel"):
+            await channel.close()
 
 
 def public_address(url: str) -> str:
@@ -144,7 +186,7 @@ async def _declare_one(
     """Declare one object on a channel of its own, since a refusal closes the channel."""
     what = f"{type(part).__name__} {part.to if isinstance(part, Binding) else part.name}"
     try:
-        async with connection.channel() as channel:
+        async with answering(f"declare {what}"), connection.channel() as channel:
             await _declare_on(await channel.get_underlay_channel(), part, passive=passive)
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         raise TopologyError(

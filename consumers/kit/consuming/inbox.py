@@ -23,7 +23,7 @@ from pamqp.header import ContentHeader
 from consumers.kit.consuming.acknowledgements import Acknowledgements
 from consumers.kit.consuming.delivery import Received
 from relay.broker import reconnect
-from relay.broker.connection import CONNECT_TIMEOUT_S, CONNECTION_ERRORS, reason_of
+from relay.broker.connection import CONNECTION_ERRORS, answering, reason_of
 from relay.errors import BrokerError
 from relay.process import libraries
 
@@ -84,13 +84,15 @@ class Inbox(aiormq.Channel):
         """Open the channel and begin, cautiously.
 
         Raises:
-            BrokerError: there is no such queue, no right to read it, or the connection was lost.
+            BrokerError: there is no such queue, no right to read it, the connection was lost, or
+                the broker does not answer.
         """
         self._queue, self._intake = queue, intake
         self._is_cautious = intake.prefetch > _CAUTIOUS_PREFETCH
         self.connection.channels[_CHANNEL_NUMBER] = self
         try:
-            await self.open(timeout=CONNECT_TIMEOUT_S)
+            async with answering("open a channel"):
+                await self.open()
             await self._begin(_CAUTIOUS_PREFETCH)
         except (aiormq.exceptions.AMQPError, *CONNECTION_ERRORS) as error:
             raise self._not_consumed(error) from error
@@ -146,22 +148,20 @@ class Inbox(aiormq.Channel):
     async def _end_caution(self) -> None:
         """Consume anew, with the whole prefetch: that of a consumer can't be changed."""
         try:
-            await self.basic_cancel(self._consumer_tag, nowait=True, timeout=CONNECT_TIMEOUT_S)
+            await self.basic_cancel(self._consumer_tag, nowait=True, timeout=_STOP_LIMIT_S)
             await self.flush()
             await self._begin(self._intake.prefetch)
         except (aiormq.exceptions.AMQPError, *CONNECTION_ERRORS) as error:
             raise self._not_consumed(error) from error
 
     async def _begin(self, prefetch: int) -> None:
-        await self.basic_qos(prefetch_count=prefetch, timeout=CONNECT_TIMEOUT_S)
-        if not self._is_stopping:
-            self._consumer_tag = f"relay-{prefetch}"
-            await self.basic_consume(
-                self._queue,
-                self._unused,
-                consumer_tag=self._consumer_tag,
-                timeout=CONNECT_TIMEOUT_S,
-            )
+        async with answering("limit the prefetch"):
+            await self.basic_qos(prefetch_count=prefetch)
+        if self._is_stopping:
+            return
+        self._consumer_tag = f"relay-{prefetch}"
+        async with answering(f"consume {self._queue}"):
+            await self.basic_consume(self._queue, self._unused, consumer_tag=self._consumer_tag)
 
     def _not_consumed(self, error: Exception) -> BrokerError:
         return BrokerError(f"The queue {self._queue} can't be consumed: {error}.")

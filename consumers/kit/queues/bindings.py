@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError
 
 from consumers.kit.queues import topology
-from relay.broker.connection import CONNECTION_ERRORS, declare
+from relay.broker.connection import CONNECTION_ERRORS, answering, declare, opened_channel
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Queue, Topology
 
@@ -48,7 +48,7 @@ async def update(
     name = topology.bindings_queue(service)
     wanted = tuple([Binding(exchange=exchange, pattern=each, to=service) for each in patterns])
     try:
-        async with connection.channel(on_return_raises=True) as channel:
+        async with opened_channel(connection, on_return_raises=True) as channel:
             records = await _records(channel, name)
             bound = {each for record in records for each in _bindings(record, service)}
             if is_removing or not bound.issuperset(wanted):
@@ -59,7 +59,8 @@ async def update(
             unwanted = bound.difference(wanted)
             queue = await channel.get_queue(service, ensure=False)
             for binding in unwanted:
-                await queue.unbind(binding.exchange, binding.pattern)
+                async with answering(f"unbind {binding.pattern}"):
+                    await queue.unbind(binding.exchange, binding.pattern)
             for record in records:
                 await record.ack()
     except (AMQPError, *CONNECTION_ERRORS) as error:
@@ -77,7 +78,7 @@ async def recorded(connection: AbstractConnection, service: str) -> set[Binding]
     try:
         needed = Topology(queues=(Queue(name=name, arguments={}),))
         await declare(connection, needed, passive=True)
-        async with connection.channel() as channel:
+        async with opened_channel(connection) as channel:
             records = await _records(channel, name)
             return {each for record in records for each in _bindings(record, service)}
     except TopologyError:  # a service that is bound by hand, or not made with the kit
@@ -90,7 +91,11 @@ async def _records(channel: AbstractChannel, name: str) -> list[AbstractIncoming
     """Return the records. Unless acknowledged, they are back when the channel closes."""
     queue = await channel.get_queue(name, ensure=False)
     records: list[AbstractIncomingMessage] = []
-    while len(records) < _MAX_RECORDS and (record := await queue.get(fail=False)):
+    while len(records) < _MAX_RECORDS:
+        async with answering(f"read {name}"):
+            record = await queue.get(fail=False, timeout=None)  # ours is the limit
+        if record is None:
+            break
         records.append(record)
     return records
 
@@ -116,4 +121,5 @@ async def _record(
         delivery_mode=DeliveryMode.PERSISTENT,
     )
     retry_exchange = await channel.get_exchange(topology.exchange_of(name), ensure=False)
-    await retry_exchange.publish(message, routing_key=name, mandatory=True)
+    async with answering(f"publish to {name}"):
+        await retry_exchange.publish(message, routing_key=name, mandatory=True)

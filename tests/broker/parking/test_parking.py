@@ -18,7 +18,7 @@ from tests.support.parked_queue import ParkedQueue
 from tests.support.relay_process import RelayProcess, numbered, post_all
 
 LimitSize = Callable[[int], None]
-Permit = Callable[[str], None]
+Permit = Callable[..., None]
 
 LIMIT_BYTES = 100_000
 LARGE = vendors.samples("swiftsell")[1].read_bytes().replace(b"Hiiiii", b"x" * LIMIT_BYTES)
@@ -44,13 +44,13 @@ def limit_size(own_broker: PrivateBroker) -> Iterator[LimitSize]:
 
 @pytest.fixture
 def permit(own_broker: PrivateBroker, exchange: str) -> Iterator[Permit]:
-    """Permit the routing keys that match a pattern."""
+    """Permit the routing keys that match a pattern, in the test's exchange or another."""
 
-    def permit(pattern: str) -> None:
-        own_broker.ctl("set_topic_permissions", "guest", exchange, pattern, ".*")
+    def permit(pattern: str, name: str = exchange) -> None:
+        own_broker.ctl("set_topic_permissions", "guest", name, pattern, ".*")
 
     yield permit
-    own_broker.ctl("clear_topic_permissions", "guest", exchange)
+    own_broker.ctl("clear_topic_permissions", "guest")
 
 
 def relay_at(directory: Path, node: PrivateBroker, exchange: str, **more: Any) -> RelayProcess:
@@ -228,14 +228,15 @@ async def test_in_confirm_mode_only_the_delivery_with_the_culprit_is_not_accepte
 
 
 async def test_a_culprit_that_the_brokers_words_do_not_name_is_found_among_hundreds(
-    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: ParkedQueue, permit: Permit
+    tmp_path: Path, own_broker: PrivateBroker, exchange: str, permit: Permit
 ) -> None:
-    permit(r"\.text$")
-    long_key = [body.replace(b"forbidden", b"f" * 210) for body in forbidden_bodies(1)]
+    long_name = f"{exchange}-{'x' * 80}"  # RabbitMQ cuts its words after 255 bytes
+    kept = await ParkedQueue(own_broker.url, long_name, f"{exchange}-kept").create()
+    permit(r"\.text$", long_name)
     bodies = numbered(500)
-    bodies[300:300] = long_key
+    bodies[300:300] = [body.replace(b"forbidden", b"f" * 90) for body in forbidden_bodies(1)]
     own_broker.stop()
-    async with relay_at(tmp_path, own_broker, exchange) as relay:
+    async with relay_at(tmp_path, own_broker, long_name) as relay:
         ids = await post_all(relay.url, bodies, concurrency=1)
         own_broker.start()
         arrived = await kept.holds({*ids} - {ids[300]})
@@ -243,4 +244,4 @@ async def test_a_culprit_that_the_brokers_words_do_not_name_is_found_among_hundr
 
     (line,) = relay.lines("message parked")
     assert (line["event_id"], ids[300] in arrived) == (ids[300], False)
-    assert line["reason"].endswith("...")
+    assert long_name not in line["reason"]
