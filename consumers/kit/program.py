@@ -14,6 +14,7 @@ from consumers.kit.consumer import Consumer
 from consumers.kit.service import Opened, run_service
 from consumers.kit.settings import ConsumerSettings, SectionT, load
 from relay.observability import logs
+from relay.process import log_writer
 from relay.process.command import FAILED, CommandWithErrors, config_option
 from relay.process.command import run as run_program
 
@@ -55,6 +56,7 @@ def _exit_soon() -> None:
 
     def exit_now() -> None:
         log.error("exit forced", threads=[thread.name for thread in threading.enumerate()])
+        log_writer.flush()
         os._exit(FAILED)
 
     timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)

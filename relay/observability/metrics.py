@@ -15,6 +15,7 @@ from prometheus_client import (
 )
 
 from relay.events.event import TYPES
+from relay.process import log_writer
 
 _ANSWER_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _CONFIRM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
@@ -30,6 +31,7 @@ class ProcessMetrics:
         self.internal_errors = Counter(
             "relay_internal_errors", "Errors that nobody caught.", registry=registry
         )
+        registry.register(log_writer.dropped)
 
 
 class BrokerMetrics:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from relay.errors import RelayError, SettingsError, UnfitLibrary
+from relay.process import log_writer
 
 WRONG_SETTINGS = 2  # or unfit libraries: nothing was begun
 FAILED = 1
@@ -36,10 +37,12 @@ def exiting_on_errors(program: str) -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
+        log_writer.flush()
         for problem in error.problems:
             click.echo(f"{program}: {problem}", err=True)
         sys.exit(WRONG_SETTINGS)
     except RelayError as error:
+        log_writer.flush()
         click.echo(f"{program}: {error}", err=True)
         sys.exit(WRONG_SETTINGS if isinstance(error, UnfitLibrary) else FAILED)
 

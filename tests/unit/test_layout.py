@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "relay.vendors.kit": "relay.errors relay.events",
     # The parts of a process.
     "relay.process": "relay.errors",
-    "relay.observability": "relay.events",
+    "relay.observability": "relay.events relay.process",
     "relay.sink": "relay.events relay.process",
     "relay.settings_file": "relay.errors",
     "relay.settings": "relay.settings_file relay.vendors",
@@ -108,6 +108,7 @@ ONLY_IN = {
     "pydantic_settings": {"relay.settings_file"},
     "prometheus_client": {
         *("relay.admin", "relay.app", "relay.observability.*", "relay.workers.*"),
+        "relay.process.log_writer",
         *("consumers.kit.metrics", "consumers.kit.program", "consumers.kit.service"),
         *("consumers.SERVICE.endpoint", "consumers.SERVICE.service"),
     },

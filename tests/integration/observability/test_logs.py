@@ -1,6 +1,7 @@
 """What a log line shows when something went wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -102,3 +103,88 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
     process = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False)
 
     assert process.stdout == b"done\n"
+
+
+LOGGING_MORE_THAN_FITS = """
+import asyncio, structlog
+from relay.observability import logs
+from relay.process import log_writer
+
+async def log():
+    for number in range(20_000):
+        structlog.get_logger().info("line", number=number, text="x" * 100)
+    print(log_writer.dropped.collect()[0].samples[0].value, flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, input)
+
+logs.configure(style="STYLE", level="info")
+asyncio.run(log())
+"""
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_lines_that_nobody_reads_are_dropped_counted_and_reported(style: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOGGING_MORE_THAN_FITS.replace("STYLE", style)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        dropped = int(float(process.stdout.readline()))  # nothing has read stderr until now
+
+        _, read = process.communicate(b"\n", timeout=30)
+
+    lines = read.splitlines()
+    assert process.returncode == 0
+    assert dropped > 0
+    assert "log lines dropped" in lines[-1].decode()
+    assert str(dropped) in lines[-1].decode()
+    assert len(lines) == 20_000 - dropped + 1
+
+
+def test_a_process_ends_though_nobody_reads_its_log() -> None:
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", LOGGING_MORE_THAN_FITS.replace("STYLE", "json")],
+            input=b"\n",
+            stdout=subprocess.PIPE,
+            stderr=writing,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+    assert done.returncode == 0
+
+
+def test_a_process_without_stderr_logs_nowhere() -> None:
+    command = f"{sys.executable} -c '{LOGGING_EVERYTHING}' 2>&- && echo done"
+    process = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False)
+
+    assert process.stdout == b"done\n"
+
+
+LOGGING_BY_A_LIBRARY = """
+import logging
+from relay.observability import logs
+
+logs.configure(style="json", level="info")
+logging.getLogger("library").warning("odd: %s", 1)
+logging.getLogger("aiormq").error("lost")
+"""
+
+
+def test_what_a_library_logs_is_a_line_of_ours() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", LOGGING_BY_A_LIBRARY], stderr=subprocess.PIPE, check=True
+    )
+
+    (line,) = [json.loads(line) for line in process.stderr.splitlines()]
+    assert (line["event"], line["logger"], line["reason"]) == (
+        "library warning",
+        "library",
+        "odd: 1",
+    )
