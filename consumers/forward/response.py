@@ -4,6 +4,7 @@
     307, 308                the same request again, to where it says
     400, 413, 415, 422      rejected: the same bytes will never be accepted; the endpoint is up
     410                     gone: nothing more is sent but a probe now and then
+    407                     its proxy lets nobody through: down
     429, 502, 503, 504      down or overloaded; so are 521 to 524, which Cloudflare answers for it
     all others              failed: another attempt may succeed. When event after event fails, the
                             endpoint is broken, and paused
@@ -25,7 +26,7 @@ REDIRECTS = frozenset({307, 308})
 """The ones that keep method and body (RFC 9110, 15.4)."""
 
 _REJECTED = {400, 413, 415, 422}
-_DOWN = {429, 502, 503, 504, 521, 522, 523, 524}
+_DOWN = {407, 429, 502, 503, 504, 521, 522, 523, 524}
 _GONE = 410
 _NO_URL = "redirected to no http or https URL"
 

@@ -8,7 +8,8 @@ import contextlib
 import io
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -25,7 +26,7 @@ from consumers.forward.signature import signed_headers
 from consumers.kit import Event, Reject
 from relay.events.traceparent import traceparent_of
 
-_HEADERS = {"Content-Type": "application/cloudevents+json", "User-Agent": "relay"}
+_HEADERS = {"User-Agent": "relay"}
 _MAX_REDIRECTS = 3
 # Less than the 5 s of Node.js and uvicorn: a request on a connection that is being closed fails.
 _KEEPALIVE_S = 4.0
@@ -37,7 +38,7 @@ def open_http(*, connections: int, allowed: Sequence[Network]) -> aiohttp.Client
     """Return an HTTP client for one endpoint, to be closed by the caller.
 
     It checks each address when it connects to it, whatever the name resolved to before. It keeps
-    no cookies and uses no proxy.
+    no cookies.
 
     Args:
         connections: at most open at the same time.
@@ -47,7 +48,7 @@ def open_http(*, connections: int, allowed: Sequence[Network]) -> aiohttp.Client
     def open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
         family, kind, protocol, _, address = info
         if not is_allowed(str(address[0]), allowed):
-            raise PermissionError(f"{address[0]} is private, and allow_private does not have it")
+            raise PermissionError(_refusal(str(address[0])))
         return socket.socket(family, kind, protocol)
 
     connector = aiohttp.TCPConnector(
@@ -62,20 +63,49 @@ def open_http(*, connections: int, allowed: Sequence[Network]) -> aiohttp.Client
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where events are sent, and how.
+
+    Args:
+        url: http or https.
+        content_type: of the body, as the receiver wants it called.
+        headers: more of them. A redirect takes them to no other origin: they may be credentials.
+        proxy: an HTTP proxy to go through.
+        allowed: private networks that may be called.
+    """
+
+    url: URL
+    content_type: str
+    headers: Mapping[str, str]
+    proxy: URL | None
+    allowed: Sequence[Network]
+
+    def headers_for(self, url: URL) -> dict[str, str]:
+        """Return the headers to send to url, without those that sign."""
+        own = self.headers if url.origin() == self.url.origin() else {}
+        return {"Content-Type": self.content_type, **own}
+
+
 class EventSender:
     """Sends events to one URL, each as a signed POST.
 
     Args:
-        url: http or https.
+        destination: where.
         keys: each signs every request.
         http: see `open_http`.
         timeout_s: for a request and its redirects, until the head of the last response.
     """
 
     def __init__(
-        self, *, url: str, keys: Sequence[bytes], http: aiohttp.ClientSession, timeout_s: float
+        self,
+        *,
+        destination: Destination,
+        keys: Sequence[bytes],
+        http: aiohttp.ClientSession,
+        timeout_s: float,
     ) -> None:
-        self._url = URL(url)
+        self._destination = destination
         self._keys = tuple(keys)
         self._http = http
         self._timeout_s = timeout_s
@@ -100,19 +130,31 @@ class EventSender:
             return await self._post(body, headers)
         except TimeoutError:
             reason = f"did not answer within {self._timeout_s:g} s"
+        except aiohttp.ClientProxyConnectionError as error:
+            reason = f"can't be reached through its proxy: {error.__cause__}"
+        except aiohttp.ClientHttpProxyError as error:
+            reason = f"can't be reached through its proxy, which answered {error.status}"
         except aiohttp.ClientConnectorError as error:
             reason = f"can't be reached: {error.__cause__}"
+        except PermissionError as error:
+            reason = f"can't be reached: {error}"
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # Its text may contain the URL. A host name that is too long is a UnicodeError.
             reason = f"broke off: {type(error).__name__}"
         return DeliveryResult(kind=ResultKind.DOWN, reason=reason)
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> DeliveryResult:
-        url = self._url
+        url, proxy = self._destination.url, self._destination.proxy
         async with asyncio.timeout(self._timeout_s) as limit:
             for _ in range(1 + _MAX_REDIRECTS):
+                if proxy:
+                    await self._check_address(url)
                 request = self._http.post(
-                    url, data=io.BytesIO(body), headers=headers, allow_redirects=False
+                    url,
+                    data=io.BytesIO(body),
+                    headers=self._destination.headers_for(url) | headers,
+                    allow_redirects=False,
+                    proxy=proxy,
                 )
                 async with request as response:
                     if response.status not in REDIRECTS:
@@ -127,6 +169,26 @@ class EventSender:
         return DeliveryResult(
             kind=ResultKind.FAILED, reason=f"redirected more than {_MAX_REDIRECTS} times"
         )
+
+    async def _check_address(self, url: URL) -> None:
+        """Check where a proxy would connect to: it is the proxy that resolves the name.
+
+        A name that can't be resolved here is left to the proxy.
+
+        Raises:
+            PermissionError: it is a private address.
+        """
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port)
+        except OSError:
+            return
+        for *_, address in found:
+            if not is_allowed(str(address[0]), self._destination.allowed):
+                raise PermissionError(_refusal(str(address[0])))
+
+
+def _refusal(address: str) -> str:
+    return f"{address} is private, and allow_private does not have it"
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> None:

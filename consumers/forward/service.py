@@ -18,7 +18,13 @@ from yarl import URL
 from consumers.forward.breaker import CircuitBreaker
 from consumers.forward.endpoint import Endpoint
 from consumers.forward.networks import EVERYWHERE, Network, is_allowed
-from consumers.forward.sender import EventSender, open_http
+from consumers.forward.request_settings import (
+    CLOUDEVENTS,
+    check_content_type,
+    check_headers,
+    check_proxy,
+)
+from consumers.forward.sender import Destination, EventSender, open_http
 from consumers.forward.signature import key_of
 from consumers.kit import Consumer, ConsumerSettings
 from consumers.kit.consuming.decision import MAX_WAIT_S
@@ -78,6 +84,9 @@ class EndpointSettings(Section):
     url: str = Field(repr=False)
     bindings: Bindings
     secrets: Strings = Field(min_length=1, max_length=10, repr=False)
+    headers: dict[str, str] = Field(default={}, repr=False)
+    content_type: str = CLOUDEVENTS
+    proxy: str = Field(default="", repr=False)
     timeout_s: float = Field(default=15, gt=0, le=300)
     failures_to_pause: int = Field(default=5, ge=1, le=1000)
     longest_pause_s: float = Field(default=MAX_WAIT_S, gt=0, le=MAX_WAIT_S)
@@ -105,6 +114,28 @@ class EndpointSettings(Section):
     def _check_secrets(cls, secrets: list[str]) -> list[str]:
         _keys(secrets)
         return secrets
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        resolved = dict(zip(headers, resolve_secrets([*headers.values()]), strict=True))
+        check_headers(resolved)
+        return resolved
+
+    @field_validator("content_type")
+    @classmethod
+    def _check_content_type(cls, content_type: str) -> str:
+        check_content_type(content_type)
+        return content_type
+
+    @field_validator("proxy")
+    @classmethod
+    def _check_proxy(cls, proxy: str) -> str:
+        if not proxy:
+            return ""
+        (resolved,) = resolve_secrets([proxy])
+        check_proxy(resolved)
+        return resolved
 
 
 class ForwardAdminSettings(ConsumerAdminSettings):
@@ -153,9 +184,17 @@ async def opened(
     async with AsyncExitStack() as stack:
         consumers = []
         for name, section in settings.endpoints.items():
-            http = open_http(connections=settings.concurrency, allowed=section.allow_private)
+            # With a proxy, it is the proxy that is connected to, and that may be anywhere.
+            allowed = EVERYWHERE if section.proxy else section.allow_private
+            http = open_http(connections=settings.concurrency, allowed=allowed)
             sender = EventSender(
-                url=section.url,
+                destination=Destination(
+                    url=URL(section.url),
+                    content_type=section.content_type,
+                    headers=section.headers,
+                    proxy=URL(section.proxy) if section.proxy else None,
+                    allowed=section.allow_private,
+                ),
                 keys=_keys(section.secrets),
                 http=await stack.enter_async_context(http),
                 timeout_s=section.timeout_s,
