@@ -15,9 +15,11 @@ from psycopg.errors import ProgramLimitExceeded, UndefinedTable
 from psycopg.rows import args_row
 
 from consumers.archive.record import (
+    DELETED_AT_ONCE,
     SCHEMA_VERSION,
     Archived,
     ArchiveError,
+    Erasure,
     Query,
     Record,
     check_version,
@@ -64,6 +66,11 @@ _INSERT = (
     f"INSERT INTO archive ({', '.join(Record._fields)}, seq)"
     f" VALUES ({', '.join(['%b'] * len(Record._fields))}, %b) ON CONFLICT (id) DO NOTHING"
 )
+# Rows that others have locked are left for the next time, so that nobody waits in a circle.
+_DELETE_OLD = """DELETE FROM archive WHERE id IN (
+    SELECT id FROM archive WHERE occurred_at < %s AND coalesce(recorded_at, occurred_at) < %s
+    ORDER BY occurred_at LIMIT %s FOR UPDATE SKIP LOCKED
+)"""
 
 log = structlog.get_logger("consumers.archive")
 
@@ -116,19 +123,62 @@ class PostgresArchive:
         Raises:
             ArchiveError: there is none in this database, or it can't be read.
         """
+        with self._used("read") as db:
+            yield from _found(db, query)
+
+    async def delete_old(self, before: datetime) -> bool:
+        """Delete up to 1,000 old events, over a connection of its own; see Archive.delete_old."""
+        parameters = [before, before, DELETED_AT_ONCE]
         try:
-            with psycopg.connect(**self._parameters) as db:
-                yield from _found(db, query)
-        except UndefinedTable as error:
-            raise ArchiveError("There is no archive in this database.") from error
+            async with await psycopg.AsyncConnection.connect(**self._parameters) as db:
+                deleted = await db.execute(_DELETE_OLD, parameters)
+                return deleted.rowcount >= DELETED_AT_ONCE
         except psycopg.Error as error:
-            raise ArchiveError(f"The archive can't be read: {_reason(error)}.") from error
+            raise Unavailable(f"The archive can't be written: {_reason(error)}.") from error
+
+    def count(self, erasure: Erasure) -> int:
+        """Return how many events an erasure means, over a connection of its own.
+
+        Raises:
+            ArchiveError: there is none in this database, or it can't be read.
+        """
+        where, values = erasure.condition("%s")
+        with self._used("read") as db:
+            row = db.execute(f"SELECT count(*) FROM archive WHERE {where}", values).fetchone()
+        return int(row[0]) if row else 0
+
+    def erase(self, erasure: Erasure) -> int:
+        """Delete events; the server overwrites them when it vacuums.
+
+        Raises:
+            ArchiveError: there is none in this database, or it can't be written.
+        """
+        where, values = erasure.condition("%s")
+        statement = (
+            f"DELETE FROM archive WHERE id IN (SELECT id FROM archive WHERE {where} LIMIT %s)"
+        )
+        count = 0
+        with self._used("erased from") as db:
+            while deleted := db.execute(statement, [*values, DELETED_AT_ONCE]).rowcount:
+                db.commit()
+                count += deleted
+        return count
 
     async def close(self) -> None:
         """Close the connection."""
         db, self._db = self._db, None
         if db:
             await db.close()
+
+    @contextlib.contextmanager
+    def _used(self, what: str) -> Iterator[psycopg.Connection]:
+        try:
+            with psycopg.connect(**self._parameters) as db:
+                yield db
+        except UndefinedTable as error:
+            raise ArchiveError("There is no archive in this database.") from error
+        except psycopg.Error as error:
+            raise ArchiveError(f"The archive can't be {what}: {_reason(error)}.") from error
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection]:

@@ -15,6 +15,9 @@ from relay.events.timestamps import from_utc_text
 
 SCHEMA_VERSION = 1
 
+DELETED_AT_ONCE = 1000
+"""Events per transaction, so that nobody waits long for one that deletes."""
+
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -65,6 +68,25 @@ class Query:
     limit: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """The events to erase: those of a contact, and those of a conversation.
+
+    Args:
+        contact: the contact's id.
+        conversation: the conversation's id.
+    """
+
+    contact: str | None = None
+    conversation: str | None = None
+
+    def condition(self, mark: str) -> tuple[str, list[str]]:
+        """Return which rows are meant, in SQL with the database's placeholder, and its values."""
+        columns = {"contact_id": _key(self.contact), "conversation_id": _key(self.conversation)}
+        given = {column: value for column, value in columns.items() if value is not None}
+        return " OR ".join([f"{column} = {mark}" for column in given]), [*given.values()]
+
+
 class Archive(Protocol):
     """A database of events, each of them once."""
 
@@ -90,6 +112,30 @@ class Archive(Protocol):
 
         Raises:
             ArchiveError: there is none, or it can't be read.
+        """
+
+    async def delete_old(self, before: datetime) -> bool:
+        """Delete up to 1,000 events that occurred and were recorded before; oldest first.
+
+        Returns:
+            Whether there may be more.
+
+        Raises:
+            Unavailable: the database can't be written now.
+        """
+
+    def count(self, erasure: Erasure) -> int:
+        """Return how many events an erasure means, whether the archive is open or not.
+
+        Raises:
+            ArchiveError: there is none, or it can't be read.
+        """
+
+    def erase(self, erasure: Erasure) -> int:
+        """Erase events, whether the archive is open or not; return how many there were.
+
+        Raises:
+            ArchiveError: there is none, or it can't be written. Some may be erased already.
         """
 
     async def close(self) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import Field, field_validator
 
@@ -13,10 +15,14 @@ from consumers.archive.sqlite import SqliteArchive
 from consumers.kit import Consumer, ConsumerSettings, Event, Unavailable
 from consumers.kit.database.url import NEEDS_PSYCOPG, parse_database_url
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
+from relay.process import tasks
 from relay.settings import Port
 from relay.settings_file import resolve_secrets
 
 NAME = "archive"
+_DELETE_EVERY_S = 60.0
+
+log = structlog.get_logger("consumers.archive")
 
 
 class ArchiveAdminSettings(ConsumerAdminSettings):
@@ -31,6 +37,7 @@ class ArchiveSettings(ConsumerSettings):
     database: str = Field(default="sqlite:var/archive.db", repr=False)
     queue: str = NAME  # several archives on one broker need one each
     bindings: Bindings = Field(default=["#"])
+    keep_s: int = Field(default=0, ge=0, le=3_153_600_000)  # 0: for ever
     batch_limit: int = Field(default=500, ge=100, le=2000)
     prefetch: int | None = Field(default=2000, ge=1, le=2000)
     concurrency: int = Field(default=1, ge=1, le=1)  # a database takes one batch at a time
@@ -120,6 +127,22 @@ async def opened(
 
     await archive.open()
     try:
-        yield [consumer]
+        async with contextlib.AsyncExitStack() as stack:
+            if settings.keep_s:
+                work = delete_old(archive, keep_s=settings.keep_s)
+                await stack.enter_async_context(tasks.task("retention", work))
+            yield [consumer]
     finally:
         await archive.close()
+
+
+async def delete_old(archive: Archive, *, keep_s: float, every_s: float = _DELETE_EVERY_S) -> None:
+    """Delete events that are too old, forever; batch by batch, so that others get their turn."""
+    while True:
+        has_more = False
+        try:
+            before = datetime.now(UTC) - timedelta(seconds=keep_s)
+            has_more = await archive.delete_old(before)
+        except Unavailable as error:
+            log.warning("old events not deleted", reason=str(error))
+        await asyncio.sleep(0 if has_more else every_s)

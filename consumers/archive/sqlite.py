@@ -6,14 +6,16 @@ connection that writes.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from consumers.archive.record import (
+    DELETED_AT_ONCE,
     SCHEMA_VERSION,
     Archived,
     ArchiveError,
+    Erasure,
     Query,
     Record,
     Search,
@@ -28,6 +30,7 @@ _CACHE_KIB = 65_536
 """Ids are in no order, so each batch touches pages all over their index."""
 _PAGES_PER_CHECKPOINT = 8000
 """32 MiB of log: a page that many batches touch is written to its place once for all of them."""
+_ERASED_PER_SCAN = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -60,6 +63,13 @@ _INSERT = (
     f"INSERT INTO archive ({', '.join(Record._fields)})"
     f" VALUES ({', '.join('?' * len(Record._fields))}) ON CONFLICT (id) DO NOTHING"
 )
+
+
+_DELETE_OLD = """DELETE FROM archive WHERE seq IN (
+    SELECT seq FROM archive INDEXED BY archive_by_time
+    WHERE occurred_at < ? AND coalesce(recorded_at, occurred_at) < ?
+    ORDER BY occurred_at LIMIT ?
+)"""
 
 
 class SqliteArchive:
@@ -98,20 +108,73 @@ class SqliteArchive:
         Raises:
             ArchiveError: there is no such file, or it can't be read.
         """
-        try:
-            if not self._path.exists():
-                raise ArchiveError(f"There is no archive at {self._path}.")
-            location = f"{self._path.as_uri()}?mode=ro"
-            with closing(sqlite3.connect(location, uri=True, isolation_level=None)) as db:
-                db.execute("BEGIN")  # one snapshot for all that follows
-                self._check(db)
-                yield from _found(db, query)
-        except (OSError, sqlite3.Error) as error:
-            raise ArchiveError(f"The archive {self._path} can't be read: {error}.") from error
+        with self._opened("ro", "read") as db:
+            yield from _found(db, query)
+
+    async def delete_old(self, before: datetime) -> bool:
+        """Delete up to 1,000 old events; see Archive.delete_old."""
+        moment = _stored(before)
+        parameters = (moment, moment, DELETED_AT_ONCE)
+        return await self._thread.do(lambda: self._delete(parameters) >= DELETED_AT_ONCE)
+
+    def count(self, erasure: Erasure) -> int:
+        """Return how many events an erasure means, over a connection of its own.
+
+        Raises:
+            ArchiveError: there is no such file, or it can't be read.
+        """
+        where, values = erasure.condition("?")
+        with self._opened("ro", "read") as db:
+            (count,) = db.execute(f"SELECT count(*) FROM archive WHERE {where}", values).fetchone()
+        return int(count)
+
+    def erase(self, erasure: Erasure) -> int:
+        """Overwrite events in the file and in its log, over a connection of its own.
+
+        Raises:
+            ArchiveError: there is no such file, it can't be written, or its log is in use.
+        """
+        where, values = erasure.condition("?")
+        select = f"SELECT seq FROM archive WHERE {where} LIMIT {_ERASED_PER_SCAN}"
+        count = 0
+        with self._opened("rw", "erased from") as db:
+            db.execute("COMMIT")
+            db.execute("PRAGMA secure_delete = ON")
+            while found := db.execute(select, values).fetchall():
+                for start in range(0, len(found), DELETED_AT_ONCE):
+                    batch = found[start : start + DELETED_AT_ONCE]
+                    db.execute("BEGIN IMMEDIATE")
+                    count += db.executemany("DELETE FROM archive WHERE seq = ?", batch).rowcount
+                    db.execute("COMMIT")
+            is_busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:
+                raise ArchiveError(
+                    f"{count:,} events are erased, but the log of the archive {self._path} still "
+                    "has them, since somebody reads it; run this again."
+                )
+        return count
 
     async def close(self) -> None:
         """Finish what is being written, and close the file; if that hangs, give up on it."""
         await self._thread.close(self._db.close)
+
+    @contextmanager
+    def _opened(self, mode: str, what: str) -> Iterator[sqlite3.Connection]:
+        """Yield a connection of one's own, within a transaction: one snapshot for all reads."""
+        try:
+            if not self._path.exists():
+                raise ArchiveError(f"There is no archive at {self._path}.")
+            location = f"{self._path.as_uri()}?mode={mode}"
+            with closing(
+                sqlite3.connect(
+                    location, timeout=self._busy_timeout_s, uri=True, isolation_level=None
+                )
+            ) as db:
+                db.execute("BEGIN")
+                self._check(db)
+                yield db
+        except (OSError, sqlite3.Error) as error:
+            raise ArchiveError(f"The archive {self._path} can't be {what}: {error}.") from error
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -129,6 +192,7 @@ class SqliteArchive:
     def _prepare(self, db: sqlite3.Connection) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = ON")  # what is deleted is gone from the file, too
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
         with db:
@@ -143,10 +207,19 @@ class SqliteArchive:
         db.execute("SELECT max(seq) FROM archive")  # another program's file has no such table
 
     def _write(self, rows: Sequence[tuple[object, ...]]) -> int:
+        with self._writing() as db:
+            return db.executemany(_INSERT, rows).rowcount
+
+    def _delete(self, parameters: tuple[object, ...]) -> int:
+        with self._writing() as db:
+            return db.execute(_DELETE_OLD, parameters).rowcount
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         try:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                return self._db.executemany(_INSERT, rows).rowcount
+                yield self._db
         except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # an event's fault, or a bug: waiting would not help
         except sqlite3.Error as error:
