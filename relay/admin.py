@@ -62,6 +62,11 @@ class Admin:
                 "bytes": stats.used_bytes,
                 "max_bytes": stats.max_bytes,
                 "oldest_age_s": round(age_s(stats), 3),
+                "parked": {
+                    "count": stats.parked.messages,
+                    "reason": stats.parked.latest_reason,
+                    "at": stats.parked.latest_at,
+                },
             }
         return answer
 
@@ -85,6 +90,7 @@ class Admin:
             self._broker_metrics.state.labels(state).set(state == self._publisher.state)
         if stats := await self._stats():
             self._outbox_metrics.depth.set(stats.depth)
+            self._outbox_metrics.parked.set(stats.parked.messages)
             self._outbox_metrics.used_bytes.set(stats.used_bytes)
             self._outbox_metrics.max_bytes.set(stats.max_bytes)
             self._outbox_metrics.oldest_age_s.set(age_s(stats, time.time()))

@@ -153,11 +153,21 @@ class ParkedQueue(Generic[T]):
             Abort: the answer is no.
             RelayError: there is no terminal.
         """
-        if not sys.stdin.isatty():
-            raise RelayError("Nobody is there to ask; give --yes to drop them.")
         which = f" whose reason contains {self.reason!r}" if self.reason else ""
         what = " and ".join(ids) or f"all {self.noun}{which}"
-        click.confirm(f"Drop {what} for good?", abort=True, err=True)
+        confirm_drop(what)
+
+
+def confirm_drop(what: str) -> None:
+    """Ask the person at the terminal whether to drop something.
+
+    Raises:
+        Abort: the answer is no.
+        RelayError: there is no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise RelayError("Nobody is there to ask; give --yes to drop them.")
+    click.confirm(f"Drop {what} for good?", abort=True, err=True)
 
 
 def require_choice(ids: Collection[str], *, is_all: bool, reason: str = "") -> None:

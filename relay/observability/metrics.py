@@ -114,6 +114,10 @@ class OutboxMetrics:
         self.depth = Gauge(
             "relay_outbox_messages", "Messages waiting in the outbox.", registry=registry
         )
+        self.parked = Gauge(
+            "relay_outbox_parked", "Messages RabbitMQ refuses; tried again alone.",
+            registry=registry,
+        )  # fmt: skip
         self.used_bytes = Gauge("relay_outbox_bytes", "Disk used by the outbox.", registry=registry)
         self.max_bytes = Gauge(
             "relay_outbox_max_bytes", "Disk the outbox may use.", registry=registry

@@ -62,10 +62,14 @@ class DueCause(NamedTuple):
 
 
 class ParkedSummary(NamedTuple):
-    """How many rows are parked, and why the latest was."""
+    """How many rows are parked, and why and when (in seconds since 1970) the latest was."""
 
     messages: int = 0
     latest_reason: str | None = None
+    latest_at: float | None = None
+
+
+NONE_PARKED = ParkedSummary()
 
 
 def park(db: sqlite3.Connection, parkings: Sequence[Parking], due: float) -> None:
@@ -162,5 +166,5 @@ def summary(db: sqlite3.Connection) -> ParkedSummary:
     (count,) = db.execute("SELECT count(*) FROM parked").fetchone()
     if not count:
         return ParkedSummary()
-    latest = db.execute("SELECT reason FROM parked_causes ORDER BY since DESC LIMIT 1").fetchone()
-    return ParkedSummary(count, latest[0] if latest else None)
+    latest = "SELECT reason, since FROM parked_causes ORDER BY since DESC LIMIT 1"
+    return ParkedSummary(count, *(db.execute(latest).fetchone() or ()))

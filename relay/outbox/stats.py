@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import OutboxError
-from relay.outbox import layout
+from relay.outbox import layout, parked
 from relay.outbox.database import FILE_NAME, PAGE_BYTES
+from relay.outbox.parked import NONE_PARKED, ParkedSummary
 
 _EXACT_COUNT_LIMIT = 20_000
+_OLDEST = "SELECT received_at FROM outbox ORDER BY seq LIMIT 1"
+_OLDEST_NOT_PARKED = """
+SELECT received_at FROM outbox WHERE seq NOT IN (SELECT seq FROM parked) ORDER BY seq LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,24 +27,27 @@ class Stats:
         depth: events waiting; exact up to 20,000, beyond it too high by at most `max_in_flight`.
         used_bytes: of the database file, free pages not counted.
         max_bytes: the bound.
-        oldest_received_at: seconds since 1970, or None when empty.
+        oldest_received_at: of those that are not parked, in seconds since 1970; None if there are
+            none. Beyond 20,000 events parked ones count, too.
+        parked: what is kept out of the way of the others; it is part of depth.
     """
 
     depth: int
     used_bytes: int
     max_bytes: int
     oldest_received_at: float | None
+    parked: ParkedSummary = NONE_PARKED
 
 
 def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
     """Return how much is in the outbox."""
     first, last = db.execute("SELECT min(seq), max(seq) FROM outbox").fetchone()
-    depth, oldest = 0, None
+    depth, oldest, summary = 0, None, parked.summary(db)
     if first is not None:
         depth = last - first + 1
         if depth <= _EXACT_COUNT_LIMIT:
             (depth,) = db.execute("SELECT count(*) FROM outbox").fetchone()
-        (oldest,) = db.execute("SELECT received_at FROM outbox WHERE seq = ?", (first,)).fetchone()
+        oldest = _oldest(db, has_parked=bool(summary.messages) and depth <= _EXACT_COUNT_LIMIT)
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     (free,) = db.execute("PRAGMA freelist_count").fetchone()
     return Stats(
@@ -47,7 +55,13 @@ def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
         used_bytes=(pages - free) * PAGE_BYTES,
         max_bytes=max_bytes,
         oldest_received_at=oldest,
+        parked=summary,
     )
+
+
+def _oldest(db: sqlite3.Connection, *, has_parked: bool) -> float | None:
+    row = db.execute(_OLDEST_NOT_PARKED if has_parked else _OLDEST).fetchone()
+    return row[0] if row else None
 
 
 def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
@@ -58,7 +72,13 @@ def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
         used_bytes=sum(part.used_bytes for part in parts),
         max_bytes=max_bytes,
         oldest_received_at=min(oldest, default=None),
+        parked=_total_parked([part.parked for part in parts]),
     )
+
+
+def _total_parked(parts: Sequence[ParkedSummary]) -> ParkedSummary:
+    latest = max(parts, key=lambda part: part.latest_at or 0, default=NONE_PARKED)
+    return latest._replace(messages=sum(part.messages for part in parts))
 
 
 def look(directory: Path, max_bytes: int) -> Stats:

@@ -124,9 +124,15 @@ def _aggregate(workers: list[_Readiness], *, is_closing: bool) -> _Readiness:
             "bytes": sum(outbox["bytes"] for outbox in outboxes),
             "max_bytes": sum(outbox["max_bytes"] for outbox in outboxes),
             "oldest_age_s": max(outbox["oldest_age_s"] for outbox in outboxes),
+            "parked": _total_parked([outbox["parked"] for outbox in outboxes]),
         }
     result["workers"] = workers
     return result
+
+
+def _total_parked(parts: list[_Readiness]) -> _Readiness:
+    latest = max(parts, key=lambda parked: parked["at"] or 0)
+    return latest | {"count": sum(parked["count"] for parked in parts)}
 
 
 def _worst_broker(workers: list[_Readiness]) -> _Readiness:

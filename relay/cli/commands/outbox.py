@@ -1,24 +1,120 @@
 """`relay outbox`: what waits on this machine's disk, whether a relay runs or not."""
 
+import time
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from relay.cli.main import json_option
-from relay.cli.output import show_json, show_table
+from relay.cli.output import show_json, show_row, show_table
+from relay.cli.parked_queue import (
+    age_s,
+    all_option,
+    confirm_drop,
+    ids_argument,
+    limit_option,
+    require_choice,
+    show_message,
+    yes_option,
+)
+from relay.outbox import outside
 from relay.outbox import stats as outbox_stats
+from relay.outbox.outside import StoredEvent
 from relay.outbox.stats import Stats
 from relay.process.command import config_option
-from relay.settings import load
+from relay.settings import Settings, load
+
+id_argument = click.argument("wanted_id", metavar="ID")
 
 
-@click.command("outbox")
+@click.group("outbox", invoke_without_command=True)
 @config_option
 @json_option
-def command(config: Path | None, *, as_json: bool) -> None:
-    """Show what waits in the outbox."""
-    settings = load(config)
+@click.pass_context
+def command(context: click.Context, config: Path | None, *, as_json: bool) -> None:
+    """Show what waits in the outbox; look at, retry or drop what RabbitMQ refuses."""
+    if context.invoked_subcommand is None:
+        _show_summary(load(config), as_json=as_json)
+
+
+@command.command("list")
+@config_option
+@click.option("--parked", "is_parked", is_flag=True, help="Only what RabbitMQ refuses.")
+@limit_option
+@json_option
+def list_command(config: Path | None, limit: int, *, is_parked: bool, as_json: bool) -> None:
+    """List the events that wait, oldest first."""
+    found = outside.find_all(_directory(config), is_parked=is_parked, limit=limit)
+    described = [_described(event) for event in found]
+    if as_json:
+        show_json(described)
+    else:
+        titles = ("ID", "Age (s)", "Worker", "Routing key", "Bytes", "Parked", "Reason")
+        show_table(titles, [event.values() for event in described])
+
+
+@command.command("show")
+@config_option
+@id_argument
+def show_command(config: Path | None, wanted_id: str) -> None:
+    """Show one event: where it is to go, why it is parked, its body."""
+    event, body = outside.find(_directory(config), wanted_id)
+    show_message("Event", _described(event), {}, body)
+
+
+@command.command("export")
+@config_option
+@id_argument
+@click.argument("file", type=click.File("wb"))
+def export_command(config: Path | None, wanted_id: str, file: BinaryIO) -> None:
+    """Write the body of an event to FILE; `-` is stdout."""
+    _, body = outside.find(_directory(config), wanted_id)
+    file.write(body)
+
+
+@command.command("retry")
+@config_option
+@ids_argument
+@all_option
+def retry_command(config: Path | None, ids: tuple[str, ...], *, is_all: bool) -> None:
+    """Let the relay try parked events now; a stopped one does so when it starts."""
+    require_choice(ids, is_all=is_all)
+    for event_id in outside.retry(_directory(config), ids):
+        show_row("due", event_id, styles=("green",))
+
+
+@command.command("drop")
+@config_option
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@yes_option
+def drop_command(config: Path | None, ids: tuple[str, ...], *, yes: bool) -> None:
+    """Remove parked events for good."""
+    directory = _directory(config)
+    if not yes:
+        confirm_drop(" and ".join(ids))
+    for event_id in outside.drop(directory, ids):
+        show_row("dropped", event_id, styles=("yellow",))
+
+
+def _directory(config: Path | None) -> Path:
+    return load(config).outbox.directory
+
+
+def _described(event: StoredEvent) -> dict[str, object]:
+    return {
+        "id": event.id,
+        "age_s": age_s(event.received_at, time.time()),
+        "worker": event.worker,
+        "routing_key": event.routing_key,
+        "size": event.size,
+        "parked": event.parked_at is not None,
+        "reason": event.parked_reason,
+    }
+
+
+def _show_summary(settings: Settings, *, as_json: bool) -> None:
     directory, max_bytes = settings.outbox.directory, settings.outbox.max_bytes
     inspected = outbox_stats.inspect_all(directory, max_bytes, settings.ingress.workers)
     summary = _summary(outbox_stats.total([stats for stats, _ in inspected.values()], max_bytes))
@@ -42,4 +138,5 @@ def _summary(stats: Stats) -> dict[str, object]:
         "bytes": stats.used_bytes,
         "max_bytes": stats.max_bytes,
         "oldest_age_s": round(outbox_stats.age_s(stats), 3),
+        "parked": stats.parked.messages,
     }

@@ -1,5 +1,6 @@
 """RabbitMQ closes the channel over a message; all others go out at once, and none is lost."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from relay import vendors
 from relay.outbox.database import FILE_NAME
 from tests.support.eventually import eventually
 from tests.support.parked_queue import ParkedQueue
+from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess, numbered, post_all
 
 LimitSize = Callable[[int], None]
@@ -22,6 +24,7 @@ Permit = Callable[..., None]
 
 LIMIT_BYTES = 100_000
 LARGE = vendors.samples("swiftsell")[1].read_bytes().replace(b"Hiiiii", b"x" * LIMIT_BYTES)
+OTHER_LARGE = LARGE.replace(b"xxx", b"yyy", 1)
 FORBIDDEN = vendors.samples("swiftsell")[1].read_bytes().replace(b'"text"', b'"forbidden"')
 
 
@@ -130,7 +133,7 @@ async def test_several_culprits_of_different_kinds_among_thousands_in_flight(  #
     bodies = numbered(3000)
     bodies[10:10] = [LARGE]
     bodies[1500:1500] = forbidden_bodies(2)
-    bodies[2900:2900] = [LARGE.replace(b"xxx", b"yyy", 1), *forbidden_bodies(1, start=5)]
+    bodies[2900:2900] = [OTHER_LARGE, *forbidden_bodies(1, start=5)]
     async with relay_at(tmp_path, own_broker, exchange) as relay:
         ids = await post_all(relay.url, bodies, concurrency=1)
         culprits = {ids[bodies.index(body)] for body in bodies if body not in numbered(3000)}
@@ -245,3 +248,37 @@ async def test_a_culprit_that_the_brokers_words_do_not_name_is_found_among_hundr
     (line,) = relay.lines("message parked")
     assert (line["event_id"], ids[300] in arrived) == (ids[300], False)
     assert long_name not in line["reason"]
+
+
+async def test_an_operator_looks_retries_and_drops_beside_a_running_relay(
+    tmp_path: Path,
+    own_broker: PrivateBroker,
+    exchange: str,
+    kept: ParkedQueue,
+    limit_size: LimitSize,
+) -> None:
+    limit_size(LIMIT_BYTES)
+    command = RelayCommand(tmp_path / "relay.toml")
+    async with relay_at(tmp_path, own_broker, exchange) as relay:
+        first, second = await post_all(relay.url, [LARGE, OTHER_LARGE], concurrency=1)
+        await eventually(lambda: count_parked(tmp_path) == 2)
+        status, readiness = await relay.readiness()
+        assert (status, readiness["outbox"]["parked"]["count"]) == (200, 2)
+        assert "size" in readiness["outbox"]["parked"]["reason"]
+        assert "relay_outbox_parked 2.0" in await relay.metrics()
+
+        listed = json.loads((await command("outbox", "list", "--parked", "--json")).out)
+        assert [event["id"] for event in listed] == [first, second]
+        assert "size" in (await command("outbox", "show", first)).out
+        await command("outbox", "export", first, str(tmp_path / "event.json"))
+        assert json.loads((tmp_path / "event.json").read_bytes())["id"] == first
+        await command("outbox", "drop", first, "--yes")
+        assert (await command("outbox", "drop", first, "--yes")).code == 1
+        limit_size(134_217_728)
+        await command("outbox", "retry", "--all")
+        arrived = await kept.holds({second})
+        await eventually(relay.is_drained)
+        assert "relay_outbox_parked 0.0" in await relay.metrics()
+
+    assert first not in arrived
+    assert relay.lines("parked message delivered")
