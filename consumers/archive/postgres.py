@@ -228,7 +228,8 @@ def _found(db: psycopg.Connection, query: Query) -> Iterator[Archived]:
     db.read_only = True
     (version,) = db.execute(_VERSION).fetchone() or (0,)
     check_version(version, "in this database")
-    db.execute("SET TIME ZONE 'UTC'")  # in another one, the first day of year 1 has no datetime
+    # In another time zone, the first day of year 1 has no datetime.
+    db.execute("SET LOCAL TIME ZONE 'UTC'")
     wanted = search(query, mark="%s")
     parameters = [*wanted.conditions, *wanted.start, query.limit - 1]
     first = db.execute(wanted.first, parameters).fetchone() or wanted.start

@@ -1,6 +1,7 @@
-"""Programs that tests run beside the relay: HAProxy, nginx, Prometheus. Standard library only.
+"""Programs that tests run beside the relay: HAProxy, nginx, PgBouncer, Prometheus.
 
-Tests that need a missing program are skipped, so it is no failure if one can't be installed.
+Standard library only. Tests that need a missing program are skipped, so it is no failure if one
+can't be installed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 
 from deploy.local import package
 
-PACKAGES = ("haproxy", "nginx", "prometheus")
+PACKAGES = ("haproxy", "nginx", "pgbouncer", "prometheus")
 
 
 def ensure() -> None:

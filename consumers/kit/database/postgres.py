@@ -1,10 +1,16 @@
-"""A PostgreSQL URL as psycopg wants it. Needs psycopg, an extra of the package."""
+"""A PostgreSQL URL as psycopg wants it. Needs psycopg, an extra of the package.
+
+A pooler such as PgBouncer may give each transaction another session of the server. So nothing that
+outlives a transaction is used: no prepared statement, no `SET`, no lock of a session.
+"""
+
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 
-def connection_parameters(url: str) -> dict[str, str]:
+def connection_parameters(url: str) -> dict[str, Any]:
     """Return the parameters of a connection.
 
     A password with a bare `@`, `/` or `%` would end up in the host, the port or the database's
@@ -21,4 +27,4 @@ def connection_parameters(url: str) -> dict[str, str]:
     ports = parameters.get("port", "").split(",")  # one for each host
     if "@" in names or any(port and not port.isdecimal() for port in ports):
         raise ValueError("it is no PostgreSQL URL; percent-encode special characters")
-    return parameters
+    return parameters | {"prepare_threshold": None}

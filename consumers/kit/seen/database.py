@@ -66,7 +66,7 @@ class SeenDatabase:
             Unavailable: the database is.
         """
         query = self._sql(_FIND.replace("KEYS", ", ".join("?" * len(keys))))
-        with self._usable() as db:
+        with self._usable() as db, self._transaction(db, self._dialect.begin_reading):
             seen = {row[0] for row in db.execute(query, (service, *keys)).fetchall()}
         return [key not in seen for key in keys]
 
@@ -78,7 +78,7 @@ class SeenDatabase:
         """
         # Sorted, or two instances that mark the same keys could wait for each other.
         rows = [(service, key, int(now)) for key in sorted(keys)]
-        with self._usable() as db, self._transaction(db):
+        with self._usable() as db, self._transaction(db, self._dialect.begin):
             db.cursor().executemany(self._sql(_INSERT), rows)
 
     def write(
@@ -102,7 +102,7 @@ class SeenDatabase:
         """
         with self._usable(is_trouble=self._dialect.is_trouble) as db:
             self._dialect.make_durable(db)
-            with self._transaction(db):
+            with self._transaction(db, self._dialect.begin):
                 return [
                     self._write_one(db, (service, key, int(now)), event, writer)
                     for key, event in events
@@ -133,7 +133,7 @@ class SeenDatabase:
         if self._is_closed:
             return False  # the next start will do it
         parameters = (service, service, int(before), _PRUNED_AT_ONCE)
-        with self._usable() as db:
+        with self._usable() as db, self._transaction(db, self._dialect.begin):
             return bool(db.execute(self._sql(_PRUNE), parameters).rowcount >= _PRUNED_AT_ONCE)
 
     def close(self) -> None:
@@ -199,8 +199,8 @@ class SeenDatabase:
                 db.close()
 
     @contextlib.contextmanager
-    def _transaction(self, db: Any) -> Iterator[None]:
-        db.execute(self._dialect.begin)
+    def _transaction(self, db: Any, begin: str) -> Iterator[None]:
+        db.execute(begin)
         try:
             yield
             db.execute("COMMIT")

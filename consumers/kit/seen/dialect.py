@@ -16,6 +16,7 @@ class Dialect(Protocol):
 
     placeholder: str
     begin: str
+    begin_reading: str
     is_server: bool  # a server may be down now and up later; a file is there or is not
     errors: tuple[type[Exception], ...]
 

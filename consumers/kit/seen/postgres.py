@@ -18,6 +18,7 @@ _TROUBLE = (
 )
 """How codes begin that speak of the server or of others who use it, not of a statement; see
 https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+_LIMITED = f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_MS}"
 _SCHEMA_LOCK = 0x5EE4  # any number: services of several versions start at the same time
 
 
@@ -32,7 +33,7 @@ class PostgresDialect:
     """
 
     placeholder = "%s"
-    begin = "BEGIN"
+    begin = begin_reading = f"BEGIN; {_LIMITED}"
     is_server = True
     errors: tuple[type[Exception], ...] = (psycopg.Error, OSError)
 
@@ -45,8 +46,8 @@ class PostgresDialect:
 
     def prepare(self, db: Any, schema: str) -> None:
         """Create the tables, one instance at a time. A statement that hangs is ended."""
-        db.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
         with db.transaction():
+            db.execute(_LIMITED)
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
             db.execute(TABLE)
             db.execute(INDEX)

@@ -35,7 +35,7 @@ class SqliteDialect:
     """
 
     placeholder = "?"
-    begin = "BEGIN IMMEDIATE"
+    begin, begin_reading = "BEGIN IMMEDIATE", "BEGIN"
     is_server = False
     errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
