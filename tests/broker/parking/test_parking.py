@@ -148,6 +148,24 @@ async def test_several_culprits_of_different_kinds_among_thousands_in_flight(  #
     assert list(dict.fromkeys(arrived)) == [each for each in ids if each not in culprits]
 
 
+async def test_an_exchange_that_may_not_be_written_to_parks_what_goes_there(
+    tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: ParkedQueue
+) -> None:
+    own_broker.ctl("set_permissions", "guest", ".*", f"^(?!{exchange}$).*", ".*")
+    try:
+        async with relay_at(tmp_path, own_broker, exchange) as relay:
+            accepted = await post_all(relay.url, numbered(20), concurrency=1)
+            await eventually(lambda: count_parked(tmp_path) == len(accepted))
+
+            own_broker.ctl("set_permissions", "guest", ".*", ".*", ".*")
+            arrived = await kept.holds(set(accepted))
+            await eventually(relay.is_drained)
+    finally:
+        own_broker.ctl("set_permissions", "guest", ".*", ".*", ".*")
+
+    assert list(dict.fromkeys(arrived)) == accepted
+
+
 async def test_a_missing_exchange_parks_what_goes_there_and_the_relay_connects_all_the_same(
     tmp_path: Path, own_broker: PrivateBroker, exchange: str
 ) -> None:
@@ -282,3 +300,33 @@ async def test_an_operator_looks_retries_and_drops_beside_a_running_relay(
 
     assert first not in arrived
     assert relay.lines("parked message delivered")
+
+
+async def test_what_is_parked_in_any_worker_is_counted_listed_and_retried(
+    tmp_path: Path, own_broker: PrivateBroker, exchange: str
+) -> None:
+    command = RelayCommand(tmp_path / "relay.toml")
+    relay = relay_at(
+        tmp_path,
+        own_broker,
+        exchange,
+        broker={"declare_topology": False},
+        ingress={"workers": 2},
+        outbox={"max_bytes": 100_000_000},
+    )
+    async with relay:
+        accepted = await post_all(relay.url, numbered(40))
+
+        async def all_are_parked() -> bool:
+            parked = (await relay.readiness())[1]["outbox"]["parked"]
+            return bool(parked["count"] == len(accepted))
+
+        await eventually(all_are_parked)
+        assert f"relay_outbox_parked {len(accepted)}.0" in await relay.metrics()
+        listed = json.loads((await command("outbox", "list", "--parked", "--json")).out)
+        assert sorted(event["id"] for event in listed) == sorted(accepted)
+
+        kept = await ParkedQueue(own_broker.url, exchange, f"{exchange}-kept").create()
+        await command("outbox", "retry", "--all")
+        await kept.holds(set(accepted))
+        await eventually(relay.is_drained)
