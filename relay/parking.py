@@ -55,7 +55,7 @@ class ParkedMessages:
         self._outbox = outbox
         self._exchange_of = exchange_of
         self._released = released
-        self._known: dict[str, str] = {}  # causes and their reasons, the latest ones
+        self._known: dict[str, str] = {}  # causes that messages share, and their reasons
         self._unwritten: list[Parking] = []
         self._releasing: deque[str] = deque()  # causes
         self._throttle = LogThrottle(_LOG_EVERY_S)
@@ -67,7 +67,7 @@ class ParkedMessages:
         """Park messages with the next `write`."""
         for pending in refused:
             cause = refusal.cause_of(pending.message)
-            if len(self._known) < _MAX_KNOWN:
+            if refusal.exchange and len(self._known) < _MAX_KNOWN:
                 self._known[cause] = refusal.reason
             self._park(pending, cause, refusal.reason)
 
@@ -120,7 +120,7 @@ class ParkedMessages:
     async def load(self) -> None:
         """Learn what is known to be refused, and let all of it be tried."""
         await self._outbox.parked.retry_all()
-        self._known = await self._outbox.parked.causes(_MAX_KNOWN)
+        self._known = await self._outbox.parked.shared_causes(_MAX_KNOWN)
 
     async def release(self, limit: int) -> list[int]:
         """Return messages that were parked and may go out again, in order, at most limit."""
@@ -139,8 +139,8 @@ class ParkedMessages:
         while True:
             self._outbox.parked.added.clear()
             try:
-                self._known = await self._outbox.parked.causes(_MAX_KNOWN)
-                if not self._known:
+                self._known = await self._outbox.parked.shared_causes(_MAX_KNOWN)
+                if await self._outbox.parked.is_empty():
                     await self._outbox.parked.added.wait()
                 while cause := await self._outbox.parked.next_due(time.time()):
                     await self._try(session, cause)

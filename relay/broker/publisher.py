@@ -39,7 +39,7 @@ class BrokerOptions:
 
     Args:
         urls: brokers, tried in turn.
-        declare_topology: whether to declare what is needed; if not, it is only checked.
+        declare_topology: whether to declare what is needed; if not, what is missing is logged.
         heartbeat_s: AMQP heartbeat.
         confirm_timeout_s: see Session.
     """

@@ -136,7 +136,11 @@ def _require_all(ids: Collection[str], found: list[str]) -> list[str]:
 def _in_each(root: Path, work: Callable[[int, sqlite3.Connection], list[T]]) -> list[T]:
     """Do work in a transaction in each outbox of a receiver, orphaned ones too."""
     results: list[T] = []
-    for number in layout.present(root):
+    try:
+        numbers = layout.present(root)
+    except OSError as error:
+        raise OutboxError(f"The outbox directory {root} can't be read: {error}.") from error
+    for number in numbers:
         path = layout.directory_of(root, number) / FILE_NAME
         try:
             with _opened(path) as db, db:

@@ -96,12 +96,19 @@ def parkings_of(db: sqlite3.Connection, seqs: Sequence[int]) -> list[Parking]:
     return [Parking(*row) for row in found]
 
 
-def causes(db: sqlite3.Connection, limit: int) -> dict[str, str]:
-    """Return the reason of each cause, of the latest ones."""
+def shared_causes(db: sqlite3.Connection, limit: int) -> dict[str, str]:
+    """Return the causes that are not those of a single message, the latest ones, with reasons."""
     found = db.execute(
-        "SELECT cause, reason FROM parked_causes ORDER BY since DESC LIMIT ?", (limit,)
+        "SELECT cause, reason FROM parked_causes WHERE cause NOT LIKE 'message %'"
+        " ORDER BY since DESC LIMIT ?",
+        (limit,),
     )
     return dict(found.fetchall())
+
+
+def is_empty(db: sqlite3.Connection) -> bool:
+    """Return whether nothing is parked."""
+    return db.execute("SELECT 1 FROM parked_causes LIMIT 1").fetchone() is None
 
 
 def next_due(db: sqlite3.Connection, now: float) -> DueCause | None:

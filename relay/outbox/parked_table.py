@@ -41,10 +41,14 @@ class ParkedTable:
         await self._do(store)
         self.added.set()
 
-    async def causes(self, limit: int) -> dict[str, str]:
-        """Return the latest causes, each with its reason."""
-        causes: dict[str, str] = await self._do(partial(parked.causes, limit=limit))
+    async def shared_causes(self, limit: int) -> dict[str, str]:
+        """Return the latest causes that several messages may have, each with its reason."""
+        causes: dict[str, str] = await self._do(partial(parked.shared_causes, limit=limit))
         return causes
+
+    async def is_empty(self) -> bool:
+        """Return whether nothing is parked."""
+        return bool(await self._do(parked.is_empty))
 
     async def next_due(self, now: float) -> DueCause | None:
         """Return a cause to try now, if there is one."""

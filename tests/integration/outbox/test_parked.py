@@ -27,7 +27,7 @@ async def test_a_parked_row_is_read_no_more_also_after_a_restart(open_outbox: Op
     again = await open_outbox()
 
     assert await ids(again) == ["a", "c"]
-    assert await again.parked.causes(10) == {KEY: "refused"}
+    assert await again.parked.shared_causes(10) == {KEY: "refused"}
 
 
 async def test_a_cause_is_due_in_its_time_and_by_its_oldest_row(open_outbox: Open) -> None:
@@ -55,7 +55,7 @@ async def test_what_is_released_is_in_order_and_the_last_one_ends_the_cause(
     released = [await outbox.parked.release(KEY, 2) for _ in range(2)]
 
     assert released == [[1, 2], [3]]
-    assert await outbox.parked.causes(10) == {}
+    assert await outbox.parked.shared_causes(10) == {}
     assert await ids(outbox) == ["a", "b", "c"]
 
 
@@ -66,7 +66,7 @@ async def test_a_cause_of_which_nothing_is_left_is_forgotten(open_outbox: Open) 
     await execute(outbox, "DELETE FROM outbox")
 
     assert await outbox.parked.next_due(1.0) is None
-    assert await outbox.parked.causes(10) == {}
+    assert await outbox.parked.shared_causes(10) == {}
 
 
 @pytest.mark.parametrize("max_bytes", [1 << 30, 1])
