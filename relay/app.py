@@ -43,6 +43,7 @@ from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import BrokerMetrics, IngressMetrics, ProcessMetrics
 from relay.outbox import layout
+from relay.outbox.limits import OutboxLimits
 from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
 from relay.process import internal_errors, listeners, systemd, tasks
@@ -255,6 +256,7 @@ def _outbox(settings: Settings, worker: Worker | None) -> _Storage:
         max_bytes=layout.share_bytes(settings.outbox.max_bytes, count),
         committed=committed,
         sets_corrupt_aside=settings.outbox.on_corrupt == "set-aside",
+        limits=OutboxLimits(write_timeout_s=settings.outbox.write_timeout_s),
     )
     forwarder = Forwarder(
         outbox=outbox,

@@ -119,6 +119,7 @@ class OutboxSettings(Section):
 
     directory: Path = Path("var/outbox")
     on_corrupt: Literal["set-aside", "fail"] = "set-aside"
+    write_timeout_s: float = Field(default=10, gt=0)
     max_bytes: int = Field(default=10_737_418_240, ge=_MIN_OUTBOX_BYTES)
 
 

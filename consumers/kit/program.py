@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -14,11 +13,8 @@ from consumers.kit.consumer import Consumer
 from consumers.kit.service import Opened, run_service
 from consumers.kit.settings import ConsumerSettings, SectionT, load
 from relay.observability import logs
-from relay.process import log_writer
-from relay.process.command import FAILED, CommandWithErrors, config_option
+from relay.process.command import CommandWithErrors, config_option, exit_soon
 from relay.process.command import run as run_program
-
-_EXIT_TIMEOUT_S = 5.0
 
 log = structlog.get_logger("consumers")
 
@@ -46,22 +42,9 @@ def serve(name: str, kind: type[SectionT], opened: Opened[SectionT]) -> None:
         try:
             run_program(run_service(name, shared, settings, opened))
         finally:
-            _exit_soon()
+            exit_soon()
 
     command()
-
-
-def _exit_soon() -> None:
-    """Exit in 5 s even if a thread hangs in a writer: Python would wait for it forever."""
-
-    def exit_now() -> None:
-        log.error("exit forced", threads=[thread.name for thread in threading.enumerate()])
-        log_writer.flush()
-        os._exit(FAILED)
-
-    timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)
-    timer.daemon = True  # the process does not wait for it
-    timer.start()
 
 
 def run(consumer: Consumer) -> None:

@@ -1,4 +1,4 @@
-"""What an outbox may take beside its disk, and how often it checks it. Values only."""
+"""What an outbox may take beside its disk, and how long it waits for it. Values only."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from relay.outbox import database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxLimits:
-    """The limits that are no settings, for they fit every receiver.
+    """The limits of an outbox. All but the first fit every receiver, so they are no settings.
 
     Args:
+        write_timeout_s: how long a commit, or a read, may take.
         queued_bytes: bodies that wait for a commit. At the slowest disk worth using, the default
             is some seconds of traffic.
         recent_bytes: committed rows kept in memory for the forwarder; beyond it they are read
@@ -18,6 +19,7 @@ class OutboxLimits:
         check_file_every_s: how often to check that the database was not removed.
     """
 
+    write_timeout_s: float = 10
     queued_bytes: int = 64 * 1024 * 1024
     recent_bytes: int = 16 * 1024 * 1024
     read_bytes: int = database.MAX_READ_BYTES

@@ -28,6 +28,9 @@ _BATCH = 250
 """Events moved with one commit: so few that a delivery beside them hardly waits longer."""
 _UNBOUNDED_BYTES = 2**43  # only deletes are written there; SQLite's own bound is 2**44
 
+_LAST_MOVE_S = 10.0
+"""For what is under way at shutdown. A disk that hangs is left alone then."""
+
 log = structlog.get_logger("relay.outbox")
 
 
@@ -135,7 +138,7 @@ async def _to_the_end(moving: Coroutine[Any, Any, int]) -> int:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await task
+        await asyncio.wait({task}, timeout=_LAST_MOVE_S)
         raise
 
 
@@ -153,7 +156,7 @@ async def _opened(directory: Path) -> AsyncIterator["_OrphanedOutbox"]:
         try:
             yield _OrphanedOutbox(directory, await thread.do(connect), thread)
         finally:
-            await thread.close(databases.close, limit_s=None)
+            await thread.close(databases.close, limit_s=_LAST_MOVE_S)
 
 
 class _OrphanedOutbox:

@@ -16,6 +16,9 @@ The event loop queues and is notified; the thread owns the database (`store`):
 While the thread commits one batch, the next one forms by itself, so that the cost of an fsync is
 shared without a timer. A crash loses what is queued, for which nobody was answered, and what is
 confirmed and not deleted, which costs a duplicate. This module knows nothing of HTTP or RabbitMQ.
+
+A disk may hang instead of failing. After `write_timeout_s` all that is queued is completed as not
+durable, and so is what is appended until the disk answers again. It may be stored all the same.
 """
 
 import asyncio
@@ -46,6 +49,7 @@ _DELETE_WITHIN_S = 0.05
 """How long a confirmed row may wait for a commit to ride on. A crash costs a duplicate."""
 _DELETE_AGAIN_S = 1.0
 _TOO_SLOW = "The disk does not keep up with the deliveries; try again later."
+_HANGS = "The disk does not answer; try again later."
 
 log = structlog.get_logger("relay.outbox")
 T = TypeVar("T")
@@ -54,7 +58,11 @@ T = TypeVar("T")
 class _Append(NamedTuple):
     rows: Sequence[Pending]
     size_bytes: int
-    deliveries: Sequence[PendingDelivery]
+    deliveries: list[PendingDelivery]  # those that are not completed yet
+
+    def complete(self, error: NotDurable | None) -> None:
+        complete_all(self.deliveries, error)
+        self.deliveries.clear()
 
 
 class Outbox(Sink):
@@ -80,6 +88,7 @@ class Outbox(Sink):
         limits: OutboxLimits = DEFAULT_LIMITS,
     ) -> None:
         self._committed = committed
+        self._write_timeout_s = limits.write_timeout_s
         self._max_queued_bytes = limits.queued_bytes
         self._store = OutboxStore(
             OutboxDirectory(
@@ -95,11 +104,14 @@ class Outbox(Sink):
         # The event loop appends to these two, the thread takes from them.
         self._appends: deque[_Append] = deque()
         self._confirmed: deque[int] = deque()
+        self._committing: Sequence[_Append] = ()  # set by the thread
         self._queued_bytes = 0
         self._recent = RecentRows(limits.recent_bytes)
         self._next_seq = 1
         self._delete_timer: asyncio.TimerHandle | None = None
+        self._hang_timer: asyncio.TimerHandle | None = None
         self._is_writing = False
+        self._is_hanging = False
         self._is_failing = False
         self._is_closed = False
 
@@ -118,15 +130,26 @@ class Outbox(Sink):
         self._thread = OwnedThread("outbox")
 
     async def close(self) -> None:
-        """Commit what is queued, then release the database and its lock."""
+        """Commit what is queued, then release the database and its lock.
+
+        A disk that hangs is left alone after `write_timeout_s`; the lock goes with the process.
+        """
         self._is_closed = True
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await self._finish_writing()
+        except TimeoutError:
+            self._note_hanging()
+        for timer in (self._delete_timer, self._hang_timer):
+            if timer:
+                timer.cancel()
+        await self._thread.close(self._store.close, limit_s=0.1 if self._is_hanging else None)
+
+    async def _finish_writing(self) -> None:
         while self._is_writing or self._appends:
             await self._thread.do(_nothing)
         self._write()  # what was confirmed; if that fails it costs duplicates
         await self._thread.do(_nothing)
-        if self._delete_timer:
-            self._delete_timer.cancel()
-        await self._thread.close(self._store.close, limit_s=None)
 
     # Writing.
 
@@ -135,9 +158,11 @@ class Outbox(Sink):
 
         Each is completed once its messages are on disk, or with NotDurable if none was stored:
         too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
+        What was completed because the disk hangs may be stored once it answers again.
         """
-        if self._is_closed:
-            complete_all(deliveries, NotDurable("The relay is shutting down; try again later."))
+        if self._is_closed or self._is_hanging:
+            reason = _HANGS if self._is_hanging else "The relay is shutting down; try again later."
+            complete_all(deliveries, NotDurable(reason))
             return
         messages = [message for delivery in deliveries for message in delivery.messages]
         rows = list(map(Pending, itertools.count(self._next_seq), messages))
@@ -147,7 +172,7 @@ class Outbox(Sink):
             return
         self._next_seq += len(rows)
         self._queued_bytes += size_bytes
-        self._appends.append(_Append(rows, size_bytes, deliveries))
+        self._appends.append(_Append(rows, size_bytes, list(deliveries)))
         if not self._is_writing:
             self._write()
 
@@ -168,7 +193,22 @@ class Outbox(Sink):
         if self._is_writing or not (self._appends or self._confirmed):
             return
         self._is_writing = True
+        self._watch_write()
         self._thread.do_later(self._write_batch)
+
+    def _watch_write(self) -> None:
+        """Give the write that begins now its time."""
+        if self._hang_timer:
+            self._hang_timer.cancel()
+        self._hang_timer = self._loop.call_later(self._write_timeout_s, self._note_hanging)
+
+    def _note_hanging(self) -> None:
+        """Let nobody wait for the disk any longer; it has not answered for `write_timeout_s`."""
+        self._is_hanging = True
+        error = NotDurable(_HANGS)
+        self._note_health(error)
+        for append in [*self._committing, *self._appends]:
+            append.complete(error)
 
     def _write_batch(self) -> None:
         """Commit what is queued, then what was queued meanwhile. Runs in the thread.
@@ -176,6 +216,7 @@ class Outbox(Sink):
         It does not wait for the event loop, which may be busy with a whole batch of requests.
         """
         appends, confirmed = _take_all(self._appends), _take_all(self._confirmed)
+        self._committing = appends
         result = self._store.commit([row for append in appends for row in append.rows], confirmed)
         self._loop.call_soon_threadsafe(self._written, appends, result)
         if self._appends:
@@ -185,6 +226,8 @@ class Outbox(Sink):
 
     def _written(self, appends: list[_Append], result: CommitResult) -> None:
         """Act on what became of a batch. Runs in the event loop, like everything below."""
+        self._is_hanging = False
+        self._watch_write()
         if result.undeleted:
             self._confirmed += result.undeleted
             self._delete_within(_DELETE_AGAIN_S)
@@ -194,6 +237,9 @@ class Outbox(Sink):
     def _stop_writing(self) -> None:
         """Note that the thread is idle. Begin again if something was queued after its last look."""
         self._is_writing = False
+        if self._hang_timer:
+            self._hang_timer.cancel()
+            self._hang_timer = None
         if self._appends:
             self._write()
         elif self._confirmed:
@@ -208,7 +254,7 @@ class Outbox(Sink):
                 self._recent.add(append.rows, append.size_bytes)
             self._committed.set()
         for append in appends:
-            complete_all(append.deliveries, error)
+            append.complete(error)
 
     def _note_health(self, error: NotDurable | None) -> None:
         if error and not self._is_failing:
@@ -267,9 +313,17 @@ class Outbox(Sink):
 
     async def _read(self, work: Callable[[], T]) -> T:
         try:
+            return await self._do(work)
+        except (sqlite3.Error, TimeoutError) as error:
+            reason = str(error) or "the disk does not answer"
+            raise OutboxError(f"The outbox can't be read: {reason}.") from error
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        """Do work in the thread; raise TimeoutError if the disk hangs."""
+        if self._is_hanging:
+            raise TimeoutError
+        async with asyncio.timeout(self._write_timeout_s):
             return await self._thread.do(work)
-        except sqlite3.Error as error:
-            raise OutboxError(f"The outbox can't be read: {error}.") from error
 
     async def check_writable(self) -> None:
         """Raise NotDurable unless a delivery made now would be stored.
@@ -279,7 +333,10 @@ class Outbox(Sink):
         if self._queued_bytes > self._max_queued_bytes:
             raise OutboxFull(_TOO_SLOW)
         if self._is_failing:
-            await self._thread.do(self._store.check_writable)
+            try:
+                await self._do(self._store.check_writable)
+            except TimeoutError:
+                raise NotDurable(_HANGS) from None
 
 
 def _take_all(queued: deque[T]) -> list[T]:

@@ -53,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "outbox": {
         "directory": Path("var/outbox"),
         "on_corrupt": "set-aside",
+        "write_timeout_s": 10,
         "max_bytes": 10_737_418_240,
     },
     "log": {"format": "auto", "level": "info"},

@@ -8,7 +8,7 @@ import click
 from relay.errors import RelayError, SettingsError, UnfitLibrary
 from relay.observability import logs
 from relay.process import libraries
-from relay.process.command import FAILED, WRONG_SETTINGS, config_option, run
+from relay.process.command import FAILED, WRONG_SETTINGS, config_option, exit_soon, run
 from relay.settings import Settings, load
 from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker
@@ -46,7 +46,10 @@ def _serve(settings: Settings, config: Path | None, worker: Worker | None) -> No
     with libraries.required():
         from relay import app  # noqa: PLC0415  a supervisor starts sooner without it
 
-    run(app.serve(settings, config, worker))
+    try:
+        run(app.serve(settings, config, worker))
+    finally:
+        exit_soon()
 
 
 def _work(config: Path | None, worker: Worker) -> None:

@@ -22,6 +22,7 @@ struct control {
     int64_t sync_delay_us;  /* how long they take beside that */
     int64_t write_errno;    /* what writes fail with, 0: they work */
     int64_t clock_offset_s; /* how far the wall clock is off */
+    int64_t sync_hangs;     /* not 0: fsync and fdatasync do not return until it is 0 */
 };
 
 static struct control nothing;
@@ -55,8 +56,10 @@ static int is_ours(int fd)
 
 static int fails_to_sync(int fd)
 {
-    if (!(control->sync_errno || control->sync_delay_us) || !is_ours(fd))
+    if (!(control->sync_errno || control->sync_delay_us || control->sync_hangs) || !is_ours(fd))
         return 0;
+    while (control->sync_hangs)
+        usleep(10000);
     usleep(control->sync_delay_us);
     errno = control->sync_errno;
     return errno != 0;

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 _SOURCE = Path("tests/faults/harness/shim.c")
-_LAYOUT = struct.Struct("4q")  # struct control in shim.c
+_LAYOUT = struct.Struct("5q")  # struct control in shim.c
 
 
 def lacks() -> str:
@@ -42,9 +42,11 @@ class Shim:
         sync_delay_s: float = 0.0,
         write_errno: int = 0,
         clock_offset_s: int = 0,
+        sync_hangs: bool = False,
     ) -> None:
         """Let these things fail from now on, and nothing else."""
-        content = _LAYOUT.pack(sync_errno, int(sync_delay_s * 1e6), write_errno, clock_offset_s)
+        delay_us = int(sync_delay_s * 1e6)
+        content = _LAYOUT.pack(sync_errno, delay_us, write_errno, clock_offset_s, sync_hangs)
         with self._control.open("r+b" if self._control.exists() else "wb") as file:
             file.write(content)
 

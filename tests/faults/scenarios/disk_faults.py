@@ -21,12 +21,14 @@ from tests.support.eventually import eventually
 
 _DISK = "48m"
 _SLOW_SYNC_S = 0.3
+_WRITE_TIMEOUT_S = 2.0
 _HEADER_BYTES = 100
 _WAITING = 50  # events in an outbox before something happens to it
 
 
 async def preload(harness: FaultHarness) -> None:
     """Put the shim below the relay."""
+    harness.settings["outbox"] = {"write_timeout_s": _WRITE_TIMEOUT_S}
     harness.shim = Shim(harness.directory, harness.directory / "relay-0" / "outbox")
     harness.environment = harness.shim.environment
 
@@ -138,6 +140,7 @@ SCENARIOS = [
     Scenario(name="disk-full", strike=_fill, prepare=_mount, lacks=_mount_lacks),
     _failing("disk-read-only", UNAVAILABLE, write_errno=shim.READ_ONLY),
     _failing("fsync-failing", UNAVAILABLE, sync_errno=shim.BROKEN),
+    _failing("disk-hanging", UNAVAILABLE, sync_hangs=True),
     _failing("fsync-slow", ACCEPTED, sync_delay_s=_SLOW_SYNC_S),
     Scenario(name="outbox-corrupt", strike=_corrupt, through_proxy=True),
     Scenario(name="outbox-deleted", strike=_delete, through_proxy=True),

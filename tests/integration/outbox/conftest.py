@@ -1,6 +1,7 @@
 """Outboxes on a real disk."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from relay.events.message import Message
 from relay.outbox.outbox import Outbox
+from tests.support.eventually import LIMIT_S
 
 Open = Callable[..., Awaitable[Outbox]]
 
@@ -39,6 +41,19 @@ async def let_disk_fail(box: Outbox) -> None:
 
 async def let_disk_recover(box: Outbox) -> None:
     await execute(box, "PRAGMA query_only = OFF")
+
+
+class HeldInsert:
+    """Stops the outbox's thread at its next insert, until it may go."""
+
+    def __init__(self, box: Outbox) -> None:
+        self.is_held, self.may_go = threading.Event(), threading.Event()
+        box._store.db.set_trace_callback(self._trace)
+
+    def _trace(self, statement: str) -> None:
+        if statement.startswith("INSERT"):
+            self.is_held.set()
+            self.may_go.wait(LIMIT_S)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The outbox on a real disk: order, durability and bounds."""
 
 import asyncio
-import threading
 import time
 from pathlib import Path
 
@@ -12,22 +11,8 @@ from relay.errors import NotDurable, OutboxFull
 from relay.events.message import Message
 from relay.outbox import stats as outbox_stats
 from relay.outbox.limits import OutboxLimits
-from relay.outbox.outbox import Outbox
-from tests.integration.outbox.conftest import Open, is_empty, let_disk_fail, message
+from tests.integration.outbox.conftest import HeldInsert, Open, is_empty, let_disk_fail, message
 from tests.support.eventually import LIMIT_S, eventually
-
-
-class HeldInsert:
-    """Stops the outbox's thread at its next insert, until it may go."""
-
-    def __init__(self, box: Outbox) -> None:
-        self.is_held, self.may_go = threading.Event(), threading.Event()
-        box._store.db.set_trace_callback(self._trace)
-
-    def _trace(self, statement: str) -> None:
-        if statement.startswith("INSERT"):
-            self.is_held.set()
-            self.may_go.wait(LIMIT_S)
 
 
 async def test_messages_come_back_in_the_order_they_were_appended(open_outbox: Open) -> None:

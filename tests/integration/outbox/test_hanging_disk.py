@@ -1,0 +1,92 @@
+"""A disk that hangs: nobody waits for it longer than its time, and then all goes on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+
+from relay.errors import NotDurable, OutboxError
+from relay.outbox.limits import OutboxLimits
+from relay.outbox.outbox import Outbox
+from tests.integration.outbox.conftest import HeldInsert, Open, message
+from tests.support.eventually import LIMIT_S, eventually
+
+WRITE_TIMEOUT_S = 0.1
+
+
+@pytest.fixture
+async def hanging(open_outbox: Open) -> AsyncIterator[tuple[Outbox, HeldInsert]]:
+    """An outbox whose disk hangs from the first insert on."""
+    box = await open_outbox(limits=OutboxLimits(write_timeout_s=WRITE_TIMEOUT_S))
+    held = HeldInsert(box)
+    yield box, held
+    held.may_go.set()
+
+
+async def is_refused(waiting: Awaitable[None]) -> bool:
+    """Return whether it ends in time, and as not durable."""
+    async with asyncio.timeout(LIMIT_S):
+        try:
+            await waiting
+        except NotDurable:
+            return True
+    return False
+
+
+async def test_who_waits_for_a_disk_that_hangs_is_refused_in_time(
+    hanging: tuple[Outbox, HeldInsert],
+) -> None:
+    box, held = hanging
+    committing = box.append([message("committing")])
+    await asyncio.to_thread(held.is_held.wait, LIMIT_S)
+    queued = box.append([message("queued")])
+
+    assert await is_refused(committing)
+    assert await is_refused(queued)
+
+
+async def test_while_it_hangs_nothing_more_is_taken_and_nothing_is_read(
+    hanging: tuple[Outbox, HeldInsert],
+) -> None:
+    box, _ = hanging
+    assert await is_refused(box.append([message("first")]))
+
+    with pytest.raises(NotDurable, match="does not answer"):
+        box.append([message("second")])
+    with pytest.raises(NotDurable, match="does not answer"):
+        await box.check_writable()
+    for reading in (box.stats(), box.fetch([1])):
+        with pytest.raises(OutboxError, match="does not answer"):
+            await reading
+
+
+async def test_once_the_disk_answers_all_goes_on(hanging: tuple[Outbox, HeldInsert]) -> None:
+    box, held = hanging
+    assert await is_refused(box.append([message("late")]))
+
+    held.may_go.set()
+    await eventually(lambda: box.last_seq == 1)
+    await box.append([message("next")])
+
+    await box.check_writable()
+    rows = await box.pending(after=0, limit=10)
+    assert [row.message.id for row in rows] == ["late", "next"]  # a refused one may be stored
+
+
+async def test_a_shutdown_does_not_wait_for_a_disk_that_hangs(
+    hanging: tuple[Outbox, HeldInsert],
+) -> None:
+    box, held = hanging
+    waiting = box.append([message("waiting")])
+    await asyncio.to_thread(held.is_held.wait, LIMIT_S)
+
+    async with asyncio.timeout(LIMIT_S):
+        await box.close()
+
+    assert await is_refused(waiting)
+    held.may_go.set()  # what the end of a process would do
+    await eventually(
+        lambda: not any(thread.name.startswith("outbox") for thread in threading.enumerate())
+    )
+    box._store.close()
