@@ -228,7 +228,7 @@ class Session(Generic[T]):
         is_again = now - self._redeclared_at < _REDECLARE_AGAIN_S
         if not (refusal.is_missing and self.redeclare) or is_again:
             return False
-        log.warning("exchange gone", reason=refusal.reason)
+        log.error("broker unavailable", reason=refusal.reason)  # until the exchange is declared
         await self.redeclare()
         self._redeclared_at = asyncio.get_running_loop().time()
         return True
