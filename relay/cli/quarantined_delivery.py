@@ -15,7 +15,7 @@ from relay.events.envelope import encode_events
 from relay.events.message import Message, Origin
 from relay.events.quarantine import VENDOR_ERROR
 from relay.events.traceparent import traceparent_of
-from relay.vendors import Vendor
+from relay.vendors import Vendor, normalize
 from relay.vendors.kit.fields import mapping
 from relay.vendors.kit.request import Request
 
@@ -84,7 +84,7 @@ def process_again(
     headers = CIMultiDict(delivery.headers)
     try:
         return encode_events(
-            vendor.normalize(Request(body=body, headers=headers)),
+            normalize(vendor, Request(body=body, headers=headers)),
             origin=Origin(vendor=delivery.vendor, source=delivery.source),
             received_at=delivery.received_at,
             delivery_id=delivery.delivery_id,

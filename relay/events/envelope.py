@@ -108,6 +108,8 @@ def _document(
     document["recordedtime"] = from_clock(received_at)
     if key:
         document["partitionkey"] = key
+    if event.is_repaired:
+        document["rawrepaired"] = "lone-surrogate"
     document["data"] = {**event.data, "raw": orjson.Fragment(event.raw)}
     return document
 

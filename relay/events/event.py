@@ -53,12 +53,13 @@ class NormalizedEvent(NamedTuple):
         type: one of TYPES.
         vendortype: the vendor's own word for it, as sent.
         data: the normalized fields, without `raw`.
-        raw: the vendor's own element, byte for byte as sent.
+        raw: the vendor's own element, byte for byte as sent, unless it is repaired.
         detail: third part of the routing key (a message kind, an unrecognized type), or "".
         time: the vendor's clock in RFC 3339 UTC, or None when it gives none to be trusted.
         identity: what tells this occurrence from all others of its source, so that a resend is
             known by it: words of the vendor, such as an id and a version; or "element", the
             element as sent; or "delivery" if nothing does, and each delivery is another one.
+        is_repaired: whether `raw` has U+FFFD in the place of surrogates that had no other half.
     """
 
     type: str
@@ -68,3 +69,4 @@ class NormalizedEvent(NamedTuple):
     detail: str = ""
     time: str | None = None
     identity: Identity = "element"
+    is_repaired: bool = False

@@ -14,7 +14,7 @@ from relay.events.quarantine import VENDOR_ERROR, encode_quarantined
 from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
 from relay.process.safe_traceback import safe_traceback
-from relay.vendors import Vendor
+from relay.vendors import Vendor, normalize
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request
 
@@ -80,7 +80,7 @@ def process_delivery(
         return ProcessedDelivery(messages=[], echo=echo)
     failure: Mapping[str, str] | None = None
     try:
-        events = source.vendor.normalize(delivery)
+        events = normalize(source.vendor, delivery)
         messages = encode_events(
             events,
             origin=source.origin,

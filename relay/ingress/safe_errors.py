@@ -32,7 +32,7 @@ def _body_names(delivery: Request) -> list[str]:
     if "urlencoded" in delivery.headers.get("content-type", ""):
         return _form_names(body.decode(errors="replace"))
     try:
-        value = raw_json.parse(body)
+        value = raw_json.parse(raw_json.repair(body))
     except Malformed:
         return []
     return list(value) if isinstance(value, dict) else []

@@ -12,7 +12,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, cast
 
+from relay.errors import Malformed
 from relay.events.event import TYPES, NormalizedEvent
+from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, OutgoingRequest, Request
 
@@ -40,6 +42,24 @@ class Vendor(Protocol):
     def sign(self, body: bytes, secret: str) -> OutgoingRequest:
         """Return body as the vendor would send it: what `relay send` posts."""
         ...
+
+
+def normalize(vendor: Vendor, request: Request) -> list[NormalizedEvent]:
+    """Return the events of an authenticated request; lone surrogates are repaired for any vendor.
+
+    Raises:
+        Malformed: the vendor's code does not understand it.
+    """
+    try:
+        return vendor.normalize(request)
+    except Malformed:
+        repaired = request._replace(body=raw_json.repair(request.body))
+        if repaired.body == request.body:
+            raise
+    return [
+        event._replace(is_repaired=event.raw not in request.body)
+        for event in vendor.normalize(repaired)
+    ]
 
 
 def discover() -> dict[str, Vendor]:

@@ -37,7 +37,7 @@ def in_body(request: Request) -> list[Echo]:
     body = raw_json.strip_bom(request.body)
     bare = Echo(token=body.decode(errors="replace"), shape="text")
     try:
-        value = raw_json.parse(body)
+        value = raw_json.parse(raw_json.repair(body))
     except Malformed:
         return [bare, *_in_form(request)]
     match value:

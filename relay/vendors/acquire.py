@@ -198,7 +198,7 @@ def _unpacked(value: object) -> Mapping[str, Any]:
     """Return an object that 1.0.0 sends as such or as JSON in a string."""
     if type(value) is str:
         try:
-            value = orjson.loads(value)
+            value = orjson.loads(raw_json.repair(value.encode()))
         except orjson.JSONDecodeError:
             return {}
     return mapping(value)

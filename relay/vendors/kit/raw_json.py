@@ -23,6 +23,15 @@ MAX_MEMBERS = 1_000
 
 WHITE_SPACE = b" \t\n\r"
 _MAX_PARSER_DEPTH = 1024  # orjson's own limit
+_MAY_HOLD_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair is no lone one
+    rb"|(?P<escaped>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."  # any other escape, so that its second backslash begins none
+    rb"|\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]"
+    rb"|(?P<encoded>\xed[\xa0-\xbf][\x80-\xbf])",  # as UTF-8 would have it, if that were allowed
+    re.DOTALL,
+)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)  # only the positions are of interest
 
@@ -53,6 +62,23 @@ def _is_within_max_depth(text: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+def repair(text: bytes) -> bytes:
+    """Return a JSON text with U+FFFD in the place of each lone surrogate, or text itself.
+
+    JavaScript and others write half of a pair when they cut a string within an emoji. It is no
+    character, and most parsers refuse it (RFC 8259, 8.2).
+    """
+    if not _MAY_HOLD_SURROGATE.search(text):
+        return text
+    return _SURROGATE.sub(_replacement, text)
+
+
+def _replacement(match: re.Match[bytes]) -> bytes:
+    if match["escaped"]:
+        return rb"\ufffd"
+    return "\ufffd".encode() if match["encoded"] else match[0]
 
 
 def strip_bom(body: bytes) -> bytes:

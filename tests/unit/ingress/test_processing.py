@@ -93,6 +93,36 @@ def test_a_delivery_processed_again_has_the_same_ids(name: str) -> None:
         ]
 
 
+@pytest.mark.parametrize("name", ["acquire", "channeltalk", "pickyassist"])
+def test_a_cut_emoji_is_repaired_whatever_the_vendor(name: str) -> None:
+    body = {
+        "acquire": rb'{"event":"case:status","data":{"a\ud83d":"x\ude00"}}',
+        "channeltalk": rb'{"type":"a","event":"b","entity":{"a\ud83d":"x\ude00"}}',
+        "pickyassist": rb'{"event_id":"1","contact_id":"7","a\ud83d":"x\ude00"}',
+    }[name]
+    origin = Origin(vendor=name, source="acme")
+    source = Source(origin=origin, vendor=vendors.discover()[name], secrets=Secrets([]))
+
+    found = process_delivery(Request(body=body), source, 1.5, "d1")
+
+    [message] = found.messages
+    event = orjson.loads(message.body)
+    assert (found.reason, event["rawrepaired"]) == (None, "lone-surrogate")
+    assert b'"a\\ufffd":"x\\ufffd"' in message.body
+
+
+def test_a_token_is_found_in_a_body_with_a_cut_emoji() -> None:
+    body = rb'{"token":"tok-1","events":[{"event":{"type":"note","payload":{"note":"a\ud83d"}}}]}'
+
+    found = process_delivery(Request(body=body), SOURCE, 1.5, "d1")
+
+    [message] = found.messages
+    event = orjson.loads(message.body)
+    assert event["data"]["note"] == {"text": "a\ufffd"}
+    assert event["rawrepaired"] == "lone-surrogate"
+    assert "rawrepaired" not in orjson.loads(understood(NOTES).messages[0].body)
+
+
 def test_what_is_quarantined_keeps_what_its_ids_are_made_of() -> None:
     found = process_delivery(
         Request(body=b"{", headers={"authorization": "tok-1"}), SOURCE, 1.5, "d7"

@@ -70,7 +70,6 @@ def test_every_event_of_an_array_is_understood_in_order() -> None:
         ('{"events": [{"event": {"type": "a"}}]', "not_json"),
         ('{"events": [{"event": {"type": "a"}} {}]}', "not_json"),
         ('{"events": [{"event": {"type": NaN}}]}', "not_json"),
-        ('{"events": [{"event": {"type": "\\ud800"}}]}', "not_json"),
         ('{"events":\x0b[{"event": {"type": "a"}}]}', "not_json"),
         ('{"events": [{"event": {"type": "a"}}\x0c]}', "not_json"),
         ('{"events": [{"event": {"type": "a"}}, {"event": {"type": "a"}}\x0c]}', "not_json"),

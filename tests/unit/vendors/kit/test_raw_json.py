@@ -91,6 +91,54 @@ def test_brackets_in_strings_and_in_a_row_are_not_deep() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "repaired"),
+    [
+        (rb'"\ud83d"', rb'"\ufffd"'),
+        (rb'"\uDE00"', rb'"\ufffd"'),
+        (rb'{"a\ud83d":1}', rb'{"a\ufffd":1}'),
+        (rb'"\ude00\ud83d"', rb'"\ufffd\ufffd"'),
+        (rb'"\ud83d\ud83d\ude00"', rb'"\ufffd\ud83d\ude00"'),
+        (rb'"\ud83d\u0041"', rb'"\ufffd\u0041"'),
+        (rb'"\ud83d\\ude00"', rb'"\ufffd\\ude00"'),
+        (rb'"\\\ud83d"', rb'"\\\ufffd"'),
+        (b'"\xed\xa0\xbd."', '"\ufffd."'.encode()),
+        (b'"\xed\xb8\x80"', '"\ufffd"'.encode()),
+    ],
+)
+def test_each_lone_surrogate_is_replaced(text: bytes, repaired: bytes) -> None:
+    assert raw_json.repair(text) == repaired
+    raw_json.parse(repaired)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        rb'"\ud83d\ude00"',
+        rb'"\\ud83d"',
+        rb'"\\\\ud83d"',
+        rb'"\ud8"',
+        '"\U0001f600\ufffd\ud7ff"'.encode(),
+        b'"\xed\xa0\xbd\xed\xb8\x80"',
+        b'"\xff"',
+    ],
+)
+def test_nothing_else_is_repaired(text: bytes) -> None:
+    assert raw_json.repair(text) == text
+
+
+@given(st.text(st.characters(categories=["Cs"]) | st.sampled_from('\\"u\U0001f600a'), max_size=20))
+def test_whatever_was_cut_is_json_once_repaired(text: str) -> None:
+    """Python pairs surrogates, too, but leaves alone what has no other half."""
+    written = json.dumps(text).encode()
+
+    repaired = raw_json.parse(raw_json.repair(written))
+
+    read = json.loads(written)
+    assert repaired == "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in read)
+
+
+@pytest.mark.parametrize(
     ("body", "rest"),
     [
         (b"\xef\xbb\xbf{}", b"{}"),
