@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from relay import vendors
+from relay import broker_url, vendors
 from relay.settings_file import File, Section, Strings, listed, load_as, resolve_secrets
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -36,15 +35,6 @@ def _network(value: object) -> IPv4Network | IPv6Network:
         return ip_network(str(value))
     except ValueError as error:
         raise ValueError(f"{value!r} is no network, such as 10.0.0.0/8") from error
-
-
-def _is_broker_url(url: str) -> bool:
-    try:
-        parsed = urlsplit(url)
-        port = parsed.port  # raises for what follows a `/` or `#` in the password
-    except ValueError:
-        return False
-    return parsed.scheme in {"amqp", "amqps"} and bool(parsed.hostname) and port != 0
 
 
 def _source_name(name: str) -> str:
@@ -96,13 +86,15 @@ class BrokerSettings(Section):
     @field_validator("urls")
     @classmethod
     def _check_urls(cls, urls: list[str]) -> list[str]:
-        urls = resolve_secrets(urls)  # they hold a password
+        """Check what they refer to, but keep the references: a password may change later."""
+        problems = []
         for url in urls:
-            if not _is_broker_url(url):
-                raise ValueError(
-                    "each must be amqp://user:password@host:port/vhost or amqps://..., with "
-                    "special characters percent-encoded"
-                )
+            try:
+                broker_url.read(url)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("; ".join(problems))
         return urls
 
 

@@ -18,6 +18,7 @@ from aiormq.abc import AbstractChannel
 from aiormq.abc import AbstractConnection as WireConnection
 from yarl import URL
 
+from relay import broker_url
 from relay.broker import lenient_decoding
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Exchange, Queue, Topology
@@ -30,6 +31,18 @@ _CLOSE_TIMEOUT_S = 5
 
 CONNECTION_ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
 """What the libraries raise when a connection can't be opened or is lost."""
+
+
+def read_url(reference: str) -> str:
+    """Return a broker's URL: reference, or what `env:NAME` or `file:PATH` hold by now.
+
+    Raises:
+        BrokerError: it can't be read, or is no URL of a broker.
+    """
+    try:
+        return broker_url.read(reference)
+    except ValueError as error:
+        raise BrokerError(f"broker.urls: {error}.") from error
 
 
 async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
@@ -59,13 +72,17 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
 async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractConnection:
     """Open a connection to the first broker that accepts one.
 
+    Args:
+        urls: brokers; see read_url.
+        heartbeat_s: see connect.
+
     Raises:
         BrokerError: none did; its text has a sentence for each.
     """
     failures = []
     for url in urls:
         try:
-            return await connect(url, heartbeat_s=heartbeat_s)
+            return await connect(read_url(url), heartbeat_s=heartbeat_s)
         except BrokerError as error:
             failures.append(str(error))
     raise BrokerError(" ".join(failures))

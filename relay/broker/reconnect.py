@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 
+from relay.broker.connection import read_url
 from relay.errors import BrokerError, TopologyError
 from relay.process import backoff
 
@@ -23,7 +24,7 @@ async def run_forever(
     """Call use with one of urls, and with the next one whenever it ends with BrokerError.
 
     Args:
-        urls: brokers, tried in turn.
+        urls: brokers, tried in turn. Each is read anew from its file or variable for every try.
         use: connects and works until the connection is lost. Any error other than BrokerError is
             a bug of ours, and is raised.
         on_lost: called with each BrokerError.
@@ -48,7 +49,7 @@ async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
     a reason, they raise a plain `Exception`, which no name can catch.
     """
     try:
-        await use(url)
+        await use(read_url(url))
     except asyncio.CancelledError as error:
         raise_if_cancelled()
         raise BrokerError("The connection was lost: it fell silent.") from error

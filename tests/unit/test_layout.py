@@ -28,9 +28,10 @@ MAY_IMPORT = {
     "relay.observability": "relay.events relay.process",
     "relay.sink": "relay.events relay.process",
     "relay.settings_file": "relay.errors",
-    "relay.settings": "relay.settings_file relay.vendors",
+    "relay.broker_url": "relay.settings_file",
+    "relay.settings": "relay.broker_url relay.settings_file relay.vendors",
     "relay.outbox": "relay.errors relay.events relay.process relay.sink",
-    "relay.broker": "relay.errors relay.events relay.observability relay.process",
+    "relay.broker": "relay.broker_url relay.errors relay.events relay.observability relay.process",
     # Neither broker nor outbox: no outage of theirs can fail a request but through the sink.
     "relay.ingress": "relay.errors relay.events relay.observability relay.process relay.sink"
     " relay.vendors relay.vendors.kit",

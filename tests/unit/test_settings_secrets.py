@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay import broker_url
 from relay.errors import SettingsError
 from relay.settings import load
 from relay.settings_file import resolve_secrets
@@ -106,14 +107,20 @@ def test_no_password_of_the_broker_is_in_the_text_of_the_settings(
     assert SECRET not in f"{found} {found!r} {found.broker}"
 
 
-def test_the_url_of_the_broker_may_lie_in_a_file(
+def test_the_url_of_the_broker_may_lie_in_a_file_and_is_read_when_it_is_used(
     written: Callable[[str], Path], tmp_path: Path
 ) -> None:
+    (tmp_path / "url").write_text("amqp://user:before@host/\n")
+    kept_in = f"file:{tmp_path / 'url'}"
+
+    found = load(written(f'[broker]\nurls = ["{kept_in}", "amqp://b/"]\n'))
     (tmp_path / "url").write_text(f"amqp://user:{SECRET}@host/\n")
 
-    found = load(written(f'[broker]\nurls = ["file:{tmp_path / "url"}", "amqp://b/"]\n'))
-
-    assert found.broker.urls == [f"amqp://user:{SECRET}@host/", "amqp://b/"]
+    assert found.broker.urls == [kept_in, "amqp://b/"]
+    assert [broker_url.read(url) for url in found.broker.urls] == [
+        f"amqp://user:{SECRET}@host/",
+        "amqp://b/",
+    ]
     assert SECRET not in f"{found}"
 
 
@@ -135,8 +142,8 @@ def test_a_byte_order_mark_is_no_part_of_a_secret(
     found = resolve_secrets(["\ufeffliteral", "env:TOKEN", f"file:{tmp_path}/token"])
 
     assert found == ["literal", "from-env", "from-file"]
-    settings = load(written(f'[broker]\nurls = ["file:{tmp_path}/url"]\n'))
-    assert settings.broker.urls == ["amqp://user:secret@host/"]
+    load(written(f'[broker]\nurls = ["file:{tmp_path}/url"]\n'))
+    assert broker_url.read(f"file:{tmp_path}/url") == "amqp://user:secret@host/"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_list_in_the_environment(

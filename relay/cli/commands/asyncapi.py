@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from relay import vendors
+from relay.broker.connection import read_url
 from relay.cli.output import show_json
 from relay.events import asyncapi
 from relay.process.command import config_option
@@ -26,7 +27,7 @@ def command(config: Path | None) -> None:
         asyncapi.document(
             version=metadata.version("relay"),
             exchange=settings.broker.exchange,
-            urls=settings.broker.urls,
+            urls=[read_url(url) for url in settings.broker.urls],
             sources=sources,
             types={vendor: vendors.types(known[vendor]) for vendor in sources},
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from aio_pika.abc import AbstractConnection
 
-from relay.broker.connection import declare, public_address
+from relay.broker.connection import declare, public_address, read_url
 from relay.cli.connection import connected
 from relay.cli.output import show_row
 from relay.configured import sources_of, topology_of
@@ -31,7 +31,7 @@ def command(config: Path | None, *, offline: bool) -> None:
     settings = load(config)
     checks: dict[str, _Check] = {"settings": _check_settings, "outbox": _check_outbox}
     if not offline:
-        for url in settings.broker.urls:
+        for url in map(read_url, settings.broker.urls):
             checks[f"broker {public_address(url)}"] = partial(_check_broker, url)
     if not run(_all_pass(checks, settings)):
         sys.exit(FAILED)
