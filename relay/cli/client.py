@@ -43,6 +43,7 @@ class CallResult:
         outcome: a word or two.
         reason: why it was quarantined or refused, else "".
         ids: of the events, or of the quarantined delivery.
+        quarantined: reason and id of each element that was quarantined alone.
         is_ok: whether the status is 200, and the token came back if there is one.
     """
 
@@ -50,6 +51,7 @@ class CallResult:
     outcome: str
     reason: str = ""
     ids: tuple[str, ...] = ()
+    quarantined: tuple[tuple[str, str], ...] = ()
     is_ok: bool = True
 
 
@@ -131,7 +133,11 @@ def _result(status: int, body: bytes, token: str | None) -> CallResult:
             status=status, outcome="quarantined", reason=reason, ids=(quarantined_id,)
         )
     ids = tuple(map(str, sequence(members.get("events"))))
-    return CallResult(status=status, outcome="accepted", ids=ids)
+    apart = tuple(
+        (str(element.get("reason")), str(element.get("id")))
+        for element in map(mapping, sequence(members.get("quarantined")))
+    )
+    return CallResult(status=status, outcome="accepted", ids=ids, quarantined=apart)
 
 
 def _parsed(body: bytes) -> Any:

@@ -1,6 +1,6 @@
 """A quarantined delivery: what its message says, and how it is processed again."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -11,11 +11,11 @@ from multidict import CIMultiDict
 from pamqp import commands
 
 from relay.errors import BrokerError, Malformed, RelayError
-from relay.events.envelope import encode_events
 from relay.events.message import Message, Origin
 from relay.events.quarantine import VENDOR_ERROR
-from relay.events.traceparent import traceparent_of
-from relay.vendors import Vendor, normalize
+from relay.ingress.processing import Source, understand
+from relay.vendors import Vendor
+from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.fields import mapping
 from relay.vendors.kit.request import Request
 
@@ -69,8 +69,8 @@ def process_again(
     body: bytes,
     sources: Container[str],
     vendors: Mapping[str, Vendor],
-) -> list[Message]:
-    """Return the events that the delivery would have become had it been understood at first.
+) -> Sequence[Message]:
+    """Return the messages that the delivery would have become had it been understood at first.
 
     Raises:
         RelayError: it still is not understood, its source is no longer configured, or the vendor's
@@ -81,28 +81,29 @@ def process_again(
         raise RelayError(f"it is from no known vendor ({delivery.vendor!r})")
     if delivery.source not in sources:
         raise RelayError(f"its source {delivery.source!r} is not configured")
-    headers = CIMultiDict(delivery.headers)
+    request = Request(body=body, headers=CIMultiDict(delivery.headers))
+    source = Source(
+        origin=Origin(vendor=delivery.vendor, source=delivery.source),
+        vendor=vendor,
+        secrets=Secrets(()),  # they were removed when it was quarantined
+    )
     try:
-        return encode_events(
-            normalize(vendor, Request(body=body, headers=headers)),
-            origin=Origin(vendor=delivery.vendor, source=delivery.source),
-            received_at=delivery.received_at,
-            delivery_id=delivery.delivery_id,
-            traceparent=traceparent_of(headers),
-        )
+        return understand(request, source, delivery.received_at, delivery.delivery_id).messages
     except Malformed as error:
         raise RelayError(f"it still is not understood ({error.reason})") from error
     except Exception as error:  # a bug in a vendor's code must not keep back the others
         raise RelayError(f"it still is not understood ({VENDOR_ERROR})") from error
 
 
-async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Message]) -> None:
-    """Publish events and return once RabbitMQ has confirmed each.
+async def publish(
+    channel: AbstractChannel, exchange_of: Callable[[Message], str], messages: Sequence[Message]
+) -> None:
+    """Publish messages and return once RabbitMQ has confirmed each.
 
     Args:
         channel: with `on_return_raises`.
-        exchange: where to publish.
-        messages: the events, in order.
+        exchange_of: where to publish a message.
+        messages: of one delivery, in order.
 
     Raises:
         BrokerError: one was refused or could not be routed; those before it were published.
@@ -114,7 +115,7 @@ async def publish(channel: AbstractChannel, exchange: str, messages: Sequence[Me
         try:
             await wire.basic_publish(
                 message.body,
-                exchange=exchange,
+                exchange=exchange_of(message),
                 routing_key=message.routing_key,
                 properties=properties,
                 mandatory=True,

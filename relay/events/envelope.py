@@ -11,7 +11,7 @@ import orjson
 
 from relay.errors import Malformed
 from relay.events import amqp, topology
-from relay.events.event import MAX_EVENTS, Data, NormalizedEvent
+from relay.events.event import MAX_EVENTS, Data, NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin, message_id
 from relay.events.timestamps import from_clock
 
@@ -23,17 +23,44 @@ _MAX_DETAIL_CHARACTERS = 256  # routing_key cuts it further; this bounds the key
 
 
 def encode_events(
-    events: Sequence[NormalizedEvent],
+    events: Sequence[NormalizedEvent | NotUnderstood],
     *,
     origin: Origin,
     received_at: float,
     delivery_id: str,
     traceparent: str | None = None,
 ) -> list[Message]:
-    """Encode the events of one delivery.
+    """Encode the events of one delivery, all of which are understood.
+
+    Raises:
+        Malformed: as `encode_each`, or for the reason of the first that is not.
+    """
+    messages: list[Message] = []
+    for element in encode_each(
+        events,
+        origin=origin,
+        received_at=received_at,
+        delivery_id=delivery_id,
+        traceparent=traceparent,
+    ):
+        if isinstance(element, NotUnderstood):
+            raise Malformed(element.reason)
+        messages.append(element)
+    return messages
+
+
+def encode_each(
+    elements: Sequence[NormalizedEvent | NotUnderstood],
+    *,
+    origin: Origin,
+    received_at: float,
+    delivery_id: str,
+    traceparent: str | None = None,
+) -> list[Message | NotUnderstood]:
+    """Encode the events of one delivery; `too_large` is one whose document would exceed 16 MiB.
 
     Args:
-        events: as the vendor's code returned them.
+        elements: as the vendor's code returned them; what is not understood stays as it is.
         origin: where they came in.
         received_at: seconds since 1970.
         delivery_id: of this delivery alone; part of the ids of events that nothing else tells
@@ -41,18 +68,23 @@ def encode_events(
         traceparent: of the request.
 
     Raises:
-        Malformed: `too_many_events`, or `too_large` when the document of one event would
-            exceed 16 MiB.
+        Malformed: `too_many_events`.
     """
-    if len(events) > MAX_EVENTS:
+    if len(elements) > MAX_EVENTS:
         raise Malformed("too_many_events")
     head = _properties_head(origin, traceparent)
     counts: dict[bytes, int] = {}
-    messages = []
-    for event in events:
-        event_id = _event_id(event, counts, origin, delivery_id)
-        messages.append(_encode(event, event_id, origin, received_at, head))
-    return messages
+    encoded: list[Message | NotUnderstood] = []
+    for element in elements:
+        if isinstance(element, NotUnderstood):
+            encoded.append(element)
+            continue
+        event_id = _event_id(element, counts, origin, delivery_id)
+        try:
+            encoded.append(_encode(element, event_id, origin, received_at, head))
+        except Malformed as error:
+            encoded.append(NotUnderstood(reason=error.reason, raw=element.raw))
+    return encoded
 
 
 def _event_id(

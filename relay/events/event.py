@@ -70,3 +70,16 @@ class NormalizedEvent(NamedTuple):
     time: str | None = None
     identity: Identity = "element"
     is_repaired: bool = False
+
+
+class NotUnderstood(NamedTuple):
+    """One of several elements of a delivery, which its vendor's code does not understand.
+
+    Args:
+        reason: why; see Malformed.
+        raw: the element as sent, without a token. Alone, it must be a delivery, so that it can be
+            processed again.
+    """
+
+    reason: str
+    raw: bytes

@@ -32,15 +32,19 @@ def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has 
     delivery_id: str,
     headers: Mapping[str, str],
     secrets: Sequence[str],
+    number: int = 0,
 ) -> Message:
     """Encode a delivery for the quarantine: its bytes and headers, without any live secret.
+
+    So is an element of a delivery whose others are understood; `number` says how many equal ones
+    came before it there.
 
     Its `delivery_id` goes along, so that a release gives its events the ids they would have had.
     """
     body = redaction.redact(body, secrets)
     public = _public_headers(headers, secrets)
     content_type = public.get("content-type", "application/octet-stream")
-    quarantined_id = message_id(origin, body)
+    quarantined_id = message_id(origin, body, number)
     properties = amqp.properties(
         message_id=quarantined_id,
         message_type="quarantined",

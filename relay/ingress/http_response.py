@@ -46,9 +46,23 @@ def accepted_response(understood: ProcessedDelivery, style: EchoStyle) -> Respon
         document = {"status": "quarantined", "reason": understood.reason, "id": messages[0].id}
     else:
         document = {"status": "accepted", "events": [message.id for message in messages]}
+        if understood.reasons:
+            document |= _apart(understood)
     if echo:
         document["token"] = echo.token
     return Response(orjson.dumps(document))
+
+
+def _apart(processed: ProcessedDelivery) -> dict[str, object]:
+    """Return the ids of the events, and of what is quarantined alone, each with its reason."""
+    quarantined = [message.id for message in processed.messages if message.is_quarantined]
+    return {
+        "events": [message.id for message in processed.messages if not message.is_quarantined],
+        "quarantined": [
+            {"reason": reason, "id": quarantined_id}
+            for reason, quarantined_id in zip(processed.reasons, quarantined, strict=True)
+        ],
+    }
 
 
 def _answer_handshake(echo: Echo, style: EchoStyle) -> Response:

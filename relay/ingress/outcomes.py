@@ -79,6 +79,8 @@ class Outcomes:
             log.error("vendor failed", source=origin.source, **processed.failure)
         if processed.reason:
             self._metrics.quarantined.labels(origin.source).inc()
+        elif processed.reasons:
+            self._metrics.quarantined.labels(origin.source).inc(len(processed.reasons))
         elif not processed.messages:
             self._metrics.handshakes.labels(origin.source).inc()
         for event_type in processed.types:
@@ -129,6 +131,11 @@ def _summary(processed: ProcessedDelivery) -> dict[str, object]:
         return {"quarantined": processed.reason, "event_id": processed.messages[0].id}
     if not processed.messages:
         return {"handshake": True}
+    if processed.reasons:
+        event_id = next(message.id for message in processed.messages if not message.is_quarantined)
+        summary: dict[str, object] = {"events": len(processed.types), "event_id": event_id}
+        quarantined = {"quarantined_alone": len(processed.reasons)}
+        return summary | quarantined | {"reasons": sorted({*processed.reasons})}
     if len(processed.messages) == 1:
         message = processed.messages[0]
         return {"event_id": message.id, "routing_key": message.routing_key}

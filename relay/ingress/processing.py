@@ -3,12 +3,14 @@
 Between the HTTP request and the outbox lies this one function; `relay inspect` calls it, too.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from relay.errors import Malformed
-from relay.events.envelope import encode_events
+from relay.events.envelope import encode_each
+from relay.events.event import NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin
 from relay.events.quarantine import VENDOR_ERROR, encode_quarantined
 from relay.events.traceparent import traceparent_of
@@ -47,7 +49,8 @@ class ProcessedDelivery(NamedTuple):
         messages: what to make durable; nothing for a handshake.
         types: of the events among them.
         echo: the token to read back, if any.
-        reason: why it is quarantined, or None.
+        reason: why it is quarantined as a whole, or None.
+        reasons: why each of the others among the messages is quarantined alone.
         failure: what the vendor's bug is and where, when that is why.
     """
 
@@ -55,6 +58,7 @@ class ProcessedDelivery(NamedTuple):
     types: tuple[str, ...] = ()
     echo: Echo | None = None
     reason: str | None = None
+    reasons: tuple[str, ...] = ()
     failure: Mapping[str, str] | None = None
 
 
@@ -80,21 +84,11 @@ def process_delivery(
         return ProcessedDelivery(messages=[], echo=echo)
     failure: Mapping[str, str] | None = None
     try:
-        events = normalize(source.vendor, delivery)
-        messages = encode_events(
-            events,
-            origin=source.origin,
-            received_at=received_at,
-            delivery_id=delivery_id,
-            traceparent=traceparent_of(delivery.headers),
-        )
+        return understand(delivery, source, received_at, delivery_id, echo)
     except Malformed as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
         reason, failure = VENDOR_ERROR, safe_traceback(error)
-    else:
-        types = tuple([event.type for event in events])
-        return ProcessedDelivery(messages=messages, echo=echo, types=types)
     message = encode_quarantined(
         delivery.body,
         reason=reason,
@@ -105,3 +99,71 @@ def process_delivery(
         secrets=source.secrets.values,
     )
     return ProcessedDelivery(messages=[message], echo=echo, reason=reason, failure=failure)
+
+
+def understand(
+    delivery: Request,
+    source: Source,
+    received_at: float,
+    delivery_id: str,
+    echo: Echo | None = None,
+) -> ProcessedDelivery:
+    """Normalize and encode an authenticated delivery; see `process_delivery`.
+
+    Of several elements, each that is not understood is quarantined alone.
+
+    Raises:
+        Malformed: none of it is understood.
+    """
+    elements = normalize(source.vendor, delivery)
+    encoded = encode_each(
+        elements,
+        origin=source.origin,
+        received_at=received_at,
+        delivery_id=delivery_id,
+        traceparent=traceparent_of(delivery.headers),
+    )
+    left = [element for element in encoded if isinstance(element, NotUnderstood)]
+    if left and len(left) == len(encoded):
+        raise Malformed(left[0].reason)
+    types = [
+        element.type
+        for element, message in zip(elements, encoded, strict=True)
+        if isinstance(message, Message) and isinstance(element, NormalizedEvent)
+    ]
+    if left:
+        encoded = _quarantine_each(encoded, delivery, source, received_at, delivery_id)
+    return ProcessedDelivery(
+        messages=cast("list[Message]", encoded),
+        echo=echo,
+        types=tuple(types),
+        reasons=tuple([element.reason for element in left]),
+    )
+
+
+def _quarantine_each(
+    encoded: Sequence[Message | NotUnderstood],
+    delivery: Request,
+    source: Source,
+    received_at: float,
+    delivery_id: str,
+) -> list[Message | NotUnderstood]:
+    """Return all as messages; equal elements of a delivery get different ids."""
+    counts: Counter[bytes] = Counter()
+    messages: list[Message | NotUnderstood] = []
+    for element in encoded:
+        message = element
+        if isinstance(element, NotUnderstood):
+            message = encode_quarantined(
+                element.raw,
+                reason=element.reason,
+                origin=source.origin,
+                received_at=received_at,
+                delivery_id=delivery_id,
+                headers=delivery.headers,
+                secrets=source.secrets.values,
+                number=counts[element.raw],
+            )
+            counts[element.raw] += 1
+        messages.append(message)
+    return messages

@@ -7,13 +7,14 @@ offer; `kit/` has the parts to build it from.
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from importlib import metadata
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, cast
 
 from relay.errors import Malformed
-from relay.events.event import TYPES, NormalizedEvent
+from relay.events.event import TYPES, NormalizedEvent, NotUnderstood
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, OutgoingRequest, Request
@@ -35,8 +36,11 @@ class Vendor(Protocol):
         """Raise Unauthenticated unless the request was made by someone who knows a secret."""
         ...
 
-    def normalize(self, request: Request) -> list[NormalizedEvent]:
-        """Return the events of an authenticated request, or raise Malformed."""
+    def normalize(self, request: Request) -> Sequence[NormalizedEvent | NotUnderstood]:
+        """Return the events of an authenticated request, or raise Malformed.
+
+        Elements that are not understood stand among the events, unless none is understood.
+        """
         ...
 
     def sign(self, body: bytes, secret: str) -> OutgoingRequest:
@@ -44,8 +48,8 @@ class Vendor(Protocol):
         ...
 
 
-def normalize(vendor: Vendor, request: Request) -> list[NormalizedEvent]:
-    """Return the events of an authenticated request; lone surrogates are repaired for any vendor.
+def normalize(vendor: Vendor, request: Request) -> Sequence[NormalizedEvent | NotUnderstood]:
+    """Return what is in an authenticated request; lone surrogates are repaired for any vendor.
 
     Raises:
         Malformed: the vendor's code does not understand it.
@@ -57,7 +61,9 @@ def normalize(vendor: Vendor, request: Request) -> list[NormalizedEvent]:
         if repaired.body == request.body:
             raise
     return [
-        event._replace(is_repaired=event.raw not in request.body)
+        event
+        if isinstance(event, NotUnderstood)
+        else event._replace(is_repaired=event.raw not in request.body)
         for event in vendor.normalize(repaired)
     ]
 

@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import MAX_EVENTS, NormalizedEvent
+from relay.events.event import MAX_EVENTS, NormalizedEvent, NotUnderstood
 from relay.vendors import _wotnot_tokens
 from relay.vendors._wotnot_events import TYPES, normalized
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.batches import Element, read_element, split_batch, understand_each
 from relay.vendors.kit.fields import mapping, sequence
 from relay.vendors.kit.request import Echo, OutgoingRequest, Request
 
@@ -45,18 +46,21 @@ def authenticate(request: Request, secrets: Secrets) -> Echo | None:
     raise Unauthenticated("no live token in headers, query or body")
 
 
-def normalize(request: Request) -> list[NormalizedEvent]:
+def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
     """Return one event per element of `events`; none for a handshake or an empty call.
+
+    An element may also come alone, as the quarantine keeps one that was not understood.
 
     Raises:
         Malformed: `not_json`, `too_deep`, `unknown_shape`, `duplicate_events`,
-            `too_many_events` or `too_many_members`.
+            `too_many_events` or `too_many_members`, where that is so of all elements.
     """
     body = raw_json.strip_bom(request.body)
     if not body:
         return []
-    elements = _only_element(body) or _elements(body)
-    return [normalized(element, raw) for element, raw in elements]
+    if only := _only_element(body):
+        return [normalized(*only)]
+    return understand_each(map(_without_token, _elements(body)), normalized)
 
 
 def sign(body: bytes, secret: str) -> OutgoingRequest:
@@ -71,11 +75,11 @@ def handshake(secret: str) -> OutgoingRequest:
     return OutgoingRequest(body=orjson.dumps({"token": secret}), headers=headers)
 
 
-# Cutting a delivery into its elements: (parsed value, bytes as sent).
+# Cutting a delivery into its elements.
 
 
-def _only_element(body: bytes) -> list[tuple[Any, bytes]]:
-    """Cut out the element of `{"events": [ELEMENT]}`; return nothing for any other body.
+def _only_element(body: bytes) -> tuple[Any, bytes] | None:
+    """Cut out the element of `{"events": [ELEMENT]}`; return None for any other body.
 
     What is between the brackets is one element exactly if it is one JSON value. So the element is
     parsed, and the whole delivery need not be.
@@ -83,37 +87,57 @@ def _only_element(body: bytes) -> list[tuple[Any, bytes]]:
     start = _ONLY_EVENTS.match(body)
     inner = body[:-1].rstrip(raw_json.WHITE_SPACE)
     if not (start and body.endswith(b"}") and inner.endswith(b"]")):
-        return []
+        return None
     raw = inner[start.end() : -1].rstrip(raw_json.WHITE_SPACE)
     try:
         element = raw_json.parse(raw)
     except Malformed:
-        return []
-    return [] if "token" in mapping(element) else [(element, raw)]
+        return None
+    return None if "token" in mapping(element) else (element, raw)
 
 
-def _elements(body: bytes) -> list[tuple[Any, bytes]]:
-    value = raw_json.parse(body)
-    if type(value) is not dict:
+def _elements(body: bytes) -> list[Element | NotUnderstood]:
+    try:
+        document = raw_json.parse(body)
+    except Malformed:
+        rest, texts = split_batch(body, "events")
+        if not texts:
+            raise
+        rest = raw_json.repair(rest)
+        _array(raw_json.parse(rest), rest)  # but for its elements, it must be as any other
+        return [read_element(text) for text in texts]
+    if "events" not in mapping(document) and type(mapping(document).get("event")) is dict:
+        return [Element(document, body, body)]
+    raws = [text.encode() for text in _array(document, body)]
+    events = document["events"] if raws else []
+    return [Element(event, raw, raw) for event, raw in zip(events, raws, strict=True)]
+
+
+def _array(document: Any, body: bytes) -> list[str]:
+    """Return the texts of the elements of `events`; none for a handshake or an empty call."""
+    if type(document) is not dict:
         raise Malformed("unknown_shape")
-    if len(sequence(value.get("events"))) > MAX_EVENTS:  # before they cost anything more
+    events = document.get("events")
+    if len(sequence(events)) > MAX_EVENTS:  # before they cost anything more
         raise Malformed("too_many_events")
     arrays = [part for name, part in raw_json.split_object(body.decode()) if name == "events"]
     if len(arrays) > 1:
         raise Malformed("duplicate_events")
-    events = value.get("events")
-    if value in ({}, {"events": []}) or ("token" in value and not events):
+    if document in ({}, {"events": []}) or ("token" in document and not events):
         return []  # a handshake; its token may be in a header
     if type(events) is not list or not events:
         raise Malformed("unknown_shape")
-    raws = raw_json.split_array(arrays[0])
-    return [
-        (event, (_without_token(raw) if "token" in mapping(event) else raw).encode())
-        for event, raw in zip(events, raws, strict=True)
-    ]
+    return raw_json.split_array(arrays[0])
 
 
-def _without_token(element: str) -> str:
+def _without_token(element: Element | NotUnderstood) -> Element | NotUnderstood:
     """Remove the secret that an element may carry; every other member stays as it is."""
-    kept = [(name, value) for name, value in raw_json.split_object(element) if name != "token"]
-    return "{" + ",".join(f"{orjson.dumps(name).decode()}:{value}" for name, value in kept) + "}"
+    without = _wotnot_tokens.without_token
+    try:
+        if isinstance(element, NotUnderstood):
+            return element._replace(raw=without(element.raw))
+        if "token" not in mapping(element.value):
+            return element
+        return element._replace(raw=without(element.raw), sent=without(element.sent))
+    except Malformed as error:
+        return NotUnderstood(reason=error.reason, raw=element.raw)

@@ -64,8 +64,8 @@ MAY_IMPORT = {
     # Commands.
     "relay.cli.replay": "consumers.kit.queues relay.cli relay.errors relay.events relay.process"
     " relay.settings",
-    "relay.cli": "relay.broker relay.errors relay.events relay.observability relay.process"
-    " relay.settings relay.vendors relay.vendors.kit",
+    "relay.cli": "relay.broker relay.errors relay.events relay.ingress relay.observability"
+    " relay.process relay.settings relay.vendors relay.vendors.kit",
     "relay.cli.commands": "*",
     "relay.__main__": "relay.cli",
 }

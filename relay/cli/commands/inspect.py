@@ -141,8 +141,19 @@ def _described(inspection: _Inspection) -> dict[str, object]:
                     "event": json.loads(message.body),
                 }
                 for message in messages
+                if not message.is_quarantined
             ]
+            if inspection.processed.reasons:
+                described["quarantined"] = _quarantined_alone(inspection.processed)
     return described
+
+
+def _quarantined_alone(processed: ProcessedDelivery) -> list[dict[str, str]]:
+    messages = [message for message in processed.messages if message.is_quarantined]
+    return [
+        {"reason": reason, "id": message.id, "routing_key": message.routing_key}
+        for reason, message in zip(processed.reasons, messages, strict=True)
+    ]
 
 
 def _show(inspection: _Inspection) -> None:
@@ -158,7 +169,12 @@ def _show(inspection: _Inspection) -> None:
             what = "the token is read back" if processed.echo else "a test call without events"
             show_row("handshake", what, styles=("green",))
         case _:
+            reasons = iter(processed.reasons)
             for message in processed.messages:
+                if message.is_quarantined:
+                    cells = (next(reasons), message.id, message.routing_key)
+                    show_row("quarantined", *cells, styles=("red",))
+                    continue
                 note = ["a new id per delivery"] if message.id in inspection.new_ids else []
                 row = ("accepted", message.id, message.routing_key, *note)
                 show_row(*row, styles=("green", "", "cyan", "yellow"))

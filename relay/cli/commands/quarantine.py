@@ -23,7 +23,7 @@ from relay.cli.parked_queue import (
     yes_option,
 )
 from relay.cli.quarantined_delivery import QuarantinedDelivery, process_again, publish
-from relay.configured import publish_exchange, topology_of
+from relay.configured import exchange_chooser, topology_of
 from relay.events.topology import quarantine_exchange
 from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, Settings, load
@@ -71,7 +71,8 @@ def show_command(config: Path | None, wanted_id: str, *, is_raw: bool) -> None:
 def release_command(config: Path | None, ids: tuple[str, ...], *, is_all: bool) -> None:
     """Try again to understand deliveries, and publish the events of those that now are.
 
-    An event gets the id it would have had. What is still not understood stays.
+    An event gets the id it would have had. What is still not understood stays; if that is but some
+    of several events, each of these stays alone.
     """
     require_choice(ids, is_all=is_all)
     run(_release(load(config), ids))
@@ -105,16 +106,17 @@ async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[QuarantinedDe
 
 
 async def _release(settings: Settings, ids: Collection[str]) -> None:
-    exchange, known = publish_exchange(settings), vendors.discover()
+    exchange_of, known = exchange_chooser(settings), vendors.discover()
     async with connected(settings.broker) as connection:
         await declare(connection, topology_of(settings), passive=True)
         channel = await connection.channel(on_return_raises=True)
 
         async def release(delivery: QuarantinedDelivery, message: AbstractIncomingMessage) -> None:
-            events = process_again(delivery, message.body, settings.sources, known)
-            await publish(channel, exchange, events)
+            messages = process_again(delivery, message.body, settings.sources, known)
+            await publish(channel, exchange_of, messages)
             await message.ack()
-            show_row("released", delivery.id, *[event.id for event in events], styles=("green",))
+            events = [event.id for event in messages if not event.is_quarantined]
+            show_row("released", delivery.id, *events, styles=("green",))
 
         await _quarantine(settings.broker).for_each(connection, ids, release)
 

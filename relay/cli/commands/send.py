@@ -130,6 +130,9 @@ def _show_json(call: Call, result: CallResult) -> None:
             "outcome": result.outcome,
             "reason": result.reason,
             "ids": result.ids,
+            "quarantined": [
+                {"reason": reason, "id": element_id} for reason, element_id in result.quarantined
+            ],
         }
     )
 
@@ -139,3 +142,6 @@ def _show_line(call: Call, result: CallResult) -> None:
     outcome = f"{result.outcome} ({result.reason})" if result.reason else result.outcome
     cells = (call.source, call.name, str(result.status), outcome, " ".join(result.ids))
     show_row(*cells, styles=("dim", "", colour, colour))
+    for reason, element_id in result.quarantined:
+        apart = (call.source, call.name, str(result.status), f"quarantined ({reason})", element_id)
+        show_row(*apart, styles=("dim", "", colour, "red"))

@@ -34,6 +34,21 @@ async def test_events_are_shown_with_their_ids_and_keys(relay: RelayCommand) -> 
     assert event["data"]["message"] == {"kind": "text", "text": "Hiiiii"}
 
 
+async def test_an_element_that_would_be_quarantined_alone_is_shown_among_the_events(
+    relay: RelayCommand, tmp_path: Path
+) -> None:
+    batch = tmp_path / "batch.json"
+    batch.write_bytes(b'{"events":[NaN,{"event":{"type":"note"}}]}')
+
+    shown = json.loads((await relay("inspect", "swiftsell", str(batch), "--json")).out)
+    [first, second, *_] = (await relay("inspect", "swiftsell", str(batch))).rows
+
+    [element], [event] = shown["quarantined"], shown["events"]
+    assert (shown["status"], element["reason"]) == ("accepted", "not_json")
+    assert first == ["quarantined", "not_json", element["id"], "swiftsell.not_json"]
+    assert second == ["accepted", event["id"], "swiftsell.note.created"]
+
+
 async def test_a_program_gets_one_line_of_json(relay: RelayCommand) -> None:
     result = await relay("inspect", "swiftsell", str(TEXT), "--json")
 

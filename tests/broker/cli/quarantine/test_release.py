@@ -86,6 +86,39 @@ async def test_deliveries_quarantined_by_an_earlier_version_are_told_apart_by_th
     assert sorted(times_seen.values()) == [2, 2]
 
 
+NOTE = b'{"event":{"type":"note","payload":{"note":"1"}}}'
+
+
+async def test_an_element_that_was_quarantined_alone_is_released_by_itself(
+    relay: RelayCommand, quarantine: Quarantine, recorder: Recorder
+) -> None:
+    element = quarantined(NOTE)
+    await quarantine.put(element)
+    events = discover()["swiftsell"].normalize(Request(body=b'{"events":[%b]}' % NOTE))
+    (wanted,) = encode_events(events, origin=ORIGIN, received_at=RECEIVED_AT, delivery_id="d1")
+
+    result = await relay("quarantine", "release", element.id)
+    await recorder.has(1)
+
+    assert result.rows == [["released", element.id, wanted.id]]
+    assert recorder.messages[0].body == wanted.body
+    await eventually(quarantine.holds)
+
+
+async def test_of_a_delivery_the_events_that_are_understood_are_released_and_the_rest_stays(
+    relay: RelayCommand, quarantine: Quarantine, recorder: Recorder
+) -> None:
+    delivery, rest = quarantined(b'{"events":[%b,NaN]}' % NOTE), quarantined(b"NaN")
+    await quarantine.put(delivery)
+
+    result = await relay("quarantine", "release", delivery.id)
+    await recorder.has(1)
+
+    assert result.code == 0, result.err
+    assert result.rows == [["released", delivery.id, recorder.messages[0].message_id]]
+    await eventually(lambda: quarantine.holds(rest))
+
+
 BUGGY = """
 def authenticate(request, secrets): ...
 

@@ -1,0 +1,117 @@
+"""Deliveries of several events, some of which are not understood: each is read by itself. Pure."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from relay.errors import Malformed
+from relay.events.event import NormalizedEvent, NotUnderstood
+from relay.vendors.kit import raw_json
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
+
+
+class Element(NamedTuple):
+    """One of the elements of a delivery.
+
+    Args:
+        value: parsed.
+        raw: its bytes, repaired where need be.
+        sent: its bytes before that.
+    """
+
+    value: Any
+    raw: bytes
+    sent: bytes
+
+
+def read_element(text: bytes) -> Element | NotUnderstood:
+    """Parse an element by itself."""
+    repaired = raw_json.repair(text)
+    try:
+        value = raw_json.parse(repaired)
+    except Malformed as error:
+        return NotUnderstood(reason=error.reason, raw=text)
+    return Element(value, repaired, text)
+
+
+def understand_each(
+    elements: Iterable[Element | NotUnderstood], understand: Callable[[Any, bytes], NormalizedEvent]
+) -> list[NormalizedEvent | NotUnderstood]:
+    """Return what each element is.
+
+    Args:
+        elements: of one delivery, in order.
+        understand: returns the event of a value and its bytes, or raises Malformed.
+
+    Raises:
+        Malformed: none is understood; with the reason of the first.
+    """
+    found = [_understood(element, understand) for element in elements]
+    reasons = [element.reason for element in found if isinstance(element, NotUnderstood)]
+    if reasons and len(reasons) == len(found):
+        raise Malformed(reasons[0])
+    return found
+
+
+def _understood(
+    element: Element | NotUnderstood, understand: Callable[[Any, bytes], NormalizedEvent]
+) -> NormalizedEvent | NotUnderstood:
+    if isinstance(element, NotUnderstood):
+        return element
+    try:
+        event = understand(element.value, element.raw)
+    except Malformed as error:
+        return NotUnderstood(reason=error.reason, raw=element.sent)
+    return event if element.raw == element.sent else event._replace(is_repaired=True)
+
+
+def split_batch(body: bytes, name: str) -> tuple[bytes, Sequence[bytes]]:
+    """Cut a JSON object whose array `name` has elements that may be no JSON.
+
+    Only strings and brackets are looked at, so an element may hold NaN, a line break in a string
+    or whatever else is not allowed.
+
+    Returns:
+        The body with a 0 in the place of each element, to be parsed by the caller, and the
+        elements as sent. If the body is no such object, they mean nothing, nor is the first JSON.
+    """
+    parts, elements, end = [], [], 0
+    for start, stop in _spans(body, name):
+        element = body[start:stop].strip(raw_json.WHITE_SPACE)
+        parts += [body[end:start], b"0" if element else b""]
+        elements.append(element)
+        end = stop
+    return b"".join([*parts, body[end:]]), [element for element in elements if element]
+
+
+def _spans(body: bytes, name: str) -> Iterator[tuple[int, int]]:
+    """Yield where the elements of the outermost object's array `name` are."""
+    outside, top, inside = range(3)
+    depth, start, is_inside, last_string = outside, 0, False, b""
+    for match in _TOKEN.finditer(body):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth == inside and token == b"[" and _says(last_string, name):
+                is_inside, start = True, match.end()
+        elif token in b"]}":
+            if is_inside and depth == inside:
+                yield start, match.start()
+                is_inside = False
+            depth -= 1
+        elif token != b",":
+            if depth == top:
+                last_string = token
+        elif is_inside and depth == inside:
+            yield start, match.start()
+            start = match.end()
+
+
+def _says(string: bytes, text: str) -> bool:
+    try:
+        return bool(orjson.loads(string) == text)
+    except orjson.JSONDecodeError:
+        return False
