@@ -96,12 +96,12 @@ class RequestContext:
 
 
 def split_path(raw_path: str) -> tuple[str, str | None]:
-    """Split `/in/{source}[/{secret}]`. No decoding and no `..` before the source is found."""
-    path = raw_path.partition("?")[0]
-    match path.split("/"):
-        case ["", "in", name]:
-            return name, None
-        case ["", "in", name, secret]:
-            return name, unquote(secret)
-        case _:
-            return "", None
+    """Split `/in/{source}[/{secret}]`. No decoding and no `..` before the source is found.
+
+    A secret goes to the end of the path: it may hold slashes as they stand.
+    """
+    start, _, rest = raw_path.partition("?")[0].partition("/in/")
+    if start:
+        return "", None
+    name, slash, secret = rest.partition("/")
+    return name, unquote(secret) if slash else None

@@ -34,8 +34,7 @@ def outside_body(request: Request) -> Iterator[str]:
     for name in _TOKEN_HEADERS:
         if name in headers:
             yield headers[name]
-    if request.path_secret is not None:
-        yield request.path_secret
+    yield from request.path_secrets()
     yield from request.query("token")
 
 

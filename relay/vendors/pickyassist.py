@@ -40,8 +40,8 @@ _THROUGH = {
 
 def authenticate(request: Request, secrets: Secrets) -> None:
     """Raise Unauthenticated unless the URL carries a live secret."""
-    in_path = [request.path_secret] if request.path_secret is not None else []
-    require_secret([*in_path, *request.query("token"), *request.query("secret")], secrets)
+    in_url = [*request.path_secrets(), *request.query("token"), *request.query("secret")]
+    require_secret(in_url, secrets)
 
 
 def normalize(request: Request) -> list[NormalizedEvent]:

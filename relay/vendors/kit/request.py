@@ -17,7 +17,7 @@ class Request(NamedTuple):
         body: the bytes sent, decompressed, at most `ingress.body_limit_bytes`.
         headers: case-insensitive, the first value of each name.
         query_string: as in the URL, without the question mark.
-        path_secret: the path segment after the source's name, percent-decoded.
+        path_secret: the path after the source's name and a slash, percent-decoded.
     """
 
     body: bytes
@@ -26,8 +26,21 @@ class Request(NamedTuple):
     path_secret: str | None = None
 
     def query(self, name: str) -> list[str]:
-        """Return every value that the query has for name."""
-        return [value for key, value in self.query_fields() if key == name]
+        """Return every value that the query has for name.
+
+        A `+` is a space in a form, but secrets are often pasted as they are: such a query is read
+        in both ways.
+        """
+        fields = self.query_fields()
+        if "+" in self.query_string:
+            fields += form_fields(self.query_string.replace("+", "%2B"))
+        return [value for key, value in fields if key == name]
+
+    def path_secrets(self) -> list[str]:
+        """Return what may be a secret in the path: as it stands, and without a slash at its end."""
+        if self.path_secret is None:
+            return []
+        return list(dict.fromkeys([self.path_secret, self.path_secret.removesuffix("/")]))
 
     def query_fields(self) -> list[tuple[str, str]]:
         """Return the query as (name, value) pairs; no pairs at all if there are too many."""

@@ -1,5 +1,6 @@
 """What an authenticated request is answered with over real HTTP, and what is in the outbox then."""
 
+import aiohttp
 import orjson
 import pytest
 
@@ -154,6 +155,35 @@ async def test_an_empty_authenticated_call_stores_nothing(start: Start) -> None:
         {"status": "accepted", "events": []},
     )
     assert await relay.stored() == []
+
+
+@pytest.mark.parametrize("vendor", ["pickyassist", "swiftsell"])
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        ("?token=ab+cd/ef==", 200),
+        ("?token=ab%2Bcd%2Fef%3D%3D", 200),
+        ("/?token=ab+cd/ef==", 200),
+        ("/ab+cd/ef==", 200),
+        ("/ab+cd/ef==/", 200),
+        ("/ab%2Bcd%2Fef%3D%3D", 200),
+        ("/ab%2Bcd%2Fef%3D%3D/", 200),
+        ("/", 401),
+        ("//", 401),
+        ("/ab+cd", 401),
+        ("/ab+cd/ef==//", 401),
+        ("/x/ab+cd/ef==", 401),
+        ("?token=ab+cd/ef", 401),
+    ],
+)
+async def test_a_secret_in_the_url_may_stand_as_it_is(
+    start: Start, vendor: str, rest: str, status: int
+) -> None:
+    relay = await start(source(vendor, "ab+cd/ef=="))
+    url = aiohttp.client.URL(relay.url(f"/in/{vendor}{rest}"), encoded=True)
+
+    async with relay.http.post(url, data=b"") as response:
+        assert response.status == status
 
 
 @pytest.mark.parametrize("sample", vendors.samples("acquire"), ids=lambda sample: sample.name)

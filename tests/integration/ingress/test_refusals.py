@@ -45,7 +45,7 @@ async def test_a_forged_token_is_refused_and_never_echoed(start: Start, body: by
 
 @pytest.mark.parametrize(
     "path",
-    ["/in/nowhere", "/in/", "/in", "/", "/in/swiftsell/a/b", "/in/..%2fswiftsell",
+    ["/in/nowhere", "/in/", "/in", "/", "/x/in/swiftsell", "/in/..%2fswiftsell",
      "/in/swiftsell%2f", "/metrics", "/readyz", "/in/SWIFTSELL"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["POST", "GET"])
