@@ -28,13 +28,20 @@ _MAX_BODY_BYTES = 7 * 1024 * 1024
 RabbitMQ 4 closes the channel over a message of more than 16 MiB."""
 _MIN_OUTBOX_BYTES = 1024 * 1024
 """For each worker."""
+_MAPPED_PREFIX_BITS = 96
+"""What an IPv6 address has before the IPv4 address mapped into it (RFC 4291, 2.5.5.2)."""
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
+    """Read a network, an IPv4 one in IPv6 clothes as itself: so are addresses read."""
     try:
-        return ip_network(str(value))
+        network = ip_network(str(value))
     except ValueError as error:
         raise ValueError(f"{value!r} is no network, such as 10.0.0.0/8") from error
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < _MAPPED_PREFIX_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_PREFIX_BITS))
 
 
 def _source_name(name: str) -> str:

@@ -1,17 +1,22 @@
 """Who is calling: the address behind proxies that are trusted, and the networks it is in. Pure."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
 
+_HOP = re.compile(r"\[([^\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+"""An address with a port, or in brackets."""
+
 
 def client_address(remote: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return the caller's address: the last one a trusted proxy did not vouch for.
 
-    What a proxy forwards may be no address at all; that is "", which no network holds. A zone, any
-    text behind a `%`, is left out: it means nothing on another machine (RFC 4007, 6).
+    A forwarded address may have a port, and be in brackets. What a proxy forwards may be no address
+    at all; that is "", which no network holds. A zone, any text behind a `%`, is left out: it means
+    nothing on another machine (RFC 4007, 6).
 
     Args:
         remote: whoever is connected.
@@ -21,7 +26,10 @@ def client_address(remote: str, forwarded_for: Sequence[str], trusted: Sequence[
     address = remote
     hops = [hop.strip() for hop in ",".join(forwarded_for).split(",") if hop.strip()]
     while hops and is_within(address, trusted):
-        address = str(_parsed(hops.pop()) or "").partition("%")[0]
+        hop = hops.pop()
+        if with_port := _HOP.fullmatch(hop):
+            hop = with_port[1] or with_port[2]
+        address = str(_parsed(hop) or "").partition("%")[0]
     return address
 
 

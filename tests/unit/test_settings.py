@@ -111,6 +111,11 @@ def test_a_file_sets_everything(written: Callable[[str], Path]) -> None:
         ({"RELAY_BROKER__QUARANTINE_MAX_LENGTH": "1"}, "broker.quarantine_max_length", 1),
         ({"RELAY_OUTBOX__DIRECTORY": "/x"}, "outbox.directory", Path("/x")),
         ({"RELAY_INGRESS__TRUSTED_PROXIES": "::1"}, "ingress.trusted_proxies", [ip_network("::1")]),
+        (
+            {"RELAY_INGRESS__TRUSTED_PROXIES": "::ffff:10.0.0.0/104"},
+            "ingress.trusted_proxies",
+            [ip_network("10.0.0.0/8")],
+        ),
         ({"RELAY_INGRESS__TRUSTED_PROXIES": ""}, "ingress.trusted_proxies", []),
         ({"RELAY_LOG__LEVEL": "debug", "RELAY_CONFIG": ""}, "log.level", "debug"),
         ({"RELAY_LOG__LEVEL": "warning"}, "log.level", "warning"),
