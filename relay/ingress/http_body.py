@@ -14,7 +14,11 @@ _MAX_BYTES_ON_LOOP = 4096
 """A larger compressed body is left to a thread: as a bomb it would hold up everyone."""
 
 # zlib's way to choose a format; some senders mean raw deflate, -15 (RFC 9110, 8.4.1.2).
-_WINDOW_BITS = {"identity": (), "": (), "gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+_WINDOW_BITS = {"identity": (), "gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+_UNSUPPORTED = frozenset(
+    ["aes128gcm", "br", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress", "zstd"]
+)
+"""The other content codings. https://www.iana.org/assignments/http-parameters"""
 
 
 class MemoryBudget:
@@ -69,7 +73,7 @@ def check_size(size_bytes: int, limit_bytes: int) -> None:
 
 def check_encoding(encoding: str) -> None:
     """Raise UnsupportedEncoding for a Content-Encoding that `decompressed` can't read."""
-    if _normal(encoding) not in _WINDOW_BITS:
+    if _coding(encoding) not in _WINDOW_BITS:
         raise UnsupportedEncoding("the Content-Encoding is none of identity, gzip and deflate")
 
 
@@ -84,7 +88,7 @@ async def decompressed(
     Raises:
         BodyTooLarge, ServiceUnavailable: it was not decompressed further.
     """
-    formats = _WINDOW_BITS[_normal(encoding)]
+    formats = _WINDOW_BITS[_coding(encoding)]
     if not formats:
         return body
     if len(body) <= _MAX_BYTES_ON_LOOP:
@@ -95,8 +99,11 @@ async def decompressed(
     return plain
 
 
-def _normal(encoding: str) -> str:
-    return encoding.strip().lower()
+def _coding(encoding: str) -> str:
+    """Return the codings a Content-Encoding names. Others, such as UTF-8, say nothing of bytes."""
+    names = [name.strip().lower() for name in encoding.split(",")]
+    codings = [name for name in names if name in _WINDOW_BITS or name in _UNSUPPORTED]
+    return ",".join(name for name in codings if name != "identity") or "identity"
 
 
 def _decompress(body: bytes, formats: tuple[int, ...], limit_bytes: int) -> bytes:

@@ -124,7 +124,36 @@ async def test_a_body_that_does_not_decompress_is_quarantined_as_it_came(start: 
     assert row.message.body == body
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "compress"])
+@pytest.mark.parametrize(
+    "encoding", ["UTF-8", "none", "identity, identity", "", " Identity ,", "iso-8859-1"]
+)
+async def test_what_is_no_content_coding_counts_as_none(start: Start, encoding: str) -> None:
+    relay = await start(source("swiftsell", TOKEN))
+
+    answer = await relay.post(
+        "/in/swiftsell", TEXT, headers=AUTHORIZED | {"Content-Encoding": encoding}
+    )
+
+    assert orjson.loads(answer.body)["status"] == "accepted"
+
+
+async def test_a_coding_counts_beside_names_that_are_none(start: Start) -> None:
+    relay = await start(source("swiftsell", TOKEN))
+
+    answer = await relay.post(
+        "/in/swiftsell",
+        gzip.compress(TEXT),
+        headers=AUTHORIZED | {"Content-Encoding": "GZip , identity,utf-8"},
+    )
+
+    assert orjson.loads(answer.body)["status"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["br", "zstd", "gzip, gzip", "identity, br", "compress", "x-compress", "dcb", "dcz", "exi",
+     "aes128gcm", "pack200-gzip"],
+)  # fmt: skip
 async def test_other_encodings_are_unsupported(start: Start, encoding: str) -> None:
     relay = await start(source("swiftsell", TOKEN))
 
