@@ -1,6 +1,7 @@
 """One request under way: what came, what it turned out to be, and where its answer goes."""
 
 import itertools
+import re
 import secrets as random_tokens
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _process_token = random_tokens.token_hex(16)
 _numbers = itertools.count(1)
 _ID_STARTS_AT = 24
+_ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+"""What the absolute form of a request target has before the path (RFC 9112, 3.2.2)."""
 
 
 class Head(NamedTuple):
@@ -100,7 +103,10 @@ def split_path(raw_path: str) -> tuple[str, str | None]:
 
     A secret goes to the end of the path: it may hold slashes as they stand.
     """
-    start, _, rest = raw_path.partition("?")[0].partition("/in/")
+    path = raw_path.partition("?")[0]
+    if origin := _ORIGIN.match(path):
+        path = path[origin.end() :]
+    start, _, rest = path.partition("/in/")
     if start:
         return "", None
     name, slash, secret = rest.partition("/")

@@ -5,6 +5,7 @@ import orjson
 import pytest
 
 from relay import vendors
+from relay.ingress.request_context import split_path
 from relay.vendors.kit.authentication import signature_of
 from tests.integration.conftest import Start, source
 
@@ -155,6 +156,24 @@ async def test_an_empty_authenticated_call_stores_nothing(start: Start) -> None:
         {"status": "accepted", "events": []},
     )
     assert await relay.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("http://relay.example/in/a", ("a", None)),
+        ("HTTPS://[::1]:8080/in/a/b%2Fc?d=/in/e", ("a", "b/c")),
+        ("http://relay.example", ("", None)),
+        ("http://relay.example?x", ("", None)),
+        ("ftp://relay.example/in/a", ("", None)),
+        ("relay.example:443", ("", None)),
+        ("//relay.example/in/a", ("", None)),
+    ],
+)
+def test_the_target_of_a_request_may_have_the_absolute_form(
+    target: str, expected: tuple[str, str | None]
+) -> None:
+    assert split_path(target) == expected
 
 
 @pytest.mark.parametrize("vendor", ["pickyassist", "swiftsell"])
