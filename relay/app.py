@@ -150,6 +150,7 @@ class _Relay:
                 connections=listeners.allow_connections(settings.max_connections),
                 head_timeout_s=settings.read_timeout_s,
                 body_timeout_s=settings.read_timeout_s,
+                keepalive_s=settings.keepalive_s,
             ),
         )
         public = server.runner(settings.shutdown_grace_s)

@@ -67,6 +67,7 @@ class IngressSettings(Section):
     bodies_limit_bytes: int = Field(default=67_108_864, ge=2 * _MAX_BODY_BYTES)
     max_connections: int = Field(default=5_000, ge=1, le=100_000)
     read_timeout_s: float = Field(default=10, gt=0)
+    keepalive_s: float = Field(default=75, gt=0)
     shutdown_grace_s: float = Field(default=20, ge=0)
     trusted_proxies: Networks = Field(default=[])
 

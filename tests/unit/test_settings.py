@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
         "body_limit_bytes": 5_242_880,
         "read_timeout_s": 10,
         "shutdown_grace_s": 20,
+        "keepalive_s": 75,
         "trusted_proxies": [],
     },
     "admin": {"host": "127.0.0.1", "port": 9090},
