@@ -5,9 +5,9 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import structlog
@@ -18,6 +18,7 @@ from relay.process import log_writer
 WRONG_SETTINGS = 2  # or unfit libraries: nothing was begun
 FAILED = 1
 _EXIT_TIMEOUT_S = 5.0
+_WRITE_TIMEOUT_S = 1.0
 
 log = structlog.get_logger("relay")
 
@@ -43,14 +44,26 @@ def exiting_on_errors(program: str) -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        log_writer.flush()
-        for problem in error.problems:
-            click.echo(f"{program}: {problem}", err=True)
-        sys.exit(WRONG_SETTINGS)
+        _exit_with([f"{program}: {problem}" for problem in error.problems], WRONG_SETTINGS)
     except RelayError as error:
-        log_writer.flush()
-        click.echo(f"{program}: {error}", err=True)
-        sys.exit(WRONG_SETTINGS if isinstance(error, UnfitLibrary) else FAILED)
+        status = WRONG_SETTINGS if isinstance(error, UnfitLibrary) else FAILED
+        _exit_with([f"{program}: {error}"], status)
+
+
+def _exit_with(lines: Sequence[str], status: int) -> NoReturn:
+    """Exit with lines on stderr; without them if nobody reads it for a second."""
+
+    def write() -> None:
+        for line in lines:
+            click.echo(line, err=True)
+
+    log_writer.flush()
+    writing = threading.Thread(target=write, daemon=True)
+    writing.start()
+    writing.join(_WRITE_TIMEOUT_S)
+    if writing.is_alive():
+        os._exit(status)  # an ordinary exit would wait for the lock of stderr, too
+    sys.exit(status)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
