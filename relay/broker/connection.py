@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import traceback
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 import aio_pika
@@ -16,6 +17,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractChannel
 from aiormq.abc import AbstractConnection as WireConnection
+from pamqp import commands as spec
 from yarl import URL
 
 from relay import broker_url
@@ -163,15 +165,25 @@ def _explain(error: BaseException) -> str:
         case aiormq.exceptions.AuthenticationError():
             return "offers no login method this relay knows"
         case aiormq.exceptions.InvalidFrameError() if "Connection.OpenOk" in str(error):
-            # The broker closed the connection instead of opening the virtual host. aiormq 7.2
-            # drops the broker's words, so name both causes; can go once it raises
-            # ConnectionClosed here.
-            return "refused the virtual host: it does not exist, or this user may not use it"
+            # The broker closed the connection instead of opening the virtual host.
+            return f"refused the virtual host: {_refusal(error)}"
         case aiormq.exceptions.IncompatibleProtocolError():
             return "does not speak AMQP 0-9-1"
         case _:
             reason = str(error) or type(error).__name__
             return f"can't be reached: {reason.rstrip('.')}"
+
+
+def _refusal(error: BaseException) -> str:
+    """Return the broker's words, which aiormq 7.2 drops: they are in the frame it did not expect.
+
+    Can go once aiormq raises ConnectionClosed here.
+    """
+    for stack_frame, _ in traceback.walk_tb(error.__traceback__):
+        for value in stack_frame.f_locals.values():
+            if isinstance(value, spec.Connection.Close):
+                return value.reply_text.rstrip(".")
+    return "it does not exist, this user may not use it, or a limit of connections is reached"
 
 
 def reason_of(closed: Iterable[asyncio.Future[None]]) -> str:

@@ -260,7 +260,7 @@ async def test_a_missing_topology_is_named_when_it_may_not_be_declared(
     ("change", "sentence"),
     [
         (("guest:guest", "guest:wrong"), "refused the user name or password"),
-        (("/", "/nowhere"), "refused the virtual host"),
+        (("/", "/nowhere"), "refused the virtual host: NOT_ALLOWED - vhost nowhere not found"),
     ],
 )
 async def test_a_login_that_fails_is_one_sentence(
