@@ -61,8 +61,8 @@ class FaultHarness:
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             await self._open()
-        except BaseException:
-            await self._stack.aclose()
+        except BaseException as error:
+            await self._stack.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
 

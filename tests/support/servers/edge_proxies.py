@@ -120,16 +120,15 @@ class HAProxy(Proxy):
             for number, receiver in enumerate(self.receivers, 1)
         ]
         text = _adapted(_EDGE / "haproxy.cfg", changes, "    server relay-", servers)
-        self._stats = self.directory / "stats"
+        self._stats_port = free_port(self.port)  # a socket's path may have 97 characters at most
         config, more = self.directory / "haproxy.cfg", self.directory / "more.cfg"
         config.write_text(text)
-        more.write_text(f"global\n    stats socket {self._stats}\n")
+        more.write_text(f"global\n    stats socket ipv4@127.0.0.1:{self._stats_port}\n")
         return ["haproxy", "-db", "-f", str(config), "-f", str(more)]
 
     def state_of(self, number: int) -> dict[str, str]:
         """Return what it says of a receiver, counted from 1; see `show stat` in its manual."""
-        with closing(socket.socket(socket.AF_UNIX)) as asking:
-            asking.connect(str(self._stats))
+        with closing(socket.create_connection(("127.0.0.1", self._stats_port))) as asking:
             asking.sendall(b"show stat\n")
             table = b"".join(iter(lambda: asking.recv(65536), b"")).decode().lstrip("# ")
         names, *rows = [line.split(",") for line in table.splitlines() if line]
