@@ -21,7 +21,7 @@ from pamqp import commands as spec
 from yarl import URL
 
 from relay import broker_url
-from relay.broker import lenient_decoding
+from relay.broker import certificates, lenient_decoding
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Exchange, Queue, Topology
 
@@ -170,7 +170,7 @@ def _explain(error: BaseException) -> str:
         case aiormq.exceptions.IncompatibleProtocolError():
             return "does not speak AMQP 0-9-1"
         case _:
-            reason = str(error) or type(error).__name__
+            reason = certificates.problem(error) or str(error) or type(error).__name__
             return f"can't be reached: {reason.rstrip('.')}"
 
 
