@@ -1,7 +1,7 @@
 """The relay as one process: its components, and the order in which they start and stop.
 
     open the outbox
-    connect to RabbitMQ and publish     for ever, also while RabbitMQ is down
+    connect to RabbitMQ and publish     forever, also while RabbitMQ is down
     answer probes
     drain orphaned outboxes
     listen for webhooks                 "ready"

@@ -37,7 +37,7 @@ class ArchiveSettings(ConsumerSettings):
     database: str = Field(default="sqlite:var/archive.db", repr=False)
     queue: str = NAME  # several archives on one broker need one each
     bindings: Bindings = Field(default=["#"])
-    keep_s: int = Field(default=0, ge=0, le=3_153_600_000)  # 0: for ever
+    keep_s: int = Field(default=0, ge=0, le=3_153_600_000)  # 0: forever
     batch_limit: int = Field(default=500, ge=100, le=2000)
     prefetch: int | None = Field(default=2000, ge=1, le=2000)
     concurrency: int = Field(default=1, ge=1, le=1)  # a database takes one batch at a time

@@ -31,7 +31,7 @@ log = structlog.get_logger("relay.ingress")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressOptions:
-    """What an ingress is told of the world.
+    """The settings of an ingress.
 
     Args:
         body_limit_bytes: of a body, as sent and once decompressed.

@@ -36,18 +36,23 @@ class Response(NamedTuple):
     is_last: bool = False
 
 
-def accepted_response(understood: ProcessedDelivery, style: EchoStyle) -> Response:
-    """Response an authenticated delivery; style is how a handshake's token is read back."""
-    echo, messages = understood.echo, understood.messages
+def accepted_response(processed: ProcessedDelivery, style: EchoStyle) -> Response:
+    """Return the answer to an authenticated delivery.
+
+    Args:
+        processed: what became of it.
+        style: how a handshake's token is read back.
+    """
+    echo, messages = processed.echo, processed.messages
     if echo and not messages:
         return _answer_handshake(echo, style)
     document: dict[str, object]
-    if understood.reason:
-        document = {"status": "quarantined", "reason": understood.reason, "id": messages[0].id}
+    if processed.reason:
+        document = {"status": "quarantined", "reason": processed.reason, "id": messages[0].id}
     else:
         document = {"status": "accepted", "events": [message.id for message in messages]}
-        if understood.reasons:
-            document |= _apart(understood)
+        if processed.reasons:
+            document |= _apart(processed)
     if echo:
         document["token"] = echo.token
     return Response(orjson.dumps(document))
@@ -81,7 +86,7 @@ def _answer_handshake(echo: Echo, style: EchoStyle) -> Response:
 
 
 def problem_response(error: Refused, request_id: str) -> Response:
-    """Response with a problem document (RFC 9457). Its texts are ours alone."""
+    """Return a problem document (RFC 9457). Its texts are ours alone."""
     document = {
         "type": error.slug,
         "title": error.title,

@@ -42,7 +42,7 @@ class OwnedThread:
         Args:
             last: done after all other work.
             limit_s: after it, a thread that is blocked is left to itself, and the work that waits
-                is cancelled. None waits for ever.
+                is cancelled. None waits forever.
         """
         try:
             async with asyncio.timeout(limit_s):
