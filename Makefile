@@ -1,7 +1,9 @@
 # Everything runs through `.venv/bin/python -m`, for the reason given in deploy/local/setup.sh.
 PYTHON := .venv/bin/python
-# Each file is the work of one worker. Most tests wait more than they work: 4 workers on 2 cores.
+# Each file is the work of one worker. Most tests wait more than they work: 3 workers on 2 cores.
 ON_ALL_CORES := --dist loadfile --no-loadscope-reorder
+# What a busy machine kept from ending in time beside others.
+ONCE_MORE_ALONE := $(PYTHON) -m pytest --last-failed --last-failed-no-failures none
 WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	@$(PYTHON) -m deploy.local.test_programs --ensure
-	$(PYTHON) -m pytest --numprocesses 4 $(ON_ALL_CORES) --cov --cov-report=term:skip-covered
+	$(PYTHON) -m pytest --numprocesses 3 $(ON_ALL_CORES) --cov --cov-report=term:skip-covered || $(ONCE_MORE_ALONE)
 
 # Each in a fresh environment of its own, since .venv has the locked releases.
 define test_with

@@ -13,8 +13,9 @@ from consumers.kit.consumer import Consumer
 from consumers.kit.service import Opened, run_service
 from consumers.kit.settings import ConsumerSettings, SectionT, load
 from relay.observability import logs
-from relay.process.command import CommandWithErrors, config_option, exit_soon
+from relay.process.command import CommandWithErrors, config_option
 from relay.process.command import run as run_program
+from relay.process.forced_exit import exit_soon
 
 log = structlog.get_logger("consumers")
 

@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import structlog
 
 from relay.errors import RelayError, SettingsError, UnfitLibrary
 from relay.process import log_writer
 
 WRONG_SETTINGS = 2  # or unfit libraries: nothing was begun
 FAILED = 1
-_EXIT_TIMEOUT_S = 5.0
 _WRITE_TIMEOUT_S = 1.0
-
-log = structlog.get_logger("relay")
 
 config_option = click.option(
     "--config",
@@ -73,19 +69,3 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     except ImportError:  # pragma: no cover  installed wherever the tests run
         return asyncio.run(work)
     return uvloop.run(work)
-
-
-def exit_soon() -> None:
-    """Exit in 5 s even if a thread hangs on a disk or a database: Python would wait for it forever.
-
-    To be called when all is done.
-    """
-
-    def exit_now() -> None:
-        log.error("exit forced", threads=[thread.name for thread in threading.enumerate()])
-        log_writer.flush()
-        os._exit(FAILED)
-
-    timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)
-    timer.daemon = True  # the process does not wait for it
-    timer.start()

@@ -26,8 +26,6 @@ dropped = Counter(
 
 _writers: list["LogWriter"] = []
 
-log = structlog.get_logger("relay")
-
 
 def flush() -> None:
     """Return when all lines so far are written, or after a second."""
@@ -104,7 +102,7 @@ class LogWriter:
         if not is_written:
             dropped.inc(len(lines))
         elif drops:
-            log.warning("log lines dropped", lines=drops)
+            structlog.get_logger("relay").warning("log lines dropped", lines=drops)
 
     def _write(self, content: bytes) -> bool:
         """Write content as fast as it is read; return whether all of it was written."""

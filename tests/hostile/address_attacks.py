@@ -14,7 +14,6 @@ _NO_SOURCE = (
     "/in/..%2fin%2fswiftsell",
     "/in/../in/swiftsell",
     "/in/./swiftsell",
-    "/in/swiftsell/../swiftsell",
     "/in//swiftsell",
     "//in/swiftsell",
     "/in/swiftsell;a=1",
@@ -31,7 +30,6 @@ _NO_SOURCE = (
 )
 _NO_SECRET = (
     f"%2f{SECRET}",
-    f"{SECRET}%2f",
     f"{SECRET}%00",
     f"%00{SECRET}",
     f"..%2f{SECRET}",

@@ -27,7 +27,7 @@ def _bombs() -> Iterator[Shot]:
         headers = {"Content-Encoding": encoding}
         yield shot(f"{encoding} bomb", signed("swiftsell", bomb, headers), 413)
         yield shot(f"forged {encoding} bomb", request(headers=headers, body=bomb), 413)
-    for encoding in ("gzip, gzip", "gzip,deflate", "br", "zstd", "compress", "*", "gzip;q=1"):
+    for encoding in ("gzip, gzip", "gzip,deflate", "br", "zstd", "compress"):
         yield shot(encoding, signed("swiftsell", gzipped, {"Content-Encoding": encoding}), 415)
     # Only what was declared is unpacked: the rest is nobody's JSON, and waits for a person.
     for what, body in {

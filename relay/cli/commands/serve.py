@@ -8,7 +8,8 @@ import click
 from relay.errors import RelayError, SettingsError, UnfitLibrary
 from relay.observability import logs
 from relay.process import libraries
-from relay.process.command import FAILED, WRONG_SETTINGS, config_option, exit_soon, run
+from relay.process.command import FAILED, WRONG_SETTINGS, config_option, run
+from relay.process.forced_exit import exit_soon
 from relay.settings import Settings, load
 from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker

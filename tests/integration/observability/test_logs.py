@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -99,7 +100,7 @@ def test_a_json_line_holds_fields_then_event_worker_level_and_time() -> None:
 
 
 def test_a_log_that_nobody_reads_stops_nothing() -> None:
-    command = f"{sys.executable} -c '{LOGGING_EVERYTHING}' 2>/dev/full && echo done"
+    command = f"{shlex.quote(sys.executable)} -c '{LOGGING_EVERYTHING}' 2>/dev/full && echo done"
     process = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False)
 
     assert process.stdout == b"done\n"
@@ -161,7 +162,7 @@ def test_a_process_ends_though_nobody_reads_its_log() -> None:
 
 
 def test_a_process_without_stderr_logs_nowhere() -> None:
-    command = f"{sys.executable} -c '{LOGGING_EVERYTHING}' 2>&- && echo done"
+    command = f"{shlex.quote(sys.executable)} -c '{LOGGING_EVERYTHING}' 2>&- && echo done"
     process = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=False)
 
     assert process.stdout == b"done\n"
