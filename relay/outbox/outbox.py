@@ -143,7 +143,9 @@ class Outbox(Sink):
         for timer in (self._delete_timer, self._hang_timer):
             if timer:
                 timer.cancel()
-        await self._thread.close(self._store.close, limit_s=0.1 if self._is_hanging else None)
+        await self._thread.close(
+            self._store.close, limit_s=0.1 if self._is_hanging else self._write_timeout_s
+        )
 
     async def _finish_writing(self) -> None:
         while self._is_writing or self._appends:
