@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import click
-import structlog
 from prometheus_client import CollectorRegistry
 
 from consumers.kit.consumer import Consumer
@@ -16,8 +15,6 @@ from relay.observability import logs
 from relay.process.command import CommandWithErrors, config_option
 from relay.process.command import run as run_program
 from relay.process.forced_exit import exit_soon
-
-log = structlog.get_logger("consumers")
 
 
 def serve(name: str, kind: type[SectionT], opened: Opened[SectionT]) -> None:

@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
 from multidict import CIMultiDict
 
 from relay.errors import MethodNotAllowed, Unauthenticated, UnknownSource
@@ -25,8 +24,6 @@ from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.ingress.request_context import RequestContext
 from relay.sink import Sink, complete_all
 from relay.vendors.kit.request import Request
-
-log = structlog.get_logger("relay.ingress")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

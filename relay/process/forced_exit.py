@@ -6,9 +6,9 @@ import threading
 import structlog
 
 from relay.process import log_writer
+from relay.process.command import FAILED
 
 _EXIT_TIMEOUT_S = 5.0
-_FAILED = 1
 
 log = structlog.get_logger("relay")
 
@@ -22,7 +22,7 @@ def exit_soon() -> None:
     def exit_now() -> None:
         log.error("exit forced", threads=[thread.name for thread in threading.enumerate()])
         log_writer.flush()
-        os._exit(_FAILED)
+        os._exit(FAILED)
 
     timer = threading.Timer(_EXIT_TIMEOUT_S, exit_now)
     timer.daemon = True  # the process does not wait for it

@@ -36,13 +36,13 @@ class OwnedThread:
         with contextlib.suppress(RuntimeError):
             self._executor.submit(work)
 
-    async def close(self, last: Callable[[], None], *, limit_s: float | None = 5) -> None:
+    async def close(self, last: Callable[[], None], *, limit_s: float = 5) -> None:
         """Do last, and end the thread.
 
         Args:
             last: done after all other work.
             limit_s: after it, a thread that is blocked is left to itself, and the work that waits
-                is cancelled. None waits forever.
+                is cancelled.
         """
         try:
             async with asyncio.timeout(limit_s):
