@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from relay.errors import OutboxCorrupt, OutboxError
 from relay.events.message import Message
 from relay.outbox import parked, reserve
-from relay.outbox.files import sync_directory
+from relay.outbox.files import is_corrupt, sync_directory
 
 SCHEMA_VERSION = 1
 FILE_NAME = "outbox.db"
@@ -28,7 +28,6 @@ _SPARE_PAGES = 8
 _MAX_LOG_BYTES = 64 * 1024 * 1024
 _MAX_CHECKED_BYTES = 128 * 1024 * 1024
 """Up to this size a database is checked as a whole at the start: a tenth of a second, if cached."""
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _COLUMNS = ", ".join(("seq", *Message._fields))
 _SCHEMA = f"""
@@ -77,16 +76,12 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
         _prepare(db, path, max_bytes)
     except (OSError, sqlite3.Error) as error:
         db.close()
-        kind = OutboxCorrupt if _is_corrupt(error) else OutboxError
+        kind = OutboxCorrupt if is_corrupt(error) else OutboxError
         raise kind(f"The outbox {path} can't be opened: {error}.") from error
     except OutboxError:
         db.close()
         raise
     return db
-
-
-def _is_corrupt(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
 
 
 def _prepare(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:

@@ -1,14 +1,16 @@
-"""The outbox's database as a file: whether it is still in its place, and how it is set aside.
+"""The outbox's database as a file: whether it is in its place and whole, and how it is set aside.
 
 Plain functions on paths; `database` knows what is in the file.
 """
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 
 _LOG_SUFFIX = "-wal"
 _INDEX_SUFFIX = "-shm"
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def identity(path: Path) -> tuple[tuple[int, int], ...]:
@@ -29,6 +31,14 @@ def is_at(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
         return False
+
+
+def is_corrupt(error: Exception) -> bool:
+    """Return whether SQLite says with this error that the file is damaged, or no database.
+
+    https://www.sqlite.org/rescode.html#primary_result_codes_versus_extended_result_codes
+    """
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
 
 
 def set_aside(path: Path, now: float) -> Path:

@@ -11,16 +11,15 @@ from pathlib import Path
 import structlog
 
 from consumers.kit.seen.dialect import INDEX, TABLE
-from relay.outbox.files import set_aside
+from relay.outbox.files import is_corrupt, set_aside
 
 _BUSY_TIMEOUT_S = 10.0
 _WAL_RETRY_S = 0.02
-_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # What SQLite says of the disk or of other users of the file, not of a statement.
 _TROUBLE = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
-    *(sqlite3.SQLITE_PROTOCOL, *_CORRUPT),
+    *(sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB),
 }
 
 log = structlog.get_logger("consumers")
@@ -62,7 +61,7 @@ class SqliteDialect:
 
         A writer's error may be that of another database, so the file is checked first.
         """
-        if _primary_code(error) not in _CORRUPT or self._opened is None:
+        if not is_corrupt(error) or self._opened is None:
             return False
         try:
             with _locked(self._path.parent):
@@ -98,7 +97,7 @@ class SqliteDialect:
             with contextlib.closing(sqlite3.connect(self._path, self._busy_timeout_s)) as db:
                 (finding,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         except sqlite3.Error as error:
-            return _primary_code(error) in _CORRUPT
+            return is_corrupt(error)
         return bool(finding != "ok")
 
     def _switch_to_wal(self, db: sqlite3.Connection) -> None:
