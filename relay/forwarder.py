@@ -25,7 +25,7 @@ from relay.events.message import Message
 from relay.observability.log_throttle import LogThrottle
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
-from relay.parking import ParkedMessages
+from relay.parking import ParkedMessages, log_unreadable
 from relay.process import backoff
 
 _MAX_BATCH = 500
@@ -108,7 +108,7 @@ class Forwarder:
         try:
             await self._parked.load()
         except OutboxError as error:
-            log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
+            log_unreadable(error)
 
     async def _publish(self, session: Session[Pending]) -> None:
         while True:
@@ -130,7 +130,7 @@ class Forwarder:
                 self._defer_now(await self._parked.release(limit))
                 batch = await self._due(limit) or await self._unread(limit)
             except OutboxError as error:
-                log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
+                log_unreadable(error)
                 await asyncio.sleep(self._read_retry_s)
                 continue
             if batch:

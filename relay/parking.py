@@ -145,7 +145,7 @@ class ParkedMessages:
                 while cause := await self._outbox.parked.next_due(time.time()):
                     await self._try(session, cause)
             except OutboxError as error:
-                log.error("outbox unreadable", reason=str(error))  # noqa: TRY400  says it all
+                log_unreadable(error)
             await asyncio.sleep(_POLL_S)
 
     async def _try(self, session: Session[Pending], cause: DueCause) -> None:
@@ -173,6 +173,11 @@ class ParkedMessages:
         if cause.cause not in self._releasing:
             self._releasing.append(cause.cause)
         self._released.set()
+
+
+def log_unreadable(error: OutboxError) -> None:
+    """Log that the outbox can't be read; without a traceback, for the sentence says it all."""
+    log.error("outbox unreadable", reason=str(error))
 
 
 async def _publish_alone(session: Session[Pending], row: Pending) -> PublishOutcome[Pending]:
