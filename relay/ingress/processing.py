@@ -6,7 +6,8 @@ Between the HTTP request and the outbox lies this one function; `relay inspect` 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from functools import partial
+from typing import Literal, NamedTuple
 
 from relay.errors import Malformed
 from relay.events.envelope import encode_each
@@ -74,7 +75,7 @@ def process_delivery(
         delivery: the request as a vendor's code sees it.
         source: where it came in.
         received_at: seconds since 1970.
-        delivery_id: random, of this delivery alone; see `encode_events`.
+        delivery_id: random, of this delivery alone; see `encode_each`.
 
     Raises:
         Unauthenticated: nothing may be stored.
@@ -89,15 +90,8 @@ def process_delivery(
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
         reason, failure = VENDOR_ERROR, safe_traceback(error)
-    message = encode_quarantined(
-        delivery.body,
-        reason=reason,
-        origin=source.origin,
-        received_at=received_at,
-        delivery_id=delivery_id,
-        headers=delivery.headers,
-        secrets=source.secrets.values,
-    )
+    quarantine = _quarantine_of(delivery, source, received_at, delivery_id)
+    message = quarantine(delivery.body, reason=reason)
     return ProcessedDelivery(messages=[message], echo=echo, reason=reason, failure=failure)
 
 
@@ -123,21 +117,33 @@ def understand(
         delivery_id=delivery_id,
         traceparent=traceparent_of(delivery.headers),
     )
-    left = [element for element in encoded if isinstance(element, NotUnderstood)]
-    if left and len(left) == len(encoded):
-        raise Malformed(left[0].reason)
+    reasons = [element.reason for element in encoded if isinstance(element, NotUnderstood)]
+    if reasons and len(reasons) == len(encoded):
+        raise Malformed(reasons[0])
     types = [
         element.type
         for element, message in zip(elements, encoded, strict=True)
         if isinstance(message, Message) and isinstance(element, NormalizedEvent)
     ]
-    if left:
-        encoded = _quarantine_each(encoded, delivery, source, received_at, delivery_id)
+    messages = [element for element in encoded if isinstance(element, Message)]
+    if reasons:
+        messages = _quarantine_each(encoded, delivery, source, received_at, delivery_id)
     return ProcessedDelivery(
-        messages=cast("list[Message]", encoded),
-        echo=echo,
-        types=tuple(types),
-        reasons=tuple([element.reason for element in left]),
+        messages=messages, echo=echo, types=tuple(types), reasons=tuple(reasons)
+    )
+
+
+def _quarantine_of(
+    delivery: Request, source: Source, received_at: float, delivery_id: str
+) -> partial[Message]:
+    """Return `encode_quarantined` for a body, or an element of one, with what both have alike."""
+    return partial(
+        encode_quarantined,
+        origin=source.origin,
+        received_at=received_at,
+        delivery_id=delivery_id,
+        headers=delivery.headers,
+        secrets=source.secrets.values,
     )
 
 
@@ -147,23 +153,16 @@ def _quarantine_each(
     source: Source,
     received_at: float,
     delivery_id: str,
-) -> list[Message | NotUnderstood]:
+) -> list[Message]:
     """Return all as messages; equal elements of a delivery get different ids."""
+    quarantine = _quarantine_of(delivery, source, received_at, delivery_id)
     counts: Counter[bytes] = Counter()
-    messages: list[Message | NotUnderstood] = []
+    messages: list[Message] = []
     for element in encoded:
-        message = element
-        if isinstance(element, NotUnderstood):
-            message = encode_quarantined(
-                element.raw,
-                reason=element.reason,
-                origin=source.origin,
-                received_at=received_at,
-                delivery_id=delivery_id,
-                headers=delivery.headers,
-                secrets=source.secrets.values,
-                number=counts[element.raw],
-            )
+        if isinstance(element, Message):
+            messages.append(element)
+        else:
+            number = counts[element.raw]
+            messages.append(quarantine(element.raw, reason=element.reason, number=number))
             counts[element.raw] += 1
-        messages.append(message)
     return messages
