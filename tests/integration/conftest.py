@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -70,6 +71,12 @@ def source(vendor: str, *secrets: str, name: str | None = None, **options: objec
         secrets=Secrets(secrets),
         **options,
     )
+
+
+def problem(body: bytes) -> dict[str, object]:
+    document = orjson.loads(body)
+    assert set(document) == {"type", "title", "status", "request_id"}
+    return document
 
 
 Start = Callable[..., Awaitable[Running]]

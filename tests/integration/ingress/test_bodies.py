@@ -8,17 +8,11 @@ import orjson
 import pytest
 
 from relay import vendors
-from tests.integration.conftest import Start, source
+from tests.integration.conftest import Start, problem, source
 
 TEXT = vendors.samples("swiftsell")[1].read_bytes()
 TOKEN = "s3cret-token"
 AUTHORIZED = {"Authorization": TOKEN}
-
-
-def problem(body: bytes) -> dict[str, object]:
-    document = orjson.loads(body)
-    assert set(document) == {"type", "title", "status", "request_id"}
-    return document
 
 
 async def chunks(count: int, size: int) -> object:

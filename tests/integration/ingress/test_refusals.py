@@ -17,17 +17,11 @@ from relay.ingress.processing import Source
 from relay.sink import PendingDelivery, Sink
 from relay.vendors.kit.authentication import Secrets, require_secret
 from relay.vendors.kit.request import Echo, Request
-from tests.integration.conftest import Start, source
+from tests.integration.conftest import Start, problem, source
 
 TEXT = vendors.samples("swiftsell")[1].read_bytes()
 TOKEN = "s3cret-token"
 AUTHORIZED = {"Authorization": TOKEN}
-
-
-def problem(body: bytes) -> dict[str, object]:
-    document = orjson.loads(body)
-    assert set(document) == {"type", "title", "status", "request_id"}
-    return document
 
 
 @pytest.mark.parametrize("body", [b'{"token":"forged"}', b'"forged"', b"forged", b"token=forged"])

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.eventually import LIMIT_S
+from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_command import RelayCommand, Result
 
 HOUR_S = 3600
@@ -28,6 +28,13 @@ class Replay:
 
     async def __call__(self, *arguments: str) -> Result:
         return await self.end(await self.start(*arguments))
+
+    async def interrupt(self, *arguments: str) -> Result:
+        """End it by SIGTERM once the broker has confirmed events."""
+        process = await self.start(*arguments)
+        await eventually(lambda: self.published > 0)
+        process.terminate()
+        return await self.end(process)
 
     async def end(self, process: asyncio.subprocess.Process) -> Result:
         out, err = await asyncio.wait_for(process.communicate(), 4 * LIMIT_S)

@@ -166,10 +166,7 @@ async def test_a_queue_that_is_full_ends_the_command_and_not_the_replay(
 async def test_a_replay_begins_anew_when_told_to(replay: Replay, past: PastEvents) -> None:
     crm = await past.service("crm")
     await past.put(past_events(range(500)))
-    process = await replay.start("--since", "1h", "--to", crm, "--rate", "100")
-    await eventually(lambda: replay.published > 0)
-    process.terminate()
-    await replay.end(process)
+    await replay.interrupt("--since", "1h", "--to", crm, "--rate", "100")
     earlier = replay.progress["id"]
 
     result = await replay("--since", "1h", "--to", crm, "--restart")
@@ -184,10 +181,7 @@ async def test_the_same_words_at_another_time_do_not_go_on_unasked(
     crm = await past.service("crm")
     await past.put(past_events(range(500)))
     arguments = ("--since", "1h", "--to", crm)
-    process = await replay.start(*arguments, "--rate", "100")
-    await eventually(lambda: replay.published > 0)
-    process.terminate()
-    await replay.end(process)
+    await replay.interrupt(*arguments, "--rate", "100")
     replay.age_by_days()
     before = replay.progress
 
@@ -226,10 +220,7 @@ async def test_a_history_made_anew_is_noticed(
 ) -> None:
     crm = await past.service("crm")
     await past.put(past_events(range(500)))
-    process = await replay.start("--since", "1h", "--to", crm, "--rate", "100")
-    await eventually(lambda: replay.published > 0)
-    process.terminate()
-    await replay.end(process)
+    await replay.interrupt("--since", "1h", "--to", crm, "--rate", "100")
     async with connection.channel() as channel:
         await channel.queue_delete(past.name)
     await past.declare()
@@ -249,10 +240,7 @@ async def test_what_has_left_the_history_meanwhile_is_reported(
     async with PastEvents(connection, broker_url, exchange, max_bytes=2_000_000) as past:
         crm = await past.service("crm")
         await past.put(past_events(range(3_000)))
-        process = await replay.start("--since", "1h", "--to", crm, "--rate", "100")
-        await eventually(lambda: replay.published > 0)
-        process.terminate()
-        await replay.end(process)
+        await replay.interrupt("--since", "1h", "--to", crm, "--rate", "100")
         before = replay.progress
         await past.put(past_events(range(3_000, 12_000)))
 

@@ -1,7 +1,6 @@
 """An endpoint that is down is paused, and comes back by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -10,19 +9,7 @@ from structlog.testing import capture_logs
 from consumers.forward.endpoint import NotDelivered
 from consumers.kit import Reject, Unavailable
 from tests.support.eventually import eventually
-from tests.support.forwarding import Endpoint, Receiver, event, forwarding, receiving
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def endpoint(receiver: Receiver) -> AsyncIterator[Endpoint]:
-    async with forwarding(receiver.url) as endpoint:
-        yield endpoint
+from tests.support.forwarding import Endpoint, Receiver, event, forwarding
 
 
 async def fail(endpoint: Endpoint, *, times: int) -> None:

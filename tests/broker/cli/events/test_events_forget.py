@@ -11,13 +11,6 @@ from tests.support.relay_command import RelayCommand
 
 
 @pytest.fixture
-def relay(tmp_path: Path) -> RelayCommand:
-    config = tmp_path / "relay.toml"
-    config.write_text(f'[consumers.archive]\ndatabase = "sqlite:{tmp_path}/archive.db"\n')
-    return RelayCommand(config)
-
-
-@pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
     async with opened_archive(f"sqlite:{tmp_path}/archive.db") as archive:
         await archive.append(

@@ -20,13 +20,6 @@ def minutes_ago(minutes: float) -> str:
 
 
 @pytest.fixture
-def relay(tmp_path: Path) -> RelayCommand:
-    config = tmp_path / "relay.toml"
-    config.write_text(f'[consumers.archive]\ndatabase = "sqlite:{tmp_path}/archive.db"\n')
-    return RelayCommand(config)
-
-
-@pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
     """An archive that is in use, with an event of each hour."""
     async with opened_archive(f"sqlite:{tmp_path}/archive.db") as archive:
