@@ -38,11 +38,35 @@ class Refused(RelayError):
 
 
 class Unauthenticated(Refused):
-    """The caller did not prove who it is."""
+    """The caller did not prove who it is.
+
+    Args:
+        detail: one sentence.
+        reason: one of AUTHENTICATION_REASONS, for the log and the metrics; no caller sees it.
+    """
 
     status = 401
     slug = "unauthenticated"
     title = "Authentication failed"
+
+    def __init__(self, detail: str, reason: str = "unauthenticated") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+AUTHENTICATION_REASONS = (
+    "unauthenticated",  # where a vendor's code says no more
+    "not_allowed_from",
+    "token_missing",
+    "token_wrong",
+    "signature_missing",
+    "signature_malformed",
+    "signature_wrong",
+    "timestamp_missing",
+    "timestamp_malformed",
+    "too_old",
+    "too_new",
+)
 
 
 class UnknownSource(Refused):
@@ -54,7 +78,7 @@ class UnknownSource(Refused):
 
 
 class MethodNotAllowed(Refused):
-    """Only POST delivers webhooks."""
+    """Only POST delivers webhooks; some vendors also ask something with GET, HEAD or OPTIONS."""
 
     status = 405
     slug = "method-not-allowed"

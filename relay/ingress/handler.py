@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from multidict import CIMultiDict
 
+from relay import vendors
 from relay.errors import MethodNotAllowed, Unauthenticated, UnknownSource
 from relay.ingress import client_address, http_body
 from relay.ingress.client_address import Network
@@ -106,8 +107,9 @@ class Ingress:
         source = self._sources.get(request.source_name)
         if source is None:
             raise UnknownSource("no source of that name is configured")
-        if request.head.method != "POST":
-            raise MethodNotAllowed(f"{request.head.method} is not POST")
+        method = request.head.method
+        if method != "POST" and not vendors.answers(source.vendor, method):
+            raise MethodNotAllowed(f"{method} is not POST")
         request.source = source
         client = request.head.remote
         if self._options.trusted_proxies:
@@ -115,7 +117,7 @@ class Ingress:
             client = client_address.client_address(client, hops, self._options.trusted_proxies)
         request.line["client"] = client
         if source.allow_from and not client_address.is_within(client, source.allow_from):
-            raise Unauthenticated("the caller's address is not in allow_from")
+            raise Unauthenticated("the caller's address is not in allow_from", "not_allowed_from")
         request.encoding = request.head.headers.get("content-encoding")
         if request.encoding is not None:
             http_body.check_encoding(request.encoding)
@@ -219,6 +221,8 @@ class Ingress:
         """Answer a request, then log, count and trace it. All ways out lead here."""
         request.reservation.release()
         response = self._outcomes.response(request, outcome)
+        if request.head.method == "HEAD":
+            response = response._replace(body=b"")
         if self.is_closing:
             response = response._replace(is_last=True)
         request.reply(response)

@@ -10,12 +10,13 @@ import orjson
 
 from relay.errors import MethodNotAllowed, Refused, ServiceUnavailable
 from relay.ingress.processing import EchoStyle, ProcessedDelivery
-from relay.vendors.kit.request import Echo
+from relay.vendors.kit.request import Answer, Echo
 
 RETRY_AFTER_S = 5
 
 _JSON = "application/json"
 _SERVER = ("Server", "relay")  # aiohttp would tell its own and Python's version
+_ANSWERED = (_SERVER, ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 
 
 class Response(NamedTuple):
@@ -43,6 +44,8 @@ def accepted_response(processed: ProcessedDelivery, style: EchoStyle) -> Respons
         processed: what became of it.
         style: how a handshake's token is read back.
     """
+    if processed.answer:
+        return _answer_question(processed.answer)
     echo, messages = processed.echo, processed.messages
     if echo and not messages:
         return _answer_handshake(echo, style)
@@ -56,6 +59,12 @@ def accepted_response(processed: ProcessedDelivery, style: EchoStyle) -> Respons
     if echo:
         document["token"] = echo.token
     return Response(orjson.dumps(document))
+
+
+def _answer_question(answer: Answer) -> Response:
+    """Say what the vendor wants to read. No browser or cache may make more of it."""
+    headers = _ANSWERED + answer.headers
+    return Response(answer.body, answer.content_type, answer.status, headers)
 
 
 def _apart(processed: ProcessedDelivery) -> dict[str, object]:

@@ -91,11 +91,12 @@ class Outcomes:
     def _refused(self, request: RequestContext, error: Exception) -> Response:
         refusal = self._refusal(request, error)
         if isinstance(refusal, Unauthenticated):
-            self._metrics.unauthenticated.labels(request.source_name).inc()
+            self._metrics.count_unauthenticated(request.source_name, refusal.reason)
             if request.request:
                 secrets = request.source.secrets.values
                 request.line.update(safe_field_names(request.request, secrets))
-        request.line["reason"] = str(refusal)
+            request.line["detail"] = str(refusal)
+        request.line["reason"] = getattr(refusal, "reason", str(refusal))
         return http_response.problem_response(refusal, request.id)
 
     def _refusal(self, request: RequestContext, error: Exception) -> Refused:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
-from relay.errors import Malformed
+from relay.errors import Malformed, MethodNotAllowed
 from relay.events.envelope import encode_each
 from relay.events.event import NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin
@@ -17,9 +17,9 @@ from relay.events.quarantine import VENDOR_ERROR, encode_quarantined
 from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
 from relay.process.safe_traceback import safe_traceback
-from relay.vendors import Vendor, normalize
+from relay.vendors import Vendor, answer, normalize
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import Echo, Request
+from relay.vendors.kit.request import Answer, Echo, Request
 
 EchoStyle = Literal["json", "text", "mirror"]
 
@@ -53,6 +53,7 @@ class ProcessedDelivery(NamedTuple):
         reason: why it is quarantined as a whole, or None.
         reasons: why each of the others among the messages is quarantined alone.
         failure: what the vendor's bug is and where, when that is why.
+        answer: to a question of the vendor's own, which is a handshake, too.
     """
 
     messages: Sequence[Message]
@@ -61,6 +62,7 @@ class ProcessedDelivery(NamedTuple):
     reason: str | None = None
     reasons: tuple[str, ...] = ()
     failure: Mapping[str, str] | None = None
+    answer: Answer | None = None
 
 
 def process_delivery(
@@ -79,8 +81,13 @@ def process_delivery(
 
     Raises:
         Unauthenticated: nothing may be stored.
+        MethodNotAllowed: it is no POST, and the vendor asks nothing in this way.
     """
+    if delivery.method != "POST":
+        return _answered(delivery, source)
     echo = source.vendor.authenticate(delivery, source.secrets)
+    if isinstance(echo, Answer):
+        return ProcessedDelivery(messages=[], answer=echo)
     if echo and echo.is_handshake:
         return ProcessedDelivery(messages=[], echo=echo)
     failure: Mapping[str, str] | None = None
@@ -93,6 +100,14 @@ def process_delivery(
     quarantine = _quarantine_of(delivery, source, received_at, delivery_id)
     message = quarantine(delivery.body, reason=reason)
     return ProcessedDelivery(messages=[message], echo=echo, reason=reason, failure=failure)
+
+
+def _answered(delivery: Request, source: Source) -> ProcessedDelivery:
+    """Return the answer to a question; nothing else than POST brings events."""
+    found = answer(source.vendor, delivery, source.secrets)
+    if found is None:
+        raise MethodNotAllowed(f"{delivery.method} is not POST, and asks nothing")
+    return ProcessedDelivery(messages=[], answer=found)
 
 
 def understand(

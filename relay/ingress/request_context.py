@@ -94,6 +94,9 @@ class RequestContext:
             headers=self.head.headers,
             query_string=self.head.raw_path.partition("?")[2],
             path_secret=self.path_secret,
+            method=self.head.method,
+            url=self.head.raw_path,
+            received_at=self.received_at,
         )
         return self.request
 

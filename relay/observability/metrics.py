@@ -14,6 +14,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from relay.errors import AUTHENTICATION_REASONS
 from relay.events.event import TYPES
 from relay.process import log_writer
 
@@ -86,8 +87,8 @@ class IngressMetrics:
             registry=registry,
         )  # fmt: skip
         self.unauthenticated = Counter(
-            "relay_unauthenticated", "Requests that failed to authenticate.", ["source"],
-            registry=registry,
+            "relay_unauthenticated", "Requests that failed to authenticate.",
+            ["source", "reason"], registry=registry,
         )  # fmt: skip
         self.quarantined = Counter(
             "relay_quarantined", "Deliveries quarantined.", ["source"], registry=registry
@@ -102,9 +103,16 @@ class IngressMetrics:
     def show(self, sources: Iterable[str]) -> None:
         """Show zeros for sources: Prometheus sees no increase in a counter that starts at 1."""
         for name in sources:
-            for counter in (self.handshakes, self.unauthenticated, self.quarantined):
+            for counter in (self.handshakes, self.quarantined):
                 counter.labels(name)
+            for reason in AUTHENTICATION_REASONS:
+                self.unauthenticated.labels(name, reason)
             self.requests_of(name, 503)
+
+    def count_unauthenticated(self, source: str, reason: str) -> None:
+        """Count a refusal; a reason that is no word of ours counts as none."""
+        known = reason if reason in AUTHENTICATION_REASONS else AUTHENTICATION_REASONS[0]
+        self.unauthenticated.labels(source, known).inc()
 
 
 class OutboxMetrics:

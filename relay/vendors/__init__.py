@@ -17,9 +17,11 @@ from relay.errors import Malformed
 from relay.events.event import TYPES, NormalizedEvent, NotUnderstood
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import Echo, OutgoingRequest, Request
+from relay.vendors.kit.request import Answer, Echo, OutgoingRequest, Request
 
 ENTRY_POINTS = "relay.vendors"
+ASKING_METHODS = ("GET", "HEAD", "OPTIONS")
+"""Those in which a vendor may ask something. Events come with POST."""
 
 
 class Vendor(Protocol):
@@ -29,11 +31,17 @@ class Vendor(Protocol):
 
     - `handshake(secret: str) -> OutgoingRequest`: the call its vendor makes before any event;
     - `ECHOES = True`: its `authenticate` may return an Echo;
+    - `answer(request: Request, secrets: Secrets) -> Answer | None`: what it wants to read when it
+      asks with GET, HEAD or OPTIONS; None or Unauthenticated for what is no such question;
     - `TYPES`: the types of event that its `normalize` returns, besides `unrecognized`.
     """
 
-    def authenticate(self, request: Request, secrets: Secrets) -> Echo | None:
-        """Raise Unauthenticated unless the request was made by someone who knows a secret."""
+    def authenticate(self, request: Request, secrets: Secrets) -> Echo | Answer | None:
+        """Raise Unauthenticated unless the request was made by someone who knows a secret.
+
+        Returns:
+            An Answer if the request is a challenge, which holds no events.
+        """
         ...
 
     def normalize(self, request: Request) -> Sequence[NormalizedEvent | NotUnderstood]:
@@ -84,6 +92,21 @@ def discover() -> dict[str, Vendor]:
 def echoes(vendor: Vendor) -> bool:
     """Return whether the vendor's handshake wants to read its token in the answer."""
     return bool(getattr(vendor, "ECHOES", False))
+
+
+def answers(vendor: Vendor, method: str) -> bool:
+    """Return whether the vendor may ask something with this method, which is not POST."""
+    return method in ASKING_METHODS and hasattr(vendor, "answer")
+
+
+def answer(vendor: Vendor, request: Request, secrets: Secrets) -> Answer | None:
+    """Return what the vendor wants to read in answer to a question; None if this is none.
+
+    Raises:
+        Unauthenticated: the caller knows no secret.
+    """
+    asked = getattr(vendor, "answer", None)
+    return cast("Answer | None", asked(request, secrets)) if asked else None
 
 
 def types(vendor: Vendor) -> frozenset[str]:

@@ -37,13 +37,16 @@ def authenticate(request: Request, secrets: Secrets) -> Echo | None:
     """
     if not secrets.values:
         return None
+    reason = "token_missing"
     for token in _wotnot_tokens.outside_body(request):
         if secrets.matches(token):
             return Echo(token=token)
+        reason = "token_wrong"
     for candidate in _wotnot_tokens.in_body(request):
         if secrets.matches(candidate.token):
             return candidate
-    raise Unauthenticated("no live token in headers, query or body")
+        reason = "token_wrong"
+    raise Unauthenticated("no live token in headers, query or body", reason)
 
 
 def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:

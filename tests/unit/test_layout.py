@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "relay.vendors.kit": "relay.errors relay.events",
     # The parts of a process.
     "relay.process": "relay.errors",
-    "relay.observability": "relay.events relay.process",
+    "relay.observability": "relay.errors relay.events relay.process",
     "relay.sink": "relay.events relay.process",
     "relay.settings_file": "relay.errors",
     "relay.broker_url": "relay.settings_file",

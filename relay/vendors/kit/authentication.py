@@ -56,9 +56,11 @@ def require_secret(candidates: Iterable[str], secrets: Secrets) -> None:
     """Raise Unauthenticated unless one of candidates is a live secret."""
     if not secrets.values:
         return
-    matches = [secrets.matches(candidate) for candidate in candidates]
+    given = list(candidates)
+    matches = [secrets.matches(candidate) for candidate in given]
     if not any(matches):
-        raise Unauthenticated("no live secret was given")
+        reason = "token_wrong" if any(given) else "token_missing"
+        raise Unauthenticated("no live secret was given", reason)
 
 
 def require_signature(signature: str | None, bodies: Iterable[bytes], secrets: Secrets) -> None:
@@ -72,5 +74,7 @@ def require_signature(signature: str | None, bodies: Iterable[bytes], secrets: S
     """
     if not secrets.values:
         return
-    if signature is None or not any(secrets.has_signed(signature, body) for body in bodies):
-        raise Unauthenticated("the signature is missing or wrong")
+    if signature is None:
+        raise Unauthenticated("there is no signature", "signature_missing")
+    if not any(secrets.has_signed(signature, body) for body in bodies):
+        raise Unauthenticated("no live secret has made this signature", "signature_wrong")

@@ -1,5 +1,6 @@
 """A delivery as a vendor's code sees it, coming in or going out. Pure values, no web framework."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -8,6 +9,11 @@ from typing import Literal, NamedTuple
 from relay.vendors.kit.forms import form_fields
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_MAX_ANSWER_BYTES = 4096
+_STATUSES = (200, 201, 202)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_FRAMING = {"connection", "content-length", "content-type", "date", "server", "transfer-encoding"}
 
 
 class Request(NamedTuple):
@@ -18,12 +24,20 @@ class Request(NamedTuple):
         headers: case-insensitive, the first value of each name.
         query_string: as in the URL, without the question mark.
         path_secret: the path after the source's name and a slash, percent-decoded.
+        method: POST; for a vendor with `answer` also GET, HEAD or OPTIONS.
+        url: the request target as the caller sent it, query included: most often a path, but
+            absolute where the caller sent that (RFC 9112, 3.2). A proxy may have changed it, so a
+            signature over the URL needs the public one from the settings.
+        received_at: seconds since 1970, or None where nobody knows.
     """
 
     body: bytes
     headers: Mapping[str, str] = _NO_HEADERS
     query_string: str = ""
     path_secret: str | None = None
+    method: str = "POST"
+    url: str = ""
+    received_at: float | None = None
 
     def query(self, name: str) -> list[str]:
         """Return every value that the query has for name.
@@ -73,3 +87,35 @@ class Echo(NamedTuple):
     def is_handshake(self) -> bool:
         """Return whether the body was the token alone, so that it holds no events."""
         return self.shape != "object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a vendor wants to read in answer to a question of its own. Nothing is stored.
+
+    It is sent with `X-Content-Type-Options: nosniff` and `Cache-Control: no-store`. What of it
+    the caller sent should be text, and is best only answered to a caller who knows a secret.
+
+    Args:
+        body: at most 4096 bytes; to `HEAD` it is left out.
+        content_type: of the body.
+        status: 200, 201 or 202.
+        headers: further ones, of printable ASCII.
+
+    Raises:
+        ValueError: one of these is not so.
+    """
+
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.body) > _MAX_ANSWER_BYTES or self.status not in _STATUSES:
+            raise ValueError("an answer is too long, or has a status that is none of a success")
+        if any(name.lower() in _FRAMING for name, _ in self.headers):
+            raise ValueError("an answer has no header that says how it is framed")
+        for name, value in (("content-type", self.content_type), *self.headers):
+            if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+                raise ValueError(f"an answer can't have this header: {name}")
