@@ -43,11 +43,14 @@ class Conversation(TypedDict, total=False):
 
 
 class Attachment(TypedDict, total=False):
-    """A file sent with a message."""
+    """A file sent with a message: by `url`, or by `id` or `key`, for which the vendor has one."""
 
     url: str
+    id: str
+    key: str
     mime_type: str
     file_name: str
+    size_bytes: int
 
 
 class Variable(TypedDict, total=False):

@@ -15,9 +15,10 @@ Document = dict[str, Any]
 _BINDING_VERSION = "0.3.0"
 _DETAILED = {
     "message.created": "The kind of the message, such as `text`.",
+    "team_message.created": "The kind of the message, such as `text`.",
     "unrecognized": "The vendor's own word for the type.",
 }
-"""The types whose routing key has a third part, and what that part is."""
+"""The types whose routing key ends with a detail, and what that is."""
 _PORTS = {"amqp": 5672, "amqps": 5671}
 
 

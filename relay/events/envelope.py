@@ -129,9 +129,9 @@ def _document(
         "source": origin.path,
         "type": event.type,
     }
-    party, key = _subject(event.data)
-    if key:
-        document["subject"] = f"{party}/{key}"
+    subject, key = _subject(event.data)
+    if subject:
+        document["subject"] = subject
     if event.time:
         document["time"] = event.time
     document["datacontenttype"] = "application/json"
@@ -147,12 +147,18 @@ def _document(
 
 
 def _subject(data: Data) -> tuple[str, str]:
-    """Return what the event is about, and its id: the conversation, else the contact."""
+    """Return what the event is about, and what must stay in order.
+
+    That is the conversation, else the contact. Where neither has an id, it is about nothing that
+    can be named, but a contact's phone keeps it in order.
+    """
     for party in ("conversation", "contact"):
         fields = data.get(party)
         if fields and (party_id := fields.get("id")):
-            return party, _attribute(party_id)
-    return "", ""
+            key = _attribute(party_id)
+            return f"{party}/{key}", key
+    phone = data.get("contact", {}).get("phone")
+    return "", _attribute(phone) if phone else ""
 
 
 def _attribute(text: str) -> str:

@@ -35,6 +35,7 @@ TYPES = frozenset(
         "message.status_changed",
         "message.updated",
         "note.created",
+        "team_message.created",
         "unrecognized",
         "variables.updated",
     }
@@ -54,7 +55,7 @@ class NormalizedEvent(NamedTuple):
         vendortype: the vendor's own word for it, as sent.
         data: the normalized fields, without `raw`.
         raw: the vendor's own element, byte for byte as sent, unless it is repaired.
-        detail: third part of the routing key (a message kind, an unrecognized type), or "".
+        detail: last part of the routing key (a message kind, an unrecognized type), or "".
         time: the vendor's clock in RFC 3339 UTC, or None when it gives none to be trusted.
         identity: what tells this occurrence from all others of its source, so that a resend is
             known by it: words of the vendor, such as an id and a version; or "element", the

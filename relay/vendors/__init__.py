@@ -121,10 +121,14 @@ def handshake(vendor: Vendor, secret: str) -> OutgoingRequest | None:
 
 
 def samples(name: str) -> list[Traversable]:
-    """Return the documented payloads of a built-in vendor, malformed ones last."""
+    """Return the payloads of a built-in vendor.
+
+    First the documented ones, then those of `field`, as real receivers see them, then those of
+    `malformed`. No two have the same name.
+    """
     vendor_folder = files(__name__) / "samples" / name
     found: list[Traversable] = []
-    for folder in (vendor_folder, vendor_folder / "malformed"):
+    for folder in (vendor_folder, vendor_folder / "field", vendor_folder / "malformed"):
         if folder.is_dir():
             samples_here = [file for file in folder.iterdir() if _is_sample(file.name)]
             found += sorted(samples_here, key=lambda file: file.name)

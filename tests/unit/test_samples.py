@@ -134,6 +134,7 @@ def test_every_vendor_has_samples_and_every_expectation_belongs_to_one(name: str
     samples = [Path(str(sample)) for sample in vendors.samples(name)]
 
     assert samples
+    assert len({sample.name for sample in samples}) == len(samples)
     folder = samples[0].parent
     assert set(folder.rglob("*.expected.json")) == set(map(expectation_of, samples))
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}

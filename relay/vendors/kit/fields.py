@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from relay.events.event import Data
 
-ActorType = Literal["agent", "bot", "contact", "system"]
+ActorType = Literal["agent", "bot", "contact", "system", "team"]
 
 
 def identifier(value: object) -> str | None:
@@ -62,6 +62,26 @@ def _person(person: Data, person_id: object, fields: Data) -> Data:
         if type(value) is str and value:
             person[name] = value
     return person
+
+
+def attachment(  # noqa: PLR0913  the fields of an attachment, in the words of the contract
+    *,
+    url: object = None,
+    attachment_id: object = None,
+    key: object = None,
+    mime_type: object = None,
+    file_name: object = None,
+    size_bytes: object = None,
+) -> Data:
+    """Return a file that was sent; nothing if no `url`, `id` or `key` says where it is."""
+    place = without_empty(url=text(url), id=identifier(attachment_id), key=text(key))
+    if not place:
+        return {}
+    return place | without_empty(
+        mime_type=text(mime_type),
+        file_name=text(file_name),
+        size_bytes=size_bytes if type(size_bytes) is int and size_bytes >= 0 else None,
+    )
 
 
 def mapping(value: object) -> Mapping[str, Any]:

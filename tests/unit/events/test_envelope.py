@@ -128,11 +128,14 @@ def test_the_official_sdk_reads_a_message() -> None:
         ({"conversation": {"id": "c"}, "contact": {"id": "k"}}, "conversation/c", "c"),
         ({"conversation": {"title": "t"}, "contact": {"id": "k"}}, "contact/k", "k"),
         ({"contact": {"id": "k"}}, "contact/k", "k"),
+        ({"contact": {"id": "k", "phone": "+821"}}, "contact/k", "k"),
+        ({"contact": {"name": "n", "phone": "+821"}}, None, "+821"),
+        ({"conversation": {"title": "t"}, "contact": {"phone": "91 \n1"}}, None, "91 _1"),
         ({"contact": {"name": "n"}}, None, None),
         ({}, None, None),
     ],
 )
-def test_the_conversation_is_the_subject_or_else_the_contact(
+def test_the_conversation_is_the_subject_or_else_the_contact_whose_phone_keeps_order(
     data: dict[str, Any], subject: str | None, partition_key: str | None
 ) -> None:
     found = document(data=data)

@@ -141,6 +141,52 @@ def test_a_member_that_is_new_is_no_reason_to_refuse_an_event() -> None:
     VALIDATORS["message.created"].validate(document)
 
 
+CONTRACT = [
+    ("message.created", {"message": {"kind": "file", "attachments": [{"url": "https://a/1"}]}}, {}),
+    ("message.created", {"message": {"kind": "file", "attachments": [{"id": "f"}]}}, {}),
+    (
+        "team_message.created",
+        {"message": {"kind": "file", "attachments": [{"key": "k", "size_bytes": 0}]}},
+        {"message": {"kind": "file", "attachments": [{"file_name": "a"}]}},
+    ),
+    (
+        "message.updated",
+        {"message": {"attachments": [{"key": "k", "id": "f", "url": "u"}]}},
+        {"message": {"attachments": [{"key": "k", "size_bytes": "5"}]}},
+    ),
+    ("message.created", {"message": {"kind": "text"}, "status": "opened"}, {"message": {}}),
+    ("team_message.created", {"message": {"kind": "text"}}, {"message": {"text": "no kind"}}),
+    (
+        "message.created",
+        {"message": {"kind": "text"}, "assignment": {"to": {"type": "team", "id": "13"}}},
+        {"message": {"kind": "text"}, "assignment": {"to": {"type": "teams"}}},
+    ),
+    (
+        "note.created",
+        {"note": {"text": "a"}, "message": {"id": "7", "kind": "text"}},
+        {"note": {"text": "a"}, "message": {"kind": "text", "text": "a"}},
+    ),
+    ("labels.added", {"labels": [{"id": "1"}, {"name": "vip"}]}, {"labels": [{"colour": "red"}]}),
+    ("labels.removed", {"labels": [{"id": "1", "name": "vip"}]}, {"labels": [{"name": ""}]}),
+    ("conversation.joined", {"member": {"type": "agent"}}, {"member": {"id": "5"}}),
+    ("conversation.created", {"channel": {"type": "appKakao"}}, {"channel": {"type": 5}}),
+    ("contact.updated", {"channel": {"id": "1", "type": "a"}}, {"channel": {}}),
+]
+
+
+@pytest.mark.parametrize(("event_type", "data", "other"), CONTRACT)
+def test_the_schemas_tell_what_the_contract_allows(
+    event_type: str, data: dict[str, Any], other: dict[str, Any]
+) -> None:
+    (document,) = documents("swiftsell", vendors.samples("swiftsell")[1].read_bytes())
+    document |= {"type": event_type}
+
+    VALIDATORS[event_type].validate(document | {"data": data | {"raw": {}}})
+    if other:
+        with pytest.raises(ValidationError):
+            VALIDATORS[event_type].validate(document | {"data": other | {"raw": {}}})
+
+
 def test_a_type_that_is_none_is_named() -> None:
     with pytest.raises(ValueError, match="there is no event type message"):
         schemas.schema("message")

@@ -184,7 +184,7 @@ def check_data(node: Any, name: str = "") -> None:
     if name in {"id", "bot_id"}:
         assert type(node) is str
     if name in {"actor", "member", "from", "to"}:
-        assert node["type"] in {"agent", "bot", "contact", "system"}
+        assert node["type"] in {"agent", "bot", "contact", "system", "team"}
     if isinstance(node, dict):
         for key, value in node.items():
             check_data(value, key)

@@ -17,6 +17,7 @@ VOCABULARY = """
     labels.added labels.changed labels.removed
     message.created message.status_changed message.updated
     note.created
+    team_message.created
     unrecognized
     variables.updated
 """
@@ -88,3 +89,30 @@ def test_an_event_is_frozen_and_has_no_place_for_more() -> None:
         found.type = "other"  # type: ignore[misc]
     assert not hasattr(found, "__dict__")
     assert (found.detail, found.time) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({"url": "https://a/1"}, {"url": "https://a/1"}),
+        ({"attachment_id": 7, "url": ""}, {"id": "7"}),
+        ({"key": "k/1", "file_name": "a.png"}, {"key": "k/1", "file_name": "a.png"}),
+        (
+            {"url": "u", "attachment_id": "f", "key": "k", "mime_type": "a/b", "size_bytes": 0},
+            {"url": "u", "id": "f", "key": "k", "mime_type": "a/b", "size_bytes": 0},
+        ),
+        ({"url": "u", "size_bytes": True}, {"url": "u"}),
+        ({"url": "u", "size_bytes": -1, "mime_type": 5}, {"url": "u"}),
+        ({"url": "u", "size_bytes": "183204", "file_name": []}, {"url": "u"}),
+        ({"url": 5, "attachment_id": 1.5, "key": ["k"], "file_name": "a.png"}, {}),
+        ({"mime_type": "image/png", "file_name": "a.png", "size_bytes": 5}, {}),
+        ({}, {}),
+    ],
+)
+def test_an_attachment_says_where_its_file_is(given: dict[str, Any], seen: dict[str, Any]) -> None:
+    assert fields.attachment(**given) == seen
+
+
+@pytest.mark.parametrize("role", ["agent", "bot", "contact", "system", "team"])
+def test_an_actor_may_be_a_person_a_program_or_a_team(role: fields.ActorType) -> None:
+    assert fields.actor(role, 7, name="A", email="") == {"type": role, "id": "7", "name": "A"}
