@@ -313,10 +313,10 @@ class Session(Generic[T]):
             self._nacked_keys.discard(confirmed)
         now = time.time()
         for item in confirmed:
-            message = item.message
-            self._metrics.confirm_seconds.observe(max(0.0, now - message.received_at))
-            if self._tracing:
-                self._tracing.note_confirmed(message, self._exchange_of(message))
+            self._metrics.confirm_seconds.observe(now - item.message.received_at)
+        if self._tracing:
+            for item in confirmed:
+                self._tracing.note_confirmed(item.message, self._exchange_of(item.message))
 
     def _note_return(self, message_id: str) -> None:
         """Remember that a message had no route: the ack that follows does not confirm it.

@@ -84,7 +84,7 @@ class Outcomes:
         elif not processed.messages:
             self._metrics.handshakes.labels(origin.source).inc()
         for event_type in processed.types:
-            self._metrics.events_of(origin.vendor, event_type_label(event_type)).inc()
+            self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
         request.line.update(_summary(processed))
         return response
 
@@ -117,7 +117,7 @@ class Outcomes:
         elapsed_s = time.perf_counter() - request.started
         name = request.source_name if request.source_name in self._sources else _UNKNOWN
         self._metrics.answer_seconds.observe(elapsed_s)
-        self._metrics.requests_of(name, status).inc()
+        self._metrics.requests.counts[name, status] += 1
         line = request.line
         line["source"] = name
         line["status"] = status

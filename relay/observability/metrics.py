@@ -4,18 +4,17 @@ A vendor's own words never become a label: there is no bound on what a vendor ma
 """
 
 from collections.abc import Iterable
-from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
 )
 
 from relay.errors import AUTHENTICATION_REASONS
 from relay.events.event import TYPES
+from relay.observability.tallies import Durations, Tally
 from relay.process import log_writer
 
 _ANSWER_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -54,10 +53,10 @@ class BrokerMetrics:
         self.failures = Counter(
             "relay_broker_failures", "Connections lost or not made.", registry=registry
         )
-        self.confirm_seconds = Histogram(
+        self.confirm_seconds = Durations(
             "relay_confirm_seconds",
             "From the arrival of a delivery to the confirm of its event.",
-            buckets=_CONFIRM_BUCKETS_S,
+            _CONFIRM_BUCKETS_S,
             registry=registry,
         )
         self.state = Gauge(
@@ -67,21 +66,15 @@ class BrokerMetrics:
 
 
 class IngressMetrics:
-    """The receiving side.
-
-    `requests_of` and `events_of` return the counter of some labels. They remember it, because
-    finding it takes longer than counting, and both are called for each event.
-    """
+    """The receiving side."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
+        self.requests = Tally(
             "relay_requests", "Requests answered.", ["source", "status"], registry=registry
         )
-        self.events = Counter(
+        self.events = Tally(
             "relay_events", "Events accepted.", ["vendor", "type"], registry=registry
         )
-        self.requests_of = cache(self.requests.labels)
-        self.events_of = cache(self.events.labels)
         self.handshakes = Counter(
             "relay_handshakes", "Authenticated calls without events.", ["source"],
             registry=registry,
@@ -93,10 +86,10 @@ class IngressMetrics:
         self.quarantined = Counter(
             "relay_quarantined", "Deliveries quarantined.", ["source"], registry=registry
         )
-        self.answer_seconds = Histogram(
+        self.answer_seconds = Durations(
             "relay_answer_seconds",
             "From the end of a request's headers to its answer.",
-            buckets=_ANSWER_BUCKETS_S,
+            _ANSWER_BUCKETS_S,
             registry=registry,
         )
 
@@ -107,7 +100,7 @@ class IngressMetrics:
                 counter.labels(name)
             for reason in AUTHENTICATION_REASONS:
                 self.unauthenticated.labels(name, reason)
-            self.requests_of(name, 503)
+            self.requests.counts.setdefault((name, 503), 0)
 
     def count_unauthenticated(self, source: str, reason: str) -> None:
         """Count a refusal; a reason that is no word of ours counts as none."""

@@ -42,9 +42,9 @@ def lines(text: str) -> Iterator[str]:
 
 def test_each_sample_is_summed_by_its_labels(total: MetricsSum) -> None:
     one, two = Shown(), Shown()
-    one.ingress.requests_of("a", 200).inc(3)
-    two.ingress.requests_of("a", 200).inc(4)
-    two.ingress.requests_of("b", 503).inc()
+    one.ingress.requests.counts["a", 200] += 3
+    two.ingress.requests.counts["a", 200] += 4
+    two.ingress.requests.counts["b", 503] += 1
 
     total.update(0, 100, one.text)
     total.update(1, 101, two.text)
@@ -82,7 +82,7 @@ def test_gauges_are_summed_but_an_age_is_the_greatest(total: MetricsSum) -> None
 
 def test_one_worker_is_shown_as_it_shows_itself(total: MetricsSum) -> None:
     shown = Shown()
-    shown.ingress.requests_of('with "quotes" and \\ and \n', 200).inc()
+    shown.ingress.requests.counts['with "quotes" and \\ and \n', 200] += 1
     shown.ingress.answer_seconds.observe(0.1)
     shown.broker.state.labels("connected").set(1)
     registry = CollectorRegistry()
