@@ -1,7 +1,7 @@
 """Logging: JSON lines, or a console for a person at a terminal. Never bodies, never secrets.
 
-This is structlog's recipe for fast JSON logs; a thread writes the lines, see log_writer.py:
-https://www.structlog.org/en/stable/performance.html
+A JSON line is one step of ours instead of structlog's own chain, since there is one per request; a
+thread writes the lines, see log_writer.py.
 """
 
 import json
@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 import time
-from typing import Literal, cast
+from collections.abc import Callable
+from typing import Any, Literal, cast
 
 import orjson
 import structlog
@@ -18,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from relay.events.timestamps import from_clock
 from relay.process.log_writer import LogWriter
 
+_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LIBRARIES = ("aiormq", "aio_pika", "aiohttp", "asyncio")
 
 log = structlog.get_logger("relay")
@@ -34,17 +36,19 @@ def configure(
         worker: the number that each line names, where several processes log to one place.
     """
     processors: list[Processor] = [] if worker is None else [_naming(worker)]
-    processors += [structlog.processors.add_log_level, _add_timestamp]
+    logger: type[Any] = structlog.make_filtering_bound_logger(level)
     descriptor = _stderr()
     if style == "console" or (style == "auto" and os.isatty(descriptor)):
         # Its default, rich, shows every frame's variables: bodies and secrets.
         plain = structlog.dev.plain_traceback
+        processors += [structlog.processors.add_log_level, _add_timestamp]
         processors += [structlog.dev.ConsoleRenderer(exception_formatter=plain), _encoded]
     else:
-        processors = [structlog.processors.format_exc_info, *processors, _json_line]
+        processors.append(_json_line)
+        logger = _json_logger(level)
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=logger,
         logger_factory=LogWriter(descriptor).logger,
         cache_logger_on_first_use=True,
     )
@@ -96,7 +100,31 @@ def _encoded(_: WrappedLogger, __: str, rendered: EventDict) -> bytes:
     return cast("str", rendered).encode(errors="backslashreplace")
 
 
-def _json_line(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+def _json_logger(level: str) -> type[structlog.BoundLoggerBase]:
+    """Return structlog's filtering logger without a context: nothing here binds any."""
+    filtering = structlog.make_filtering_bound_logger(level)
+    numbers = logging.getLevelNamesMapping()
+    lowest = numbers[level.upper()]
+    logged = [name for name in _LEVELS if numbers[name.upper()] >= lowest]
+    return type("JsonLogger", (filtering,), {name: _log_method(name) for name in logged})
+
+
+def _log_method(level: str) -> Callable[..., None]:
+    def log(self: structlog.BoundLoggerBase, event: str, **fields: Any) -> None:
+        fields["event"] = event
+        line: Any = fields
+        for process in self._processors:
+            line = process(self._logger, level, line)
+        self._logger.msg(line)
+
+    return log
+
+
+def _json_line(_: WrappedLogger, level: str, event: EventDict) -> bytes:
+    if event.get("exc_info"):
+        structlog.processors.format_exc_info(None, level, event)
+    event["level"] = level
+    event["timestamp"] = from_clock(time.time())
     try:
         return orjson.dumps(event, default=str)
     except TypeError:  # a lone surrogate in someone's error, or a huge integer

@@ -1,7 +1,7 @@
 """Writes log lines from a thread of its own, so that a blocked stderr blocks nothing else.
 
 A log driver, a pager or a terminal may stop reading. Lines then wait in a buffer; what it has no
-room for is dropped and counted. A process that is killed loses its last 20 ms of lines.
+room for is dropped and counted. A process that is killed loses its last 50 ms of lines.
 """
 
 import atexit
@@ -15,7 +15,7 @@ from prometheus_client import Counter
 
 _MAX_LINES = 10_000
 _MAX_BYTES = 4 * 1024 * 1024
-_PAUSE_S = 0.02
+_PAUSE_S = 0.05
 """Between two writes: to wake the thread costs more than to add a line."""
 _FLUSH_LIMIT_S = 1.0
 
