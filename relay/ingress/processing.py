@@ -132,20 +132,20 @@ def understand(
         delivery_id=delivery_id,
         traceparent=traceparent_of(delivery.headers),
     )
-    reasons = [element.reason for element in encoded if isinstance(element, NotUnderstood)]
-    if reasons and len(reasons) == len(encoded):
-        raise Malformed(reasons[0])
-    types = [
-        element.type
-        for element, message in zip(elements, encoded, strict=True)
-        if isinstance(message, Message) and isinstance(element, NormalizedEvent)
-    ]
     messages = [element for element in encoded if isinstance(element, Message)]
-    if reasons:
+    reasons: tuple[str, ...] = ()
+    if len(messages) < len(encoded):
+        reasons = tuple([each.reason for each in encoded if isinstance(each, NotUnderstood)])
+        if not messages:
+            raise Malformed(reasons[0])
         messages = _quarantine_each(encoded, delivery, source, received_at, delivery_id)
-    return ProcessedDelivery(
-        messages=messages, echo=echo, types=tuple(types), reasons=tuple(reasons)
-    )
+        elements = [
+            element
+            for element, result in zip(elements, encoded, strict=True)
+            if isinstance(result, Message)
+        ]
+    types = tuple([element.type for element in elements if isinstance(element, NormalizedEvent)])
+    return ProcessedDelivery(messages, types, echo, reasons=reasons)
 
 
 def _quarantine_of(

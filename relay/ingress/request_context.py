@@ -107,7 +107,7 @@ def split_path(raw_path: str) -> tuple[str, str | None]:
     A secret goes to the end of the path: it may hold slashes as they stand.
     """
     path = raw_path.partition("?")[0]
-    if origin := _ORIGIN.match(path):
+    if not path.startswith("/") and (origin := _ORIGIN.match(path)):
         path = path[origin.end() :]
     start, _, rest = path.partition("/in/")
     if start:

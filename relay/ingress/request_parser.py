@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from relay.errors import BodyTooLarge, Refused
 from relay.process import libraries
 
-_VERSIONS = (HttpVersion10, HttpVersion11)
+_VERSIONS = (HttpVersion11, HttpVersion10)
 _MAX_PARSED_BYTES = 32 * 1024
 """Of one call of the parser: some hundred requests at most, which then wait for their turn."""
 _MAX_UNCOUNTED_BYTES = 4096
@@ -81,8 +81,11 @@ class RequestParser:
         Raises:
             Refused: it is no HTTP, or a body without end. Nothing behind it can be understood.
         """
-        part = self._next_part()
-        self.received = self.received[len(part) :]
+        if len(self.received) <= _MAX_UNCOUNTED_BYTES:  # nearly always
+            part, self.received = self.received, b""
+        else:
+            part = self._next_part()
+            self.received = self.received[len(part) :]
         if self._body is not None:
             self._wire_bytes += len(part)
             if self._is_endless(self._body):
@@ -104,8 +107,6 @@ class RequestParser:
         A chunk of one byte costs as much to parse as a whole request.
         """
         part = self.received[:_MAX_PARSED_BYTES]
-        if len(part) <= _MAX_UNCOUNTED_BYTES:
-            return part
         if part.count(b"\r\n") * _MIN_BYTES_PER_LINE < len(part):
             return part
         if self._body is None:  # so this begins with a head, which says how the body is framed
