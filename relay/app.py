@@ -36,9 +36,9 @@ from relay.configured import exchange_chooser, sources_of, topology_of
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.forwarder import Forwarder
-from relay.ingress.connection import Limits
 from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
+from relay.ingress.limits import Limits
 from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import BrokerMetrics, IngressMetrics, ProcessMetrics

@@ -20,7 +20,6 @@ import asyncio
 import enum
 import math
 import time
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 from aiohttp.http import HttpVersion10
@@ -29,6 +28,7 @@ from relay.errors import BodyTooSlow, Refused
 from relay.ingress import http_response
 from relay.ingress.http_body import MemoryBudget, Reservation, check_size
 from relay.ingress.http_response import Response
+from relay.ingress.limits import Limits
 from relay.ingress.request_context import Head, RequestContext
 from relay.ingress.request_parser import RequestParser
 
@@ -47,27 +47,6 @@ class State(enum.Enum):
 
 
 HEAD, BODY, ANSWER, DISCARD, CLOSED = State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What connections may cost.
-
-    Args:
-        body_bytes: of a body, as sent.
-        bodies_bytes: of all bodies that are being read or processed, together.
-        connections: how many there may be; one more is answered 503 and closed.
-        head_timeout_s: within which a new connection sends the head of its first request.
-        body_timeout_s: within which a body arrives.
-        keepalive_s: within which a connection sends the head of each further request.
-    """
-
-    body_bytes: int
-    bodies_bytes: int
-    connections: int
-    head_timeout_s: float
-    body_timeout_s: float
-    keepalive_s: float = 75.0
 
 
 class Receiver(Protocol):

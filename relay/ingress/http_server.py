@@ -14,8 +14,9 @@ from aiohttp import web
 
 from relay.errors import ServiceUnavailable
 from relay.ingress import http_response
-from relay.ingress.connection import Connection, Limits, Receiver
+from relay.ingress.connection import Connection, Receiver
 from relay.ingress.http_body import MemoryBudget
+from relay.ingress.limits import Limits
 from relay.ingress.request_parser import check_parser
 from relay.observability.log_throttle import LogThrottle
 

@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from relay import vendors
-from relay.ingress.connection import Limits
 from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
+from relay.ingress.limits import Limits
 from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import IngressMetrics

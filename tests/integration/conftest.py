@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from relay import vendors
 from relay.events.message import Origin
 from relay.ingress.client_address import Network
-from relay.ingress.connection import Limits
 from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
+from relay.ingress.limits import Limits
 from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing import Source
 from relay.ingress.processing_subprocess import ProcessingSubprocess

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from relay.errors import Refused
 from relay.ingress import http_response
-from relay.ingress.connection import Limits
 from relay.ingress.http_response import Response
 from relay.ingress.http_server import Server
+from relay.ingress.limits import Limits
 from relay.ingress.request_context import RequestContext
 from tests.support.eventually import LIMIT_S, eventually
 

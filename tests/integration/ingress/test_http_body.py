@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from relay.ingress.connection import Limits
 from relay.ingress.http_server import Server
+from relay.ingress.limits import Limits
 from relay.ingress.request_context import RequestContext
 from tests.support.eventually import LIMIT_S, eventually
 
