@@ -151,6 +151,8 @@ class _Relay:
                 head_timeout_s=settings.read_timeout_s,
                 body_timeout_s=settings.read_timeout_s,
                 keepalive_s=settings.keepalive_s,
+                head_bytes=settings.header_limit_bytes,
+                head_fields=settings.header_limit_count,
             ),
         )
         public = server.runner(settings.shutdown_grace_s)

@@ -5,9 +5,11 @@ RelayError
 │   ├── Unauthenticated    401  not who it says it is; nothing was stored
 │   ├── UnknownSource      404  no such source; nothing was stored
 │   ├── MethodNotAllowed   405
+│   ├── HeadTooSlow        408
 │   ├── BodyTooSlow        408
 │   ├── BodyTooLarge       413
 │   ├── UnsupportedEncoding 415
+│   ├── HeadTooLarge       431
 │   ├── InternalError      500  our bug; the log has the traceback
 │   └── ServiceUnavailable 503  cannot be taken now; try again later
 │       └── StorageFull    503  the outbox is full
@@ -85,6 +87,14 @@ class MethodNotAllowed(Refused):
     title = "Only POST is allowed"
 
 
+class HeadTooSlow(Refused):
+    """A head that has begun did not end in time. Nobody is told: the connection just ends."""
+
+    status = 408
+    slug = "head-too-slow"
+    title = "The head took too long"
+
+
 class BodyTooSlow(Refused):
     """The body did not arrive within `ingress.read_timeout_s`."""
 
@@ -107,6 +117,14 @@ class UnsupportedEncoding(Refused):
     status = 415
     slug = "unsupported-encoding"
     title = "Unsupported Content-Encoding"
+
+
+class HeadTooLarge(Refused):
+    """The head is beyond `ingress.header_limit_bytes` or `ingress.header_limit_count`."""
+
+    status = 431
+    slug = "head-too-large"
+    title = "The header fields are too large"
 
 
 class InternalError(Refused):

@@ -26,6 +26,8 @@ _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_BODY_BYTES = 7 * 1024 * 1024
 """An event holds the vendor's element and the text cut out of it, so up to twice the body.
 RabbitMQ 4 closes the channel over a message of more than 16 MiB."""
+_MAX_HEADER_BYTES = 1024 * 1024
+"""Each connection may hold so much before anything is known of its caller."""
 _MIN_OUTBOX_BYTES = 1024 * 1024
 """For each worker."""
 _MAPPED_PREFIX_BITS = 96
@@ -65,6 +67,8 @@ class IngressSettings(Section):
     ack_after: Literal["outbox", "confirm"] = "outbox"
     body_limit_bytes: int = Field(default=5_242_880, ge=1, le=_MAX_BODY_BYTES)
     bodies_limit_bytes: int = Field(default=67_108_864, ge=2 * _MAX_BODY_BYTES)
+    header_limit_bytes: int = Field(default=32_768, ge=256, le=_MAX_HEADER_BYTES)
+    header_limit_count: int = Field(default=200, ge=1, le=10_000)
     max_connections: int = Field(default=5_000, ge=1, le=100_000)
     read_timeout_s: float = Field(default=10, gt=0)
     keepalive_s: float = Field(default=75, gt=0)

@@ -11,7 +11,8 @@ them are its transitions; all of them are below, in this order.
     DISCARD  the end of a refused body   _discard     HEAD
     CLOSED   nothing
 
-`_expire` ends HEAD, BODY and DISCARD when they take too long, `_reject` when what comes is no HTTP.
+`_expire` ends HEAD, BODY and DISCARD when they take too long, `_reject` when what comes is no HTTP,
+or ends amid a head. Of each head that has begun the receiver hears, also if it has no end.
 After the last answer there is CLOSED instead of HEAD. What a caller sends before its turn waits in
 the parser, and meanwhile nothing more is read from that caller.
 """
@@ -20,20 +21,23 @@ import asyncio
 import enum
 import math
 import time
-from typing import Protocol, cast
+from typing import cast
 
 from aiohttp.http import HttpVersion10
 
-from relay.errors import BodyTooSlow, Refused
+from relay.errors import BodyTooSlow, HeadTooSlow, Refused, ServiceUnavailable
 from relay.ingress import http_response
 from relay.ingress.http_body import MemoryBudget, Reservation, check_size
 from relay.ingress.http_response import Response
 from relay.ingress.limits import Limits
-from relay.ingress.request_context import Head, RequestContext
+from relay.ingress.lingering import linger
+from relay.ingress.receiver import Receiver
+from relay.ingress.request_context import Head, RequestContext, without_head
 from relay.ingress.request_parser import RequestParser
 
 _DISCARD_S = 10.0
 """How long a caller may go on sending a refused body, or leave its last answer unread."""
+_ENDED = "the connection ended amid a head"
 
 
 class State(enum.Enum):
@@ -47,19 +51,6 @@ class State(enum.Enum):
 
 
 HEAD, BODY, ANSWER, DISCARD, CLOSED = State
-
-
-class Receiver(Protocol):
-    """What requests are handed to. `admit` raises Refused; apart from that no method raises."""
-
-    def admit(self, request: RequestContext) -> None:
-        """Raise Refused for a request that is wrong whatever its body."""
-
-    def handle(self, request: RequestContext) -> None:
-        """Take a request with its whole body; reply later, never before this returns."""
-
-    def refuse(self, request: RequestContext, error: Refused) -> None:
-        """Reply at once to a request whose body is not read to its end."""
 
 
 class Connection(asyncio.Protocol):
@@ -84,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._budget = budget
         self._connections = connections
         self._loop = asyncio.get_running_loop()
-        self._parser = RequestParser(limits.body_bytes)
+        self._parser = RequestParser(limits)
         self._transport: asyncio.Transport
         self._remote = ""
         self._state = HEAD
@@ -93,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._is_amid_body = False
         self._is_http_10 = False
         self._is_last = False  # whether the connection ends after the next answer
+        self._lingers = False  # whether the caller may send on after the last answer
         self._has_ended = False  # whether the caller sends no more
         self._is_reading = True
         self._is_writable = True
@@ -149,7 +141,7 @@ class Connection(asyncio.Protocol):
             else:
                 break
         if self._has_ended and self._state is not ANSWER and not self._has_work():
-            self._close()
+            self._end_early()
         elif self._is_reading is bool(parser.received):
             self._toggle_reading()
 
@@ -235,11 +227,15 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         """Leave ANSWER: for DISCARD amid a body, else for HEAD."""
+        is_to_head = self._request.head.method == "HEAD"
         del self._request  # it refers to this connection, and would stay for the collector
         if self._state is CLOSED:
             return  # the caller has gone
         self._is_last = self._is_last or response.is_last
-        self._write(response)
+        connection = "close" if self._is_last else "keep-alive" if self._is_http_10 else ""
+        now_s = int(time.time())
+        encoded = http_response.encode(response, now_s, connection, is_to_head=is_to_head)
+        self._transport.write(encoded)
         if self._is_amid_body:
             self._enter(DISCARD, _DISCARD_S)
         else:
@@ -262,25 +258,48 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._advance)
 
     def _reject(self, error: Refused) -> None:
-        """Enter CLOSED: answer what is no HTTP, unless its request was answered before."""
+        """Enter CLOSED: answer what has no end, unless its request was answered before."""
         self._is_amid_body, self._is_last = False, True
-        if self._state is BODY:
+        if self._state is HEAD:
+            self._begin_headless()
+        if self._state is BODY or self._state is HEAD:
+            self._lingers = not self._has_ended
             self._refuse(error)
-        elif self._state is HEAD:
-            self._write(http_response.problem_response(error, "none"))
         self._close()
 
-    def _close(self) -> None:
-        """Enter CLOSED, once all is written. A request under way gets no answer any more."""
+    def _end_early(self) -> None:
+        """Enter CLOSED: the caller sends no more, and no request waits."""
+        if self._state is HEAD and self._parser.is_amid_head:
+            self._reject(Refused(_ENDED))
+        self._close()
+
+    def _begin_headless(self) -> None:
+        """Make a request of a head that will not end, for the receiver to refuse."""
+        reservation = Reservation(self._budget)
+        method = self._parser.method
+        self._request = without_head(method, self._remote, reservation, self._answer)
+
+    def _close(self, error: Refused | None = None) -> None:
+        """Enter CLOSED, once all is written. A request under way gets no answer any more.
+
+        Args:
+            error: what the receiver hears of a head that has begun.
+        """
         if self._state is CLOSED:
             return
-        if self._state is BODY:
+        left, self._state = self._state, CLOSED
+        if left is BODY:
             self._request.reservation.release()
             del self._request
-        self._state = CLOSED
+        elif left is HEAD and self._parser.is_amid_head:
+            self._begin_headless()
+            self._receiver.refuse(self._request, error or Refused(_ENDED))
         self._body = bytearray()
         self._parser.clear()
-        self._transport.close()
+        if self._lingers:
+            linger(self._transport, self)
+        else:
+            self._transport.close()
         if self._timer:
             self._timer.cancel()
         self._timer = self._loop.call_later(_DISCARD_S, self._transport.abort)
@@ -288,19 +307,17 @@ class Connection(asyncio.Protocol):
     def close_after_answers(self) -> None:
         """Close the connection: at once if it is idle, else after the answer under way."""
         self._is_last = True
-        if self._state is HEAD and not self._has_work():
+        if self._state is CLOSED:
+            self._transport.close()  # a caller who goes on sending has no part in the shutdown
+        elif self._state is HEAD and not self._has_work():
             self._close()
 
     def abort(self) -> None:
         """Close the connection, whatever is under way or still to be written."""
-        self._close()
+        self._close(ServiceUnavailable("the relay shuts down"))
         self._transport.abort()
 
     # What the transitions are made of.
-
-    def _write(self, response: Response) -> None:
-        connection = "close" if self._is_last else "keep-alive" if self._is_http_10 else ""
-        self._transport.write(http_response.encode(response, int(time.time()), connection))
 
     def _enter(self, state: State, limit_s: float) -> None:
         """Enter a state that may last so long."""
@@ -324,4 +341,4 @@ class Connection(asyncio.Protocol):
             limit_s = self._limits.body_timeout_s
             self._refuse(BodyTooSlow(f"the body did not arrive within {limit_s} s"))
         else:
-            self._close()
+            self._close(HeadTooSlow("the head did not arrive in time"))

@@ -221,8 +221,6 @@ class Ingress:
         """Answer a request, then log, count and trace it. All ways out lead here."""
         request.reservation.release()
         response = self._outcomes.response(request, outcome)
-        if request.head.method == "HEAD":
-            response = response._replace(body=b"")
         if self.is_closing:
             response = response._replace(is_last=True)
         request.reply(response)

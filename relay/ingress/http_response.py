@@ -112,17 +112,21 @@ def problem_response(error: Refused, request_id: str) -> Response:
     )
 
 
-def encode(response: Response, now_s: int, connection: str = "") -> bytes:
+def encode(
+    response: Response, now_s: int, connection: str = "", *, is_to_head: bool = False
+) -> bytes:
     """Return a response as HTTP/1.1 has it on the wire (RFC 9112).
 
     Args:
         response: what to send.
         now_s: seconds since 1970, for the Date header.
         connection: what the Connection header says; without one, HTTP/1.1 keeps it open.
+        is_to_head: whether it answers HEAD: without its body, but with the length that this body
+            would have (RFC 9110, 8.6 and 9.3.2).
     """
     head = _head(response.status, response.content_type, response.headers, connection)
     length = b"%d\r\n\r\n" % len(response.body)
-    return b"".join((head, _date(now_s), length, response.body))
+    return b"".join((head, _date(now_s), length, b"" if is_to_head else response.body))
 
 
 @lru_cache(maxsize=64)

@@ -14,9 +14,12 @@ from aiohttp import web
 
 from relay.errors import ServiceUnavailable
 from relay.ingress import http_response
-from relay.ingress.connection import Connection, Receiver
-from relay.ingress.http_body import MemoryBudget
+from relay.ingress.connection import Connection
+from relay.ingress.http_body import MemoryBudget, Reservation
+from relay.ingress.http_response import Response
 from relay.ingress.limits import Limits
+from relay.ingress.receiver import Receiver
+from relay.ingress.request_context import without_head
 from relay.ingress.request_parser import check_parser
 from relay.observability.log_throttle import LogThrottle
 
@@ -61,7 +64,7 @@ class Server:
             return Connection(self._receiver, self._limits, self.budget, self._open)
         if self._log_throttle.should_log():
             log.warning("too many connections", limit=self._limits.connections)
-        return _TurnedAway()
+        return _TurnedAway(self._receiver, self.budget)
 
     def pre_shutdown(self) -> None:
         """End each connection after the answer under way."""
@@ -79,8 +82,17 @@ class Server:
 class _TurnedAway(asyncio.Protocol):
     """A connection too many: asked to come again, and closed."""
 
+    def __init__(self, receiver: Receiver, budget: MemoryBudget) -> None:
+        self._receiver = receiver
+        self._budget = budget
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writer = cast("asyncio.Transport", transport)
-        response = http_response.problem_response(ServiceUnavailable(), "none")
-        writer.write(http_response.encode(response, int(time.time()), "close"))
-        writer.close()
+        remote = (transport.get_extra_info("peername") or ("",))[0]
+
+        def answer(response: Response) -> None:
+            writer.write(http_response.encode(response, int(time.time()), "close"))
+            writer.close()
+
+        request = without_head("", remote, Reservation(self._budget), answer)
+        self._receiver.refuse(request, ServiceUnavailable("there are too many connections"))

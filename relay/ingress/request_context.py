@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from relay.ingress.http_body import Reservation
 from relay.ingress.http_response import Response
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _process_token = random_tokens.token_hex(16)
 _numbers = itertools.count(1)
 _ID_STARTS_AT = 24
+_NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
 _ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 """What the absolute form of a request target has before the path (RFC 9112, 3.2.2)."""
 
@@ -99,6 +100,15 @@ class RequestContext:
             received_at=self.received_at,
         )
         return self.request
+
+
+def without_head(
+    method: str, remote: str, reservation: Reservation, reply: Callable[[Response], None]
+) -> RequestContext:
+    """Return a request to be refused: of its head no more is known than, perhaps, the method."""
+    request = RequestContext(Head(method, "", _NO_HEADERS, remote), reservation, reply)
+    request.line["client"] = remote
+    return request
 
 
 def split_path(raw_path: str) -> tuple[str, str | None]:

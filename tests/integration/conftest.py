@@ -108,8 +108,10 @@ async def start(outbox: Outbox, subprocess: ProcessingSubprocess) -> AsyncIterat
         body_limit_bytes: int = 100_000,
         bodies_limit_bytes: int = 10_000_000,
         read_timeout_s: float = 5,
+        head_timeout_s: float = 5,
         trusted_proxies: Sequence[Network] = (),
         tracing: Tracing | None = None,
+        **more_limits: int,
     ) -> Running:
         registry = CollectorRegistry()
         ingress = Ingress(
@@ -125,8 +127,9 @@ async def start(outbox: Outbox, subprocess: ProcessingSubprocess) -> AsyncIterat
             body_bytes=body_limit_bytes,
             bodies_bytes=bodies_limit_bytes,
             connections=100,
-            head_timeout_s=5,
+            head_timeout_s=head_timeout_s,
             body_timeout_s=read_timeout_s,
+            **more_limits,
         )
         runner = Server(ingress, limits).runner(shutdown_timeout_s=1)
         await runner.setup()

@@ -64,6 +64,11 @@ class Caller:
             length = int(self.head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
             return await self._reader.readexactly(length)
 
+    async def head_alone(self) -> bytes:
+        """Read an answer that has no body."""
+        async with asyncio.timeout(LIMIT_S):
+            return await self._reader.readuntil(b"\r\n\r\n")
+
     async def rest(self) -> bytes:
         async with asyncio.timeout(LIMIT_S):
             return await self._reader.read()
