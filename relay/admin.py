@@ -41,6 +41,7 @@ class Admin:
         self._registry = registry
         self._broker_metrics = broker_metrics
         self._outbox_metrics = OutboxMetrics(registry)
+        self._blocked_checkpoints = 0  # as far as they are counted
 
     def application(self) -> web.Application:
         """Return the web application to serve."""
@@ -59,7 +60,8 @@ class Admin:
         if stats := await self._stats():
             answer["outbox"] = {
                 "messages": stats.depth,
-                "bytes": stats.used_bytes,
+                "bytes": stats.disk_bytes,
+                "used_bytes": stats.used_bytes,
                 "max_bytes": stats.max_bytes,
                 "oldest_age_s": round(age_s(stats), 3),
                 "parked": {
@@ -91,6 +93,13 @@ class Admin:
         if stats := await self._stats():
             self._outbox_metrics.depth.set(stats.depth)
             self._outbox_metrics.parked.set(stats.parked.messages)
+            self._outbox_metrics.disk_bytes.set(stats.disk_bytes)
+            self._outbox_metrics.log_bytes.set(stats.log_bytes)
             self._outbox_metrics.used_bytes.set(stats.used_bytes)
             self._outbox_metrics.max_bytes.set(stats.max_bytes)
             self._outbox_metrics.oldest_age_s.set(age_s(stats, time.time()))
+            self._count_blocked_checkpoints(stats.blocked_checkpoints)
+
+    def _count_blocked_checkpoints(self, total: int) -> None:
+        self._outbox_metrics.blocked_checkpoints.inc(total - self._blocked_checkpoints)
+        self._blocked_checkpoints = total

@@ -119,10 +119,22 @@ class OutboxMetrics:
             "relay_outbox_parked", "Messages RabbitMQ refuses; tried again alone.",
             registry=registry,
         )  # fmt: skip
-        self.used_bytes = Gauge("relay_outbox_bytes", "Disk used by the outbox.", registry=registry)
-        self.max_bytes = Gauge(
-            "relay_outbox_max_bytes", "Disk the outbox may use.", registry=registry
+        self.disk_bytes = Gauge(
+            "relay_outbox_bytes", "Size on disk: the database and its log.", registry=registry
         )
+        self.log_bytes = Gauge(
+            "relay_outbox_log_bytes", "Size on disk of the database's log.", registry=registry
+        )
+        self.used_bytes = Gauge(
+            "relay_outbox_used_bytes", "What is in use of the database.", registry=registry
+        )
+        self.max_bytes = Gauge(
+            "relay_outbox_max_bytes", "What may be in use of the database.", registry=registry
+        )
+        self.blocked_checkpoints = Counter(
+            "relay_outbox_blocked_checkpoints", "Times another process kept the log from emptying.",
+            registry=registry,
+        )  # fmt: skip
         self.oldest_age_s = Gauge(
             "relay_outbox_oldest_age_seconds", "Age of the oldest message.", registry=registry
         )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from relay.errors import OutboxCorrupt, OutboxError
 from relay.events.message import Message
-from relay.outbox import parked, reserve
+from relay.outbox import parked, reserve, space
 from relay.outbox.files import is_corrupt, sync_directory
 
 SCHEMA_VERSION = 1
@@ -25,7 +25,6 @@ _ROW_BYTES = 1024
 """What a row takes in memory beside its body, about."""
 _ROWS_PER_CHECKPOINT = 500
 _SPARE_PAGES = 8
-_MAX_LOG_BYTES = 64 * 1024 * 1024
 _MAX_CHECKED_BYTES = 128 * 1024 * 1024
 """Up to this size a database is checked as a whole at the start: a tenth of a second, if cached."""
 
@@ -69,7 +68,9 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     """
     try:
         # Autocommit: transactions are begun by hand. The connection moves to the outbox's thread.
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=space.BUSY_TIMEOUT_S
+        )
     except sqlite3.Error as error:
         raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
     try:
@@ -87,11 +88,12 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
 def _prepare(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:
     """Set up the connection and, in a new file, the table."""
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    space.let_shrink(db)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     # Debian's SQLite writes zeros over all that is deleted, which is each event once more.
     db.execute("PRAGMA secure_delete = FAST")
-    db.execute(f"PRAGMA journal_size_limit = {_MAX_LOG_BYTES}")
+    db.execute(f"PRAGMA journal_size_limit = {space.MAX_LOG_BYTES}")
     _check_whole(db, path)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
@@ -186,7 +188,7 @@ def delete_on_full_disk(db: sqlite3.Connection, directory: Path, seqs: list[int]
         with db:
             db.execute("BEGIN IMMEDIATE")
             delete(db, seqs[start : start + _ROWS_PER_CHECKPOINT])
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        space.shorten_log(db)
     reserve.keep(directory)
 
 

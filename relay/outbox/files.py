@@ -19,10 +19,15 @@ def identity(path: Path) -> tuple[tuple[int, int], ...]:
     Empty if one of them is gone.
     """
     try:
-        found = [path.stat(), _beside(path, _LOG_SUFFIX).stat()]
+        found = [path.stat(), log_of(path).stat()]
     except OSError:
         return ()
     return tuple([(status.st_dev, status.st_ino) for status in found])
+
+
+def log_of(path: Path) -> Path:
+    """Return where a database's write-ahead log is."""
+    return _beside(path, _LOG_SUFFIX)
 
 
 def is_at(path: Path, descriptor: int) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relay.outbox import database
+from relay.outbox import database, space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,7 @@ class OutboxLimits:
         recent_bytes: committed rows kept in memory for the forwarder; beyond it they are read
             from disk.
         read_bytes: what one read from disk returns, give or take a row.
+        log_bytes: size beyond which the database's log is emptied by force.
         check_file_every_s: how often to check that the database was not removed.
     """
 
@@ -23,6 +24,7 @@ class OutboxLimits:
     queued_bytes: int = 64 * 1024 * 1024
     recent_bytes: int = 16 * 1024 * 1024
     read_bytes: int = database.MAX_READ_BYTES
+    log_bytes: int = space.MAX_LOG_BYTES
     check_file_every_s: float = 1
 
 

@@ -27,7 +27,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -42,6 +42,8 @@ from relay.outbox.parked_table import ParkedTable
 from relay.outbox.recent import RecentRows
 from relay.outbox.stats import Stats
 from relay.outbox.store import CommitResult, OutboxStore
+from relay.outbox.upkeep import EVERY_S
+from relay.outbox.write_queue import Append, WriteQueue, take_all
 from relay.process.owned_thread import OwnedThread
 from relay.sink import PendingDelivery, Sink, complete_all
 
@@ -53,16 +55,6 @@ _HANGS = "The disk does not answer; try again later."
 
 log = structlog.get_logger("relay.outbox")
 T = TypeVar("T")
-
-
-class _Append(NamedTuple):
-    rows: Sequence[Pending]
-    size_bytes: int
-    deliveries: list[PendingDelivery]  # those that are not completed yet
-
-    def complete(self, error: NotDurable | None) -> None:
-        complete_all(self.deliveries, error)
-        self.deliveries.clear()
 
 
 class Outbox(Sink):
@@ -98,19 +90,18 @@ class Outbox(Sink):
                 check_every_s=limits.check_file_every_s,
             ),
             max_bytes=max_bytes,
-            max_read_bytes=limits.read_bytes,
+            limits=limits,
         )
         self.parked = ParkedTable(lambda work: self._read(lambda: work(self._store.db)))
         # The event loop appends to these two, the thread takes from them.
-        self._appends: deque[_Append] = deque()
+        self._queue = WriteQueue()
         self._confirmed: deque[int] = deque()
-        self._committing: Sequence[_Append] = ()  # set by the thread
         self._queued_bytes = 0
         self._recent = RecentRows(limits.recent_bytes)
         self._next_seq = 1
         self._delete_timer: asyncio.TimerHandle | None = None
         self._hang_timer: asyncio.TimerHandle | None = None
-        self._is_writing = False
+        self._is_writing, self._writing_since = False, 0.0
         self._is_hanging = False
         self._is_failing = False
         self._is_closed = False
@@ -128,6 +119,7 @@ class Outbox(Sink):
         self._last_committed = self._store.open()
         self._next_seq = self._last_committed + 1
         self._thread = OwnedThread("outbox")
+        self._thread.repeat(self._keep_up, after_s=EVERY_S)
 
     async def close(self) -> None:
         """Commit what is queued, then release the database and its lock.
@@ -148,7 +140,7 @@ class Outbox(Sink):
         )
 
     async def _finish_writing(self) -> None:
-        while self._is_writing or self._appends:
+        while self._is_writing or self._queue:
             await self._thread.do(_nothing)
         self._write()  # what was confirmed; if that fails it costs duplicates
         await self._thread.do(_nothing)
@@ -174,7 +166,7 @@ class Outbox(Sink):
             return
         self._next_seq += len(rows)
         self._queued_bytes += size_bytes
-        self._appends.append(_Append(rows, size_bytes, list(deliveries)))
+        self._queue.add(Append(rows, size_bytes, list(deliveries), self._loop.time()))
         if not self._is_writing:
             self._write()
 
@@ -192,41 +184,53 @@ class Outbox(Sink):
         if self._delete_timer:
             self._delete_timer.cancel()
             self._delete_timer = None
-        if self._is_writing or not (self._appends or self._confirmed):
+        if self._is_writing or not (self._queue or self._confirmed):
             return
         self._is_writing = True
         self._watch_write()
         self._thread.do_later(self._write_batch)
 
     def _watch_write(self) -> None:
-        """Give the write that begins now its time."""
-        if self._hang_timer:
-            self._hang_timer.cancel()
-        self._hang_timer = self._loop.call_later(self._write_timeout_s, self._note_hanging)
+        """Note that a write begins now, and see to it that nobody waits for it too long."""
+        self._writing_since = self._loop.time()
+        if self._hang_timer is None:
+            self._hang_timer = self._loop.call_at(self._hangs_at(), self._check_hanging)
+
+    def _hangs_at(self) -> float:
+        """Return until when the write that is under way, and who waits behind it, have time."""
+        since, oldest = self._writing_since, self._queue.oldest()
+        return (since if oldest is None else min(since, oldest)) + self._write_timeout_s
+
+    def _check_hanging(self) -> None:
+        self._hang_timer = None
+        if not self._is_writing:
+            return
+        if self._loop.time() < (at := self._hangs_at()):
+            self._hang_timer = self._loop.call_at(at, self._check_hanging)
+        else:
+            self._note_hanging()
 
     def _note_hanging(self) -> None:
         """Let nobody wait for the disk any longer; it has not answered for `write_timeout_s`."""
         self._is_hanging = True
         error = NotDurable(_HANGS)
         self._note_health(error)
-        for append in [*self._committing, *self._appends]:
-            append.complete(error)
+        self._queue.refuse(error)
 
     def _write_batch(self) -> None:
         """Commit what is queued, then what was queued meanwhile. Runs in the thread.
 
         It does not wait for the event loop, which may be busy with a whole batch of requests.
         """
-        appends, confirmed = _take_all(self._appends), _take_all(self._confirmed)
-        self._committing = appends
+        appends, confirmed = self._queue.take(), take_all(self._confirmed)
         result = self._store.commit([row for append in appends for row in append.rows], confirmed)
         self._loop.call_soon_threadsafe(self._written, appends, result)
-        if self._appends:
+        if self._queue:
             self._thread.do_later(self._write_batch)  # behind whoever waits to read
         else:
             self._loop.call_soon_threadsafe(self._stop_writing)
 
-    def _written(self, appends: list[_Append], result: CommitResult) -> None:
+    def _written(self, appends: list[Append], result: CommitResult) -> None:
         """Act on what became of a batch. Runs in the event loop, like everything below."""
         self._is_hanging = False
         self._watch_write()
@@ -239,15 +243,12 @@ class Outbox(Sink):
     def _stop_writing(self) -> None:
         """Note that the thread is idle. Begin again if something was queued after its last look."""
         self._is_writing = False
-        if self._hang_timer:
-            self._hang_timer.cancel()
-            self._hang_timer = None
-        if self._appends:
+        if self._queue:
             self._write()
         elif self._confirmed:
             self._delete_within(_DELETE_WITHIN_S)
 
-    def _complete(self, appends: list[_Append], error: NotDurable | None) -> None:
+    def _complete(self, appends: list[Append], error: NotDurable | None) -> None:
         self._queued_bytes -= sum([append.size_bytes for append in appends])
         self._note_health(error)
         if not error:
@@ -264,6 +265,10 @@ class Outbox(Sink):
         if self._is_failing and not error:
             log.info("outbox recovered")
         self._is_failing = error is not None
+
+    def _keep_up(self) -> float:
+        """Give back disk space. Return when to do so again. Runs in the thread."""
+        return self._store.keep_up(is_idle=not (self._queue or self._confirmed))
 
     # Reading.
 
@@ -339,11 +344,6 @@ class Outbox(Sink):
                 await self._do(self._store.check_writable)
             except TimeoutError:
                 raise NotDurable(_HANGS) from None
-
-
-def _take_all(queued: deque[T]) -> list[T]:
-    """Empty a queue, but for what is put into it meanwhile."""
-    return [queued.popleft() for _ in range(len(queued))]
 
 
 def _nothing() -> None:

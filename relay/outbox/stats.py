@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import OutboxError
-from relay.outbox import layout, parked
+from relay.outbox import layout, parked, space
 from relay.outbox.database import FILE_NAME, PAGE_BYTES
 from relay.outbox.parked import NONE_PARKED, ParkedSummary
 
@@ -26,21 +26,28 @@ class Stats:
     Args:
         depth: events waiting; exact up to 20,000, beyond it too high by at most `max_in_flight`.
         used_bytes: of the database file, free pages not counted.
-        max_bytes: the bound.
+        disk_bytes: of the database file and its log.
+        log_bytes: of its log alone.
+        max_bytes: the bound on used_bytes.
         oldest_received_at: of those that are not parked, in seconds since 1970; None if there are
             none. Beyond 20,000 events parked ones count, too.
         parked: what is kept out of the way of the others; it is part of depth.
+        blocked_checkpoints: how often another process kept the log from being emptied; 0 if that
+            is not known.
     """
 
     depth: int
     used_bytes: int
+    disk_bytes: int
+    log_bytes: int
     max_bytes: int
     oldest_received_at: float | None
     parked: ParkedSummary = NONE_PARKED
+    blocked_checkpoints: int = 0
 
 
-def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
-    """Return how much is in the outbox."""
+def stats_of(db: sqlite3.Connection, path: Path, max_bytes: int) -> Stats:
+    """Return how much is in the outbox whose database is at a path."""
     first, last = db.execute("SELECT min(seq), max(seq) FROM outbox").fetchone()
     depth, oldest, summary = 0, None, parked.summary(db)
     if first is not None:
@@ -48,11 +55,12 @@ def stats_of(db: sqlite3.Connection, max_bytes: int) -> Stats:
         if depth <= _EXACT_COUNT_LIMIT:
             (depth,) = db.execute("SELECT count(*) FROM outbox").fetchone()
         oldest = _oldest(db, has_parked=bool(summary.messages) and depth <= _EXACT_COUNT_LIMIT)
-    (pages,) = db.execute("PRAGMA page_count").fetchone()
-    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    disk = space.disk_use(path)
     return Stats(
         depth=depth,
-        used_bytes=(pages - free) * PAGE_BYTES,
+        used_bytes=space.used_pages(db) * PAGE_BYTES,
+        disk_bytes=disk.file + disk.log,
+        log_bytes=disk.log,
         max_bytes=max_bytes,
         oldest_received_at=oldest,
         parked=summary,
@@ -70,9 +78,12 @@ def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
     return Stats(
         depth=sum(part.depth for part in parts),
         used_bytes=sum(part.used_bytes for part in parts),
+        disk_bytes=sum(part.disk_bytes for part in parts),
+        log_bytes=sum(part.log_bytes for part in parts),
         max_bytes=max_bytes,
         oldest_received_at=min(oldest, default=None),
         parked=_total_parked([part.parked for part in parts]),
+        blocked_checkpoints=sum(part.blocked_checkpoints for part in parts),
     )
 
 
@@ -88,7 +99,7 @@ def look(directory: Path, max_bytes: int) -> Stats:
         OutboxError: there is none, or it can't be read.
     """
     with _opened(directory) as db:
-        return stats_of(db, max_bytes)
+        return stats_of(db, directory / FILE_NAME, max_bytes)
 
 
 def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int]]]:
@@ -104,7 +115,7 @@ def inspect(directory: Path, max_bytes: int) -> tuple[Stats, list[tuple[str, int
         keys = db.execute(
             "SELECT routing_key, count(*) FROM outbox GROUP BY 1 ORDER BY 2 DESC LIMIT 100"
         ).fetchall()
-        return stats_of(db, max_bytes), keys
+        return stats_of(db, directory / FILE_NAME, max_bytes), keys
 
 
 def inspect_all(

@@ -6,13 +6,19 @@ Everything here blocks. Whoever opens the outbox uses it first, then the outbox'
 import contextlib
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from relay.errors import NotDurable, OutboxError, OutboxFull
 from relay.outbox import database
 from relay.outbox.database import Pending
 from relay.outbox.directory import OutboxDirectory
+from relay.outbox.limits import OutboxLimits
 from relay.outbox.stats import Stats, stats_of
+from relay.outbox.upkeep import Upkeep
+
+_FULL_LOGS = 4
+"""Nothing more is stored once the log is so many times too large, and larger than max_bytes."""
 
 
 class CommitResult(NamedTuple):
@@ -33,13 +39,19 @@ class OutboxStore:
     Args:
         directory: where the database is.
         max_bytes: bound on the database's used pages.
-        max_read_bytes: what one read returns, give or take a row.
+        limits: see OutboxLimits.
     """
 
-    def __init__(self, directory: OutboxDirectory, *, max_bytes: int, max_read_bytes: int) -> None:
+    def __init__(self, directory: OutboxDirectory, *, max_bytes: int, limits: OutboxLimits) -> None:
         self._directory = directory
+        self._path = directory.path / database.FILE_NAME
         self._max_bytes = max_bytes
-        self._max_read_bytes = max_read_bytes
+        self._max_read_bytes = limits.read_bytes
+        self._upkeep = Upkeep(
+            self._path,
+            max_log_bytes=limits.log_bytes,
+            full_log_bytes=max(max_bytes, _FULL_LOGS * limits.log_bytes),
+        )
         self.db: sqlite3.Connection
 
     def open(self) -> int:
@@ -60,6 +72,8 @@ class OutboxStore:
 
     def commit(self, rows: Sequence[Pending], confirmed: list[int]) -> CommitResult:
         """Insert rows and delete confirmed ones, in one transaction. It is on disk on return."""
+        if rows and self._upkeep.is_log_full:
+            return CommitResult(self._log_full(), self.commit([], confirmed).undeleted)
         try:
             self.db = self._directory.ensure_current(self.db)
             with self.db:
@@ -90,8 +104,20 @@ class OutboxStore:
                 )
         return NotDurable(f"The outbox can't be written ({failure}); try again later.")
 
+    def _log_full(self) -> OutboxFull:
+        return OutboxFull(
+            f"The log of the outbox {self._path} can't be emptied, because another process reads "
+            "the database; end that process."
+        )
+
+    def keep_up(self, *, is_idle: bool) -> float:
+        """Give back disk space if there is some. Return after how many seconds to call again."""
+        return self._upkeep.run(self.db, is_idle=is_idle)
+
     def check_writable(self) -> None:
         """Write and delete a row. Raises NotDurable if that fails."""
+        if self._upkeep.is_log_full:
+            raise self._log_full()
         try:
             self.db = self._directory.ensure_current(self.db)
             database.probe(self.db)
@@ -112,4 +138,5 @@ class OutboxStore:
 
     def stats(self) -> Stats:
         """Return how much is in the outbox."""
-        return stats_of(self.db, self._max_bytes)
+        stats = stats_of(self.db, self._path, self._max_bytes)
+        return replace(stats, blocked_checkpoints=self._upkeep.blocked)

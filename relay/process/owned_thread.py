@@ -23,6 +23,8 @@ class OwnedThread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def do(self, work: Callable[[], T]) -> T:
         """Do work when its turn comes, and return its result."""
@@ -36,6 +38,22 @@ class OwnedThread:
         with contextlib.suppress(RuntimeError):
             self._executor.submit(work)
 
+    def repeat(self, work: Callable[[], float], *, after_s: float) -> None:
+        """Do work after a time, and again whenever the seconds that it returned have passed.
+
+        It must not raise: nobody would hear of it. Once for each thread, from its event loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        def do_again() -> None:
+            loop.call_soon_threadsafe(wait, work())
+
+        def wait(delay_s: float) -> None:
+            if not self._is_closed:
+                self._timer = loop.call_later(delay_s, self.do_later, do_again)
+
+        wait(after_s)
+
     async def close(self, last: Callable[[], None], *, limit_s: float = 5) -> None:
         """Do last, and end the thread.
 
@@ -44,6 +62,9 @@ class OwnedThread:
             limit_s: after it, a thread that is blocked is left to itself, and the work that waits
                 is cancelled.
         """
+        self._is_closed = True
+        if self._timer:
+            self._timer.cancel()
         try:
             async with asyncio.timeout(limit_s):
                 await self.do(last)

@@ -122,6 +122,7 @@ def _aggregate(workers: list[_Readiness], *, is_closing: bool) -> _Readiness:
         result["outbox"] = {
             "messages": sum(outbox["messages"] for outbox in outboxes),
             "bytes": sum(outbox["bytes"] for outbox in outboxes),
+            "used_bytes": sum(outbox["used_bytes"] for outbox in outboxes),
             "max_bytes": sum(outbox["max_bytes"] for outbox in outboxes),
             "oldest_age_s": max(outbox["oldest_age_s"] for outbox in outboxes),
             "parked": _total_parked([outbox["parked"] for outbox in outboxes]),

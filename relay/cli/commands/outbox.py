@@ -135,7 +135,9 @@ def _show_summary(settings: Settings, *, as_json: bool) -> None:
 def _summary(stats: Stats) -> dict[str, object]:
     return {
         "messages": stats.depth,
-        "bytes": stats.used_bytes,
+        "bytes": stats.disk_bytes,
+        "log_bytes": stats.log_bytes,
+        "used_bytes": stats.used_bytes,
         "max_bytes": stats.max_bytes,
         "oldest_age_s": round(outbox_stats.age_s(stats), 3),
         "parked": stats.parked.messages,

@@ -257,7 +257,8 @@ async def test_outbox_is_read_while_a_relay_runs_and_when_none_does(
 
     assert running["messages"] == stopped["messages"] == 3
     assert running["routing_keys"] == {"swiftsell.message.created.text": 3}
-    assert 0 < stopped["bytes"] <= stopped["max_bytes"]
+    assert 0 < running["log_bytes"] < running["bytes"]
+    assert 0 < stopped["used_bytes"] <= stopped["bytes"] <= stopped["max_bytes"]
     assert 0 < running["oldest_age_s"] < stopped["oldest_age_s"]
     assert ["messages", "3"] in rows
     assert ["swiftsell.message.created.text", "3"] in rows

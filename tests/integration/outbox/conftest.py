@@ -50,10 +50,17 @@ class HeldInsert:
         self.is_held, self.may_go = threading.Event(), threading.Event()
         box._store.db.set_trace_callback(self._trace)
 
+    def hold_next(self) -> None:
+        """Let the insert that is held go, but not the one after it."""
+        self.is_held.clear()
+        may_go, self.may_go = self.may_go, threading.Event()
+        may_go.set()
+
     def _trace(self, statement: str) -> None:
         if statement.startswith("INSERT"):
+            may_go = self.may_go
             self.is_held.set()
-            self.may_go.wait(LIMIT_S)
+            may_go.wait(LIMIT_S)
 
 
 @pytest.fixture

@@ -46,6 +46,41 @@ async def test_who_waits_for_a_disk_that_hangs_is_refused_in_time(
     assert await is_refused(queued)
 
 
+async def test_who_waits_behind_a_slow_commit_has_no_more_time_than_others(
+    open_outbox: Open,
+) -> None:
+    """The first commit ends in time, the second does not; its time began before it did."""
+    box = await open_outbox(limits=OutboxLimits(write_timeout_s=2))
+    held = HeldInsert(box)
+    first = box.append([message("first")])
+    await asyncio.to_thread(held.is_held.wait, LIMIT_S)
+    second = box.append([message("second")])
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(1.2)
+    held.hold_next()
+    await first
+
+    assert await is_refused(second)
+    waited_s = asyncio.get_running_loop().time() - began
+    held.may_go.set()
+
+    assert 1.9 < waited_s < 3.1  # it was 3.2 when each commit had its own time
+
+
+async def test_slow_commits_one_after_the_other_are_no_hanging_disk(open_outbox: Open) -> None:
+    box = await open_outbox(limits=OutboxLimits(write_timeout_s=0.5))
+    held = HeldInsert(box)
+    for number in range(10):  # together they take longer than one may
+        appending = box.append([message(str(number))])
+        await asyncio.to_thread(held.is_held.wait, LIMIT_S)
+        await asyncio.sleep(0.1)
+        held.hold_next()
+        await appending
+    held.may_go.set()
+
+    assert box.last_seq == 10
+
+
 async def test_while_it_hangs_nothing_more_is_taken_and_nothing_is_read(
     hanging: tuple[Outbox, HeldInsert],
 ) -> None:

@@ -36,6 +36,25 @@ async def test_a_call_that_blocks_does_not_keep_the_thread_from_closing() -> Non
     assert await blocked is True
 
 
+async def test_what_is_repeated_is_done_again_until_the_end() -> None:
+    thread, times, is_done = OwnedThread("seen"), list[int](), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> float:
+        times.append(threading.get_ident())
+        if len(times) == 3:
+            loop.call_soon_threadsafe(is_done.set)
+        return 0.0 if len(times) < 3 else 1000.0
+
+    thread.repeat(work, after_s=0)
+    await is_done.wait()
+    await thread.close(lambda: None)
+
+    assert len(times) == 3
+    assert len(set(times)) == 1
+    assert times[0] != threading.get_ident()
+
+
 async def test_after_the_end_nothing_runs_later() -> None:
     thread, ran = OwnedThread("seen"), list[int]()
 

@@ -1,0 +1,118 @@
+"""When the outbox gives back disk space: a little at a time, and never while it matters.
+
+Runs in the outbox's thread, between commits. Another process that reads the database, such as a
+backup or somebody's `sqlite3`, keeps SQLite from emptying the log, which then grows with each
+commit. That is logged and counted, and ends with new events being refused.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import structlog
+
+from relay.outbox import space
+
+EVERY_S = 1.0
+"""How often to look, and to give back space beside deliveries: each time costs an fsync."""
+
+_IDLE_PAUSE_S = 0.05
+_FAILED_PAUSE_S = 10.0
+_MAX_FREE_PAGES = 1024
+"""4 MiB. So much comes and goes with traffic."""
+_SPARE_PAGES = 256
+_MIN_STEP_PAGES, _MAX_STEP_PAGES = 16, 512
+_STEP_S = 0.02
+"""What a step may take, about. It usually takes 3 ms; more if rows were deleted out of order."""
+_MAX_REBUILT_PAGES = 1024
+"""4 MiB take some 50 ms."""
+_LAST_RETRY_S = 30.0
+_WARN_EVERY_S = 600.0
+
+log = structlog.get_logger("relay.outbox")
+
+
+class Upkeep:
+    """Keeps the file of a database, and its log, as small as can be.
+
+    Args:
+        path: of the database.
+        max_log_bytes: size beyond which the log is emptied by force.
+        full_log_bytes: size beyond which nothing more may be stored.
+    """
+
+    def __init__(self, path: Path, *, max_log_bytes: int, full_log_bytes: int) -> None:
+        self.blocked = 0
+        """How often the log could not be emptied."""
+        self.is_log_full = False
+        self._path = path
+        self._max_log_bytes = max_log_bytes
+        self._full_log_bytes = full_log_bytes
+        self._step_pages = _MAX_STEP_PAGES
+        self._is_giving_back = False
+        self._retry_s = EVERY_S
+        self._retry_at = 0.0
+        self._warn_at = 0.0
+        self._is_blocked = False
+
+    def run(self, db: sqlite3.Connection, *, is_idle: bool) -> float:
+        """Do what is due. Return after how many seconds to call again."""
+        try:
+            pause_s = self._give_back(db, is_idle=is_idle)
+            self._bound_log(db, time.monotonic())
+        except sqlite3.Error as error:  # a commit that fails, too, is what matters
+            log.debug("outbox not shortened", reason=str(error))
+            return _FAILED_PAUSE_S
+        return pause_s
+
+    def _give_back(self, db: sqlite3.Connection, *, is_idle: bool) -> float:
+        free = space.free_pages(db)
+        if free > _MAX_FREE_PAGES:
+            self._is_giving_back = True
+        if not self._is_giving_back:
+            return EVERY_S
+        if free <= _SPARE_PAGES:
+            self._is_giving_back = not space.shorten_log(db)  # only now the file is shorter
+            return EVERY_S
+        if space.can_shrink(db):
+            self._cut(db, free - _SPARE_PAGES)
+            return _IDLE_PAUSE_S if is_idle else EVERY_S
+        if is_idle and space.used_pages(db) <= _MAX_REBUILT_PAGES:
+            space.rebuild(db)
+            log.info("outbox rebuilt", reason="its file could not shrink")
+        return EVERY_S
+
+    def _cut(self, db: sqlite3.Connection, pages: int) -> None:
+        began = time.perf_counter()
+        space.cut(db, min(pages, self._step_pages))
+        if time.perf_counter() - began > _STEP_S:
+            self._step_pages = max(self._step_pages // 2, _MIN_STEP_PAGES)
+        else:
+            self._step_pages = min(self._step_pages * 2, _MAX_STEP_PAGES)
+
+    def _bound_log(self, db: sqlite3.Connection, now: float) -> None:
+        log_bytes = space.disk_use(self._path).log
+        if log_bytes > self._max_log_bytes and now >= self._retry_at:
+            if space.shorten_log(db):
+                log_bytes = 0
+            else:
+                self._note_blocked(log_bytes, now)
+        self.is_log_full = log_bytes > self._full_log_bytes
+        if log_bytes <= self._max_log_bytes and self._is_blocked:
+            self._is_blocked, self._retry_s, self._warn_at = False, EVERY_S, 0.0
+            log.info("outbox log emptied")
+
+    def _note_blocked(self, log_bytes: int, now: float) -> None:
+        self.blocked += 1
+        self._is_blocked = True
+        self._retry_at = now + self._retry_s
+        self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+        if now >= self._warn_at:
+            self._warn_at = now + _WARN_EVERY_S
+            log.warning(
+                "outbox log grows",
+                log_bytes=log_bytes,
+                refused_beyond_bytes=self._full_log_bytes,
+                reason="another process has been reading the database for long; end it: "
+                f"`fuser -v {self._path}` shows which",
+            )
