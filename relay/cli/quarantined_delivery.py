@@ -1,5 +1,6 @@
 """A quarantined delivery: what its message says, and how it is processed again."""
 
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ class QuarantinedDelivery:
         reason: why it was not understood.
         received_at: seconds since 1970, or None if the message is not one of the relay's.
         delivery_id: of this delivery alone.
+        number: of equal elements that came before it in the delivery that it was part of.
         content_type: as sent.
         size: of the body, in bytes.
         headers: of the request, secrets removed.
@@ -42,6 +44,7 @@ class QuarantinedDelivery:
     reason: str
     received_at: float | None
     delivery_id: str
+    number: int
     content_type: str
     size: int
     headers: dict[str, str]
@@ -58,6 +61,7 @@ class QuarantinedDelivery:
             received_at=_timestamp(headers.get("received_at")),
             # Deliveries that an earlier version quarantined are told apart by their microsecond.
             delivery_id=str(headers.get("delivery_id", headers.get("received_at", ""))),
+            number=_number(headers.get("number")),
             content_type=str(headers.get("content-type", "")),
             size=len(message.body),
             headers={name: str(value) for name, value in mapping(headers.get("headers")).items()},
@@ -88,7 +92,13 @@ def process_again(
         secrets=Secrets(()),  # they were removed when it was quarantined
     )
     try:
-        return understand(request, source, delivery.received_at, delivery.delivery_id).messages
+        return understand(
+            request,
+            source,
+            delivery.received_at,
+            delivery.delivery_id,
+            number=delivery.number,
+        ).messages
     except Malformed as error:
         raise RelayError(f"it still is not understood ({error.reason})") from error
     except Exception as error:  # a bug in a vendor's code must not keep back the others
@@ -125,6 +135,12 @@ async def publish(
                 f"RabbitMQ did not take the event {message.id}; its delivery stays in quarantine. "
                 "Is one of the queues it goes to full?"
             ) from error
+
+
+def _number(value: Any) -> int:
+    """Return the number of an element; 0 if an earlier version quarantined it."""
+    text = str(value)
+    return int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
 
 
 def _timestamp(value: Any) -> float | None:

@@ -3,6 +3,7 @@
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ from relay.errors import Malformed
 from relay.events import amqp, topology
 from relay.events.event import MAX_EVENTS, Data, NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin, message_id
+from relay.events.quarantine import VENDOR_ERROR
 from relay.events.timestamps import from_clock
 
 _MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -33,7 +35,8 @@ def encode_events(
     """Encode the events of one delivery, all of which are understood.
 
     Raises:
-        Malformed: as `encode_each`, or for the reason of the first that is not.
+        Malformed: as `encode_each`, or for the reason of the first that is not. If that is a bug,
+            it is raised.
     """
     messages: list[Message] = []
     for element in encode_each(
@@ -44,18 +47,19 @@ def encode_events(
         traceparent=traceparent,
     ):
         if isinstance(element, NotUnderstood):
-            raise Malformed(element.reason)
+            raise element.error or Malformed(element.reason)
         messages.append(element)
     return messages
 
 
-def encode_each(
+def encode_each(  # noqa: PLR0913  as `encode_events`, and the element that a delivery was cut to
     elements: Sequence[NormalizedEvent | NotUnderstood],
     *,
     origin: Origin,
     received_at: float,
     delivery_id: str,
     traceparent: str | None = None,
+    number: int = 0,
 ) -> list[Message | NotUnderstood]:
     """Encode the events of one delivery; `too_large` is one whose document would exceed 16 MiB.
 
@@ -66,6 +70,7 @@ def encode_each(
         delivery_id: of this delivery alone; part of the ids of events that nothing else tells
             from those of another delivery.
         traceparent: of the request.
+        number: of equal elements that came before these in the delivery that they are from.
 
     Raises:
         Malformed: `too_many_events`.
@@ -73,7 +78,7 @@ def encode_each(
     if len(elements) > MAX_EVENTS:
         raise Malformed("too_many_events")
     head = _properties_head(origin, traceparent)
-    counts: dict[bytes, int] = {}
+    counts: defaultdict[bytes, int] = defaultdict(lambda: number)
     encoded: list[Message | NotUnderstood] = []
     for element in elements:
         if isinstance(element, NotUnderstood):
@@ -84,11 +89,13 @@ def encode_each(
             encoded.append(_encode(element, event_id, origin, received_at, head))
         except Malformed as error:
             encoded.append(NotUnderstood(reason=error.reason, raw=element.raw))
+        except Exception as error:  # noqa: BLE001  data that can't be encoded is the vendor's bug
+            encoded.append(NotUnderstood(reason=VENDOR_ERROR, raw=element.raw, error=error))
     return encoded
 
 
 def _event_id(
-    event: NormalizedEvent, counts: dict[bytes, int], origin: Origin, delivery_id: str
+    event: NormalizedEvent, counts: defaultdict[bytes, int], origin: Origin, delivery_id: str
 ) -> str:
     """Return the id of an event, and count its element: equal ones of a delivery get different ids.
 
@@ -98,7 +105,7 @@ def _event_id(
     raw, identity = event.raw, event.identity
     if isinstance(identity, tuple):
         return message_id(origin, b"\0" + orjson.dumps(identity))
-    number = counts.get(raw, 0)
+    number = counts[raw]
     counts[raw] = number + 1
     content = raw if identity == "element" else delivery_id.encode() + b"\0" + raw
     return message_id(origin, content, number)

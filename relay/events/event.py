@@ -80,7 +80,9 @@ class NotUnderstood(NamedTuple):
         reason: why; see Malformed.
         raw: the element as sent, without a token. Alone, it must be a delivery, so that it can be
             processed again.
+        error: the bug in the vendor's code that it runs into, if that is why.
     """
 
     reason: str
     raw: bytes
+    error: Exception | None = None

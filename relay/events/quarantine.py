@@ -39,7 +39,8 @@ def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has 
     So is an element of a delivery whose others are understood; `number` says how many equal ones
     came before it there.
 
-    Its `delivery_id` goes along, so that a release gives its events the ids they would have had.
+    Its `delivery_id` and `number` go along, so that a release gives its events the ids they would
+    have had.
     """
     body = redaction.redact(body, secrets)
     public = _public_headers(headers, secrets)
@@ -56,6 +57,7 @@ def encode_quarantined(  # noqa: PLR0913  a delivery that nobody understood has 
             "content-type": content_type,
             "received_at": from_clock(received_at),
             "delivery_id": delivery_id,
+            "number": str(number),
             "headers": dict(public),
         },
         content_type=content_type,

@@ -18,6 +18,7 @@ from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
 from relay.process.safe_traceback import safe_traceback
 from relay.vendors import Vendor, answer, normalize
+from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Answer, Echo, Request
 
@@ -92,7 +93,7 @@ def process_delivery(
         return ProcessedDelivery(messages=[], echo=echo)
     failure: Mapping[str, str] | None = None
     try:
-        return understand(delivery, source, received_at, delivery_id, echo)
+        return understand(delivery, source, received_at, delivery_id, echo=echo)
     except Malformed as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
@@ -110,19 +111,21 @@ def _answered(delivery: Request, source: Source) -> ProcessedDelivery:
     return ProcessedDelivery(messages=[], answer=found)
 
 
-def understand(
+def understand(  # noqa: PLR0913  as `process_delivery`, and what only one of its callers has
     delivery: Request,
     source: Source,
     received_at: float,
     delivery_id: str,
+    *,
     echo: Echo | None = None,
+    number: int = 0,
 ) -> ProcessedDelivery:
-    """Normalize and encode an authenticated delivery; see `process_delivery`.
+    """Normalize and encode an authenticated delivery; see `process_delivery` and `encode_each`.
 
     Of several elements, each that is not understood is quarantined alone.
 
     Raises:
-        Malformed: none of it is understood.
+        Malformed: none of it is understood. If that is a bug, it is raised.
     """
     elements = normalize(source.vendor, delivery)
     encoded = encode_each(
@@ -131,13 +134,14 @@ def understand(
         received_at=received_at,
         delivery_id=delivery_id,
         traceparent=traceparent_of(delivery.headers),
+        number=number,
     )
     messages = [element for element in encoded if isinstance(element, Message)]
-    reasons: tuple[str, ...] = ()
+    others: list[NotUnderstood] = []
     if len(messages) < len(encoded):
-        reasons = tuple([each.reason for each in encoded if isinstance(each, NotUnderstood)])
+        others = [element for element in encoded if isinstance(element, NotUnderstood)]
         if not messages:
-            raise Malformed(reasons[0])
+            raise others[0].error or Malformed(others[0].reason)
         messages = _quarantine_each(encoded, delivery, source, received_at, delivery_id)
         elements = [
             element
@@ -145,7 +149,18 @@ def understand(
             if isinstance(result, Message)
         ]
     types = tuple([element.type for element in elements if isinstance(element, NormalizedEvent)])
-    return ProcessedDelivery(messages, types, echo, reasons=reasons)
+    if not others:
+        return ProcessedDelivery(messages, types, echo)
+    reasons = tuple([element.reason for element in others])
+    return ProcessedDelivery(messages, types, echo, reasons=reasons, failure=_failure_of(others))
+
+
+def _failure_of(elements: Sequence[NotUnderstood]) -> Mapping[str, str] | None:
+    """Return what the first bug is that one of them runs into, and where."""
+    for element in elements:
+        if element.error:
+            return safe_traceback(element.error)
+    return None
 
 
 def _quarantine_of(
@@ -169,7 +184,10 @@ def _quarantine_each(
     received_at: float,
     delivery_id: str,
 ) -> list[Message]:
-    """Return all as messages; equal elements of a delivery get different ids."""
+    """Return all as messages; equal elements of a delivery get different ids.
+
+    Those are counted as the events that they may become: by their text once it is repaired.
+    """
     quarantine = _quarantine_of(delivery, source, received_at, delivery_id)
     counts: Counter[bytes] = Counter()
     messages: list[Message] = []
@@ -177,7 +195,8 @@ def _quarantine_each(
         if isinstance(element, Message):
             messages.append(element)
         else:
-            number = counts[element.raw]
+            text = raw_json.repair(element.raw)
+            number = counts[text]
             messages.append(quarantine(element.raw, reason=element.reason, number=number))
-            counts[element.raw] += 1
+            counts[text] += 1
     return messages

@@ -8,6 +8,7 @@ import orjson
 
 from relay.errors import Malformed
 from relay.events.event import NormalizedEvent, NotUnderstood
+from relay.events.quarantine import VENDOR_ERROR
 from relay.vendors.kit import raw_json
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
@@ -44,15 +45,16 @@ def understand_each(
 
     Args:
         elements: of one delivery, in order.
-        understand: returns the event of a value and its bytes, or raises Malformed.
+        understand: returns the event of a value and its bytes, or raises Malformed. Whatever else
+            it raises is a bug, and of that element alone.
 
     Raises:
-        Malformed: none is understood; with the reason of the first.
+        Malformed: none is understood; with the reason of the first. If that is a bug, it is raised.
     """
     found = [_understood(element, understand) for element in elements]
-    reasons = [element.reason for element in found if isinstance(element, NotUnderstood)]
-    if reasons and len(reasons) == len(found):
-        raise Malformed(reasons[0])
+    others = [element for element in found if isinstance(element, NotUnderstood)]
+    if others and len(others) == len(found):
+        raise others[0].error or Malformed(others[0].reason)
     return found
 
 
@@ -65,6 +67,8 @@ def _understood(
         event = understand(element.value, element.raw)
     except Malformed as error:
         return NotUnderstood(reason=error.reason, raw=element.sent)
+    except Exception as error:  # noqa: BLE001  a bug must not cost the other elements
+        return NotUnderstood(reason=VENDOR_ERROR, raw=element.sent, error=error)
     return event if element.raw == element.sent else event._replace(is_repaired=True)
 
 

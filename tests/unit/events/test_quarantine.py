@@ -60,6 +60,7 @@ def test_a_delivery_is_kept_as_it_came_with_what_a_person_needs_to_know() -> Non
         "content-type": "text/xml",
         "received_at": "2023-11-14T22:13:20.250000Z",
         "delivery_id": "5e1f",
+        "number": "0",
         "headers": {"content-type": "text/xml", "user-agent": "x"},
     }
 
