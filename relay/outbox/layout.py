@@ -27,17 +27,24 @@ def present(root: Path) -> list[int]:
     Raises:
         OSError: the directory can't be read.
     """
+    return [
+        number for number in _numbers(root) if (directory_of(root, number) / FILE_NAME).exists()
+    ]
+
+
+def _numbers(root: Path) -> list[int]:
     names = [path.name for path in root.iterdir()] if root.exists() else []
     below = [match for name in names if (match := _WORKER_DIRECTORY.fullmatch(name))]
-    numbers = [0, *sorted(int(match[1]) for match in below)]
-    return [number for number in numbers if (directory_of(root, number) / FILE_NAME).exists()]
+    return [0, *sorted(int(match[1]) for match in below)]
 
 
 def orphaned(root: Path, *, worker: int, count: int) -> list[Path]:
-    """Return the outboxes that none of count workers uses, as far as this worker drains them.
+    """Return the directories that none of count workers uses, as far as this worker drains them.
+
+    Nothing in them is looked at, as each may be on another disk, which hangs.
 
     Raises:
         OSError: the directory can't be read.
     """
-    numbers = [number for number in present(root) if number >= count and number % count == worker]
+    numbers = [number for number in _numbers(root) if number >= count and number % count == worker]
     return [directory_of(root, number) for number in numbers]

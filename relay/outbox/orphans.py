@@ -2,12 +2,14 @@
 
 An event is deleted there once it is durable here. A crash in between makes a duplicate with the
 same id, never a loss. An outbox that can't be drained is logged, left alone and tried again later.
+So is one whose disk hangs: each has threads of its own, for which nobody waits longer than a limit.
 """
 
 import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,12 @@ _BATCH = 250
 """Events moved with one commit: so few that a delivery beside them hardly waits longer."""
 _UNBOUNDED_BYTES = 2**43  # only deletes are written there; SQLite's own bound is 2**44
 
-_LAST_MOVE_S = 10.0
+_LIMIT_S = 10.0
+_LAST_MOVE_S = 3.0
 """For what is under way at shutdown. A disk that hangs is left alone then."""
+_CLOSE_S = 1.0
+_LOOK_S = 2.0
+"""How long a probe waits for what is in an orphaned outbox."""
 
 log = structlog.get_logger("relay.outbox")
 
@@ -58,15 +64,25 @@ class OrphanDrain:
         self._count = count
         self._outbox = outbox
         self._wait_for_room_s = wait_for_room_s
+        self._limit_s = _LIMIT_S
+        self._search_thread = OwnedThread("orphan-search")
+        self._look_threads: dict[Path, OwnedThread] = {}
+        self._drain_threads: dict[Path, OwnedThread] = {}  # those that were left to themselves
 
-    async def run(self, *, search_every_s: float = 300) -> None:
-        """Drain what is orphaned, and look again from time to time, forever."""
+    async def run(self, *, search_every_s: float = 300, limit_s: float = _LIMIT_S) -> None:
+        """Drain what is orphaned, and look again from time to time, forever.
+
+        Args:
+            search_every_s: how long to wait before looking again.
+            limit_s: how long a step in an orphaned outbox may take.
+        """
+        self._limit_s = limit_s
         while True:
-            for directory in self._orphaned():
+            for directory in await self._orphaned():
                 try:
                     await self._drain(directory)
                 except (OutboxError, sqlite3.Error, OSError) as error:
-                    reason = str(error)
+                    reason = str(error) or "its disk does not answer"
                     log.error(  # noqa: TRY400  the sentence says it all
                         "orphaned outbox not drained", directory=str(directory), reason=reason
                     )
@@ -75,24 +91,46 @@ class OrphanDrain:
     async def stats(self) -> Stats:
         """Return how much is in this worker's own outbox and in those it has still to drain.
 
+        One whose disk hangs is left out.
+
         Raises:
             OutboxError: the disk can't be read.
         """
         # In this order an event that moves meanwhile is counted twice rather than not at all.
-        orphaned = [
-            await asyncio.to_thread(_stats_or_none, directory) for directory in self._orphaned()
-        ]
+        orphaned = await asyncio.gather(*map(self._look, await self._orphaned()))
         own = await self._outbox.stats()
         return outbox_stats.total([own, *filter(None, orphaned)], own.max_bytes)
 
-    def _orphaned(self) -> list[Path]:
-        with contextlib.suppress(OSError):  # whatever else needs the directory reports it
+    async def _orphaned(self) -> list[Path]:
+        def search() -> list[Path]:
             return layout.orphaned(self._root, worker=self._worker, count=self._count)
+
+        if self._search_thread.is_blocked:
+            return []
+        with contextlib.suppress(OSError):  # whatever else needs the directory reports it
+            found = await self._search_thread.do_within(_LOOK_S, search)
+            for drained in {*self._look_threads}.difference(found):
+                del self._look_threads[drained]  # a thread that nobody refers to ends
+            return found
         return []
 
+    async def _look(self, directory: Path) -> Stats | None:
+        thread = self._look_threads.setdefault(directory, OwnedThread("orphan-look"))
+        if thread.is_blocked:
+            return None
+        with contextlib.suppress(OutboxError, TimeoutError):  # the drain logs it
+            return await thread.do_within(_LOOK_S, lambda: outbox_stats.look(directory, 0))
+        return None
+
     async def _drain(self, directory: Path) -> None:
+        if directory in self._drain_threads:
+            if self._drain_threads[directory].is_blocked:
+                raise TimeoutError
+            del self._drain_threads[directory]
         moved, limit = 0, _BATCH
-        async with _opened(directory) as orphaned:
+        async with self._opened(directory) as orphaned:
+            if orphaned is None:
+                return
             log.info("draining orphaned outbox", directory=str(directory))
             while rows := await orphaned.read(limit):
                 await self._wait_for_room()
@@ -104,6 +142,30 @@ class OrphanDrain:
                 moved += await _to_the_end(self._move_parked(parked, orphaned))
             await orphaned.remove()
         log.info("orphaned outbox drained", directory=str(directory), messages=moved)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, directory: Path) -> AsyncIterator["_OrphanedOutbox | None"]:
+        """Open an orphaned outbox, and keep it locked while the context is open.
+
+        None if it is not there.
+        """
+        thread, resources = OwnedThread("orphaned-outbox"), contextlib.ExitStack()
+        path = directory / database.FILE_NAME
+
+        def connect() -> sqlite3.Connection | None:
+            if not path.exists():
+                return None
+            resources.enter_context(lock(directory))
+            db = database.connect(path, _UNBOUNDED_BYTES)
+            return resources.enter_context(contextlib.closing(db))
+
+        try:
+            db = await thread.do_within(self._limit_s, connect)
+            yield _OrphanedOutbox(directory, db, thread, self._limit_s) if db else None
+        finally:
+            if thread.is_blocked:
+                self._drain_threads[directory] = thread
+            await thread.end(resources.close, limit_s=_CLOSE_S)
 
     async def _wait_for_room(self) -> None:
         """Wait until half of the outbox is free: the other half is for new deliveries."""
@@ -142,38 +204,23 @@ async def _to_the_end(moving: Coroutine[Any, Any, int]) -> int:
         raise
 
 
-@contextlib.asynccontextmanager
-async def _opened(directory: Path) -> AsyncIterator["_OrphanedOutbox"]:
-    """Open an orphaned outbox, and keep it locked while the context is open."""
-    path = directory / database.FILE_NAME
-    with lock(directory):
-        thread, databases = OwnedThread("orphaned-outbox"), contextlib.ExitStack()
-
-        def connect() -> sqlite3.Connection:
-            db = database.connect(path, _UNBOUNDED_BYTES)
-            return databases.enter_context(contextlib.closing(db))
-
-        try:
-            yield _OrphanedOutbox(directory, await thread.do(connect), thread)
-        finally:
-            await thread.close(databases.close, limit_s=_LAST_MOVE_S)
-
-
 class _OrphanedOutbox:
     """An orphaned outbox that is open."""
 
-    def __init__(self, directory: Path, db: sqlite3.Connection, thread: OwnedThread) -> None:
+    def __init__(
+        self, directory: Path, db: sqlite3.Connection, thread: OwnedThread, limit_s: float
+    ) -> None:
         self._directory = directory
         self._db = db
-        self._thread = thread
+        self._do = partial(thread.do_within, limit_s)
 
     async def read(self, limit: int) -> list[Pending]:
         """Return the oldest events that are not parked, at most limit."""
-        return await self._thread.do(lambda: database.read(self._db, after=0, limit=limit))
+        return await self._do(lambda: database.read(self._db, after=0, limit=limit))
 
     async def read_parked(self, limit: int) -> list[tuple[Pending, Parking]]:
         """Return the oldest events that are parked, at most limit."""
-        return await self._thread.do(lambda: self._read_parked(limit))
+        return await self._do(lambda: self._read_parked(limit))
 
     def _read_parked(self, limit: int) -> list[tuple[Pending, Parking]]:
         rows = database.read_parked(self._db, limit=limit)
@@ -182,7 +229,7 @@ class _OrphanedOutbox:
 
     async def delete(self, rows: list[Pending]) -> None:
         """Delete events that are durable elsewhere."""
-        await self._thread.do(lambda: self._delete([row.seq for row in rows]))
+        await self._do(lambda: self._delete([row.seq for row in rows]))
 
     def _delete(self, seqs: list[int]) -> None:
         try:
@@ -196,7 +243,7 @@ class _OrphanedOutbox:
 
     async def remove(self) -> None:
         """Remove the files, and the directory if nothing else is in it."""
-        await self._thread.do(self._remove)
+        await self._do(self._remove)
 
     def _remove(self) -> None:
         self._db.close()
@@ -204,9 +251,3 @@ class _OrphanedOutbox:
             (self._directory / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._directory.rmdir()
-
-
-def _stats_or_none(directory: Path) -> Stats | None:
-    with contextlib.suppress(OutboxError):  # the drain logs it
-        return outbox_stats.look(directory, 0)
-    return None

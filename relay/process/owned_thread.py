@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import structlog
 
@@ -24,11 +24,32 @@ class OwnedThread:
         self._name = name
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._timer: asyncio.TimerHandle | None = None
+        self._late: Future[Any] | None = None
         self._is_closed = False
 
     async def do(self, work: Callable[[], T]) -> T:
         """Do work when its turn comes, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def do_within(self, limit_s: float, work: Callable[[], T]) -> T:
+        """Do work, but wait for it no longer than limit_s; it may be done all the same.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        running = self._executor.submit(work)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.wrap_future(running)
+        except TimeoutError:
+            if not running.done():  # else it had not begun, and was cancelled
+                self._late = running
+            raise
+
+    @property
+    def is_blocked(self) -> bool:
+        """Return whether it still does what `do_within` no longer waits for."""
+        return self._late is not None and not self._late.done()
 
     def do_later(self, work: Callable[[], None]) -> None:
         """Do work when its turn comes, unless the thread is closed before. From any thread.
@@ -53,6 +74,12 @@ class OwnedThread:
                 self._timer = loop.call_later(delay_s, self.do_later, do_again)
 
         wait(after_s)
+
+    async def end(self, last: Callable[[], object], *, limit_s: float) -> None:
+        """Do last after all other work, however late, and end the thread; wait only for so long."""
+        ending = self._executor.submit(last)
+        self._executor.shutdown(wait=False)
+        await asyncio.wait({asyncio.wrap_future(ending)}, timeout=limit_s)
 
     async def close(self, last: Callable[[], None], *, limit_s: float = 5) -> None:
         """Do last, and end the thread.

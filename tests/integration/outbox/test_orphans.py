@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from relay.events.message import Message
@@ -15,8 +18,9 @@ from relay.outbox.orphans import OrphanDrain
 from relay.outbox.outbox import Outbox
 from relay.outbox.parked import Parking
 from relay.process import tasks
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT_S, eventually
 
+LIMIT_OF_A_STEP_S = 0.5
 NOT_DRAINED = "orphaned outbox not drained"
 
 
@@ -53,8 +57,33 @@ async def ids(outbox: Outbox) -> list[str]:
 @contextlib.asynccontextmanager
 async def draining(root: Path, outbox: Outbox) -> AsyncIterator[OrphanDrain]:
     drain = OrphanDrain(root=root, worker=0, count=1, outbox=outbox, wait_for_room_s=0.01)
-    async with tasks.task("drain", drain.run(search_every_s=0.02)):
+    async with tasks.task("drain", drain.run(search_every_s=0.02, limit_s=LIMIT_OF_A_STEP_S)):
         yield drain
+
+
+class HangingDisk:
+    """Lets all statements of some kind hang in the databases below a directory.
+
+    Args:
+        directory: of an outbox.
+        kind: how the statements begin.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path, kind: str) -> None:
+        self.answers = threading.Event()
+        answers, connect = self.answers, sqlite3.connect
+
+        class Connection(sqlite3.Connection):
+            def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+                if statement.startswith(kind):
+                    answers.wait(LIMIT_S)
+                return super().execute(statement, *arguments)
+
+        def connect_there(path: Any, **options: Any) -> sqlite3.Connection:
+            factory = Connection if str(directory) in str(path) else sqlite3.Connection
+            return connect(path, factory=factory, **options)
+
+        monkeypatch.setattr(sqlite3, "connect", connect_there)
 
 
 async def test_all_is_moved_in_order_and_the_files_are_removed(tmp_path: Path) -> None:
@@ -203,6 +232,67 @@ async def test_a_move_that_is_interrupted_is_finished_first(tmp_path: Path) -> N
 
     assert 0 < len(moved) < 3000
     assert moved + left == names
+
+
+KINDS = ["PRAGMA page_size", "SELECT seq", "SELECT", "BEGIN IMMEDIATE", "DELETE", "PRAGMA user"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_one_whose_disk_hangs_holds_up_neither_the_others_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    hanging = await leave(tmp_path, 1, messages("late"))
+    other = await leave(tmp_path, 2, messages("a", "b"))
+    disk = HangingDisk(monkeypatch, hanging, kind)
+
+    with capture_logs() as logs:
+        async with opened(tmp_path) as outbox, draining(tmp_path, outbox):
+            await eventually(lambda: not other.exists())
+            await outbox.append(messages("own"))
+            await eventually(lambda: any(line["event"] == NOT_DRAINED for line in logs))
+            async with asyncio.timeout(LIMIT_S):
+                await outbox.stats()
+            threads = [thread.name for thread in threading.enumerate()]
+    failures = [line for line in logs if line["event"] == NOT_DRAINED]
+
+    assert {line["directory"] for line in failures} == {str(hanging)}
+    assert {line["reason"] for line in failures} == {"its disk does not answer"}
+    assert sum(name.startswith("orphaned-outbox") for name in threads) <= 2
+    disk.answers.set()
+
+
+async def test_once_the_disk_of_one_answers_it_is_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = await leave(tmp_path, 1, messages("late"))
+    disk = HangingDisk(monkeypatch, hanging, "PRAGMA page_size")
+
+    with capture_logs() as logs:
+        async with opened(tmp_path) as outbox, draining(tmp_path, outbox):
+            await eventually(lambda: any(line["event"] == NOT_DRAINED for line in logs))
+            disk.answers.set()
+            await eventually(lambda: not hanging.exists())
+            assert await ids(outbox) == ["late"]
+
+
+async def test_probes_leave_out_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = await leave(tmp_path, 1, messages("late"))
+    await leave(tmp_path, 2, messages("a", "b"))
+    disk = HangingDisk(monkeypatch, hanging, "SELECT")
+
+    async with opened(tmp_path) as outbox:
+        drain = OrphanDrain(root=tmp_path, worker=0, count=1, outbox=outbox)
+        async with asyncio.timeout(LIMIT_S / 2):
+            found = await asyncio.gather(*[drain.stats() for _ in range(5)])
+            found += [await drain.stats() for _ in range(20)]  # these wait for nothing
+
+        assert {stats.depth for stats in found} == {2}
+        disk.answers.set()
+        await eventually(lambda: _has_depth(drain, 3))
+
+
+async def _has_depth(drain: OrphanDrain, depth: int) -> bool:
+    return (await drain.stats()).depth == depth
 
 
 async def _is_not_empty(outbox: Outbox) -> bool:

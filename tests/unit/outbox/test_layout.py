@@ -33,7 +33,7 @@ def test_what_is_present_is_found_in_order(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("count", "worker", "numbers"),
-    [(1, 0, [1, 2, 3, 4]), (2, 0, [2, 4]), (2, 1, [3]), (4, 0, [4]), (4, 3, []), (5, 0, [])],
+    [(1, 0, [1, 2, 3, 4, 9]), (2, 0, [2, 4]), (2, 1, [3, 9]), (4, 0, [4]), (4, 3, []), (5, 0, [])],
 )
 def test_each_left_over_outbox_falls_to_one_worker(
     root: Path, count: int, worker: int, numbers: list[int]

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.process.owned_thread import OwnedThread
+from tests.support.eventually import eventually
 
 
 async def test_calls_run_in_the_order_they_were_made() -> None:
@@ -62,3 +63,33 @@ async def test_after_the_end_nothing_runs_later() -> None:
     thread.do_later(lambda: ran.append(1))
 
     assert ran == []
+
+
+async def test_a_call_is_waited_for_only_so_long_and_then_left_alone() -> None:
+    thread, may_go, done = OwnedThread("orphan"), threading.Event(), list[str]()
+
+    def block() -> None:
+        may_go.wait()
+        done.append("blocked")
+
+    with pytest.raises(TimeoutError):
+        await thread.do_within(0.05, block)
+    with pytest.raises(TimeoutError):  # it had not begun: it never will
+        await thread.do_within(0.05, lambda: done.append("behind it"))
+    assert thread.is_blocked
+    await thread.end(lambda: done.append("last"), limit_s=0.05)
+    assert done == []
+
+    may_go.set()
+    await eventually(lambda: done == ["blocked", "last"])
+    assert not thread.is_blocked
+
+
+async def test_a_call_in_time_returns_its_result_or_raises() -> None:
+    thread = OwnedThread("orphan")
+
+    assert await thread.do_within(10, lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await thread.do_within(10, lambda: 1 / 0)
+    assert not thread.is_blocked
+    await thread.end(lambda: None, limit_s=10)
