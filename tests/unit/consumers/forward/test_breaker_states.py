@@ -284,5 +284,5 @@ class Anything(RuleBasedStateMachine):
         return was is HALF_OPEN and call in self.probes
 
 
-Anything.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+Anything.TestCase.settings = settings(max_examples=80, stateful_step_count=30)
 test_whatever_happens_it_never_hangs_and_never_makes_two_probes = Anything.TestCase

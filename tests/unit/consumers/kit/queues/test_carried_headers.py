@@ -115,7 +115,8 @@ def test_a_header_nested_without_end_is_cut_off() -> None:
     assert str(headers["odd"]) == "[" * 16 + "'nested too deeply'" + "]" * 16
 
 
-odd_texts = st.text(st.characters(codec=None), max_size=200)
+long_texts = st.builds(lambda each, times: each * times, st.characters(codec=None), st.just(260))
+odd_texts = st.text(st.characters(codec=None), max_size=6) | long_texts
 odd_headers = st.dictionaries(
     odd_texts,
     st.recursive(
@@ -128,8 +129,12 @@ odd_headers = st.dictionaries(
         | st.binary()
         | st.binary().map(bytearray)
         | odd_texts,
-        lambda values: st.lists(values) | st.dictionaries(odd_texts, values),
+        lambda values: (
+            st.lists(values, max_size=3) | st.dictionaries(odd_texts, values, max_size=3)
+        ),
+        max_leaves=6,
     ),
+    max_size=4,
 )
 
 
