@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from relay.errors import Malformed
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.batches import split_batch
@@ -96,8 +94,7 @@ def without_token(element: bytes) -> bytes:
     """
     if "token" not in mapping(_parsed_loosely(element)):
         return element
-    kept = [pair for pair in raw_json.split_object(element.decode()) if pair[0] != "token"]
-    return f"{{{','.join(f'{_quoted(name)}:{value}' for name, value in kept)}}}".encode()
+    return raw_json.without_members(element, ["token"])
 
 
 def _parsed_loosely(element: bytes) -> Any:
@@ -106,10 +103,3 @@ def _parsed_loosely(element: bytes) -> Any:
         return json.loads(element)
     except (ValueError, RecursionError):
         return None
-
-
-def _quoted(name: str) -> str:
-    try:
-        return orjson.dumps(name).decode()
-    except TypeError:  # it has a lone surrogate
-        return json.dumps(name)

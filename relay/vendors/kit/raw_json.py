@@ -9,6 +9,7 @@ because it returns where a value ends.
 import codecs
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -103,6 +104,27 @@ def split_object(text: str) -> list[tuple[str, str]]:
         members.append((name, text[start:position]))
         position = _next(text, position)
     return members
+
+
+def without_members(text: bytes, names: Collection[str]) -> bytes:
+    """Return the text of a JSON object without the members of these names, duplicates included.
+
+    It may hold NaN and lone surrogates. Every other member's value stays as it is.
+
+    Raises:
+        Malformed: `too_many_members`, beyond MAX_MEMBERS.
+    """
+    if not names:
+        return text
+    kept = [pair for pair in split_object(text.decode()) if pair[0] not in names]
+    return f"{{{','.join(f'{_quoted(name)}:{value}' for name, value in kept)}}}".encode()
+
+
+def _quoted(name: str) -> str:
+    try:
+        return orjson.dumps(name).decode()
+    except TypeError:  # it has a lone surrogate
+        return json.dumps(name)
 
 
 def split_array(text: str) -> list[str]:

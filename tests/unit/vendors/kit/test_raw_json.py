@@ -180,6 +180,25 @@ def test_an_object_with_too_many_members_is_not_cut() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (b'{"a":1,"token":"t","b":1.10}', b'{"a":1,"b":1.10}'),
+        (b'{ "token" : [ "t" ] , "a" :\n{ "token" : 1 } }', b'{"a":{ "token" : 1 }}'),
+        (rb'{"\u0074oken":1,"a":2,"token":3,"a":4}', b'{"a":2,"a":4}'),
+        (rb'{"token":1,"\u00e9\ud83d":NaN}', rb'{"\u00e9\ud83d":NaN}'),
+        (b'{"token":1}', b"{}"),
+    ],
+)
+def test_members_are_taken_out_and_the_others_stay(text: bytes, rest: bytes) -> None:
+    assert raw_json.without_members(text, ["token"]) == rest
+
+
+@pytest.mark.parametrize("text", [b'{ "a" : 1 }', b"{}", b'{"token":1}'])
+def test_without_names_nothing_is_taken_out(text: bytes) -> None:
+    assert raw_json.without_members(text, []) == text
+
+
+@pytest.mark.parametrize(
     ("text", "elements"),
     [
         ("[]", []),
