@@ -27,6 +27,7 @@ WITH_IDS = {
     "acquire": [
         b'{"event":"case:message:new","data":{"caseId":"72","message":{"id":"323","message":"ok"}}}',
         b'{"event":"case:message:new","data":{"caseId":"72","id":323,"message":"ok","seen":"yes"}}',
+        b'{"event":"case:message:new","data":{"caseId":"72","id":324,"message":"no","type":"note"}}',
     ]
 }
 ORIGIN = Origin(vendor="some_vendor", source="acme")
@@ -309,7 +310,7 @@ def test_the_samples_cover_all_kinds_of_identity() -> None:
     assert kinds == {
         "acquire": {"delivery", "own"},
         "channeltalk": {"own"},
-        "pickyassist": {"element", "delivery"},
+        "pickyassist": {"element", "delivery", "own"},
         "supporthunt": {"element"},
         "swiftsell": {"element"},
     }
