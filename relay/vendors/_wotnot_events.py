@@ -2,7 +2,8 @@
 
 https://docs.swiftsell.biz/integrations/events, https://help.wotnot.io/integrations/events
 
-Timestamps have no zone and are UTC; this is inferred from the vendors' samples.
+Timestamps have no zone and are UTC; this is inferred from the vendors' samples. Texts of bots are
+HTML, and stay as they are.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +24,12 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 
-_ACTORS: dict[object, ActorType] = {"user": "agent", "bot": "bot", "visitor": "contact"}
+_ACTORS: dict[object, ActorType] = {
+    "user": "agent",
+    "bot": "bot",
+    "visitor": "contact",
+    "team": "team",
+}
 _HOLDS_FILES = {"link", "payload", "items"}
 _STATUSES = {
     "close": "conversation.closed",
@@ -94,7 +100,9 @@ def _parties(envelope: Mapping[str, Any], specific: Data) -> Data:
 def _actor(value: object) -> Data:
     person = mapping(value)
     kind = _ACTORS.get(text(person.get("type")))
-    return actor(kind, person.get("id"), email=person.get("email")) if kind else {}
+    if not kind:
+        return {}
+    return actor(kind, person.get("id"), name=person.get("name"), email=person.get("email"))
 
 
 def _conversation_create(payload: Mapping[str, Any]) -> _Typed:

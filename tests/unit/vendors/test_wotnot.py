@@ -96,6 +96,8 @@ def test_what_is_not_understood_says_why(body: str, reason: str) -> None:
 
 USER = {"email": "a@b.example", "id": "8292", "type": "user"}
 AGENT = {"type": "agent", "id": "8292", "email": "a@b.example"}
+TEAM = {"type": "team", "id": "31", "name": "Billing"}
+NAMELESS = {"type": "team", "id": "31"}
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,12 @@ def test_a_timestamp_is_utc_unless_it_says_otherwise(sent: Any, time: str | None
             {"type": "bot", "email": "seq_user@wotnot-seq.com"},
         ),
         ({"type": "visitor", "id": None, "email": None}, {"type": "contact"}),
+        (
+            {"type": "team", "id": "31", "name": "Billing"},
+            {"type": "team", "id": "31", "name": "Billing"},
+        ),
+        ({"type": "team", "id": 31, "name": "", "email": None}, {"type": "team", "id": "31"}),
+        ({"type": "team", "id": [31], "name": 7}, {"type": "team"}),
         ({"type": "robot", "id": "1"}, None),
         ({"id": "1"}, None),
         ({"type": ["user"]}, None),
@@ -139,6 +147,16 @@ def test_an_actor_is_who_the_vendor_says_or_nobody(sent: Any, seen: Data | None)
     event = normalized("note", {"note_by": sent})
 
     assert event.data.get("actor") == seen
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["a569015fa03d41a283ed4c66c4601966", "12345_476", "ext-7@acme.example_476", "é_476", 12345],
+)
+def test_a_visitor_has_whatever_key_the_channel_gave(key: Any) -> None:
+    event = normalized("note", {"note": "x"}, visitor={"key": key, "id": 1})
+
+    assert event.data["contact"] == {"id": str(key)}
 
 
 @pytest.mark.parametrize("odd", [None, "", 0, [], {}, "text", [1], {"key": "", "id": None}])
@@ -153,6 +171,12 @@ def test_a_missing_party_is_left_out(odd: Any) -> None:
     [
         ({"to": USER, "from": None, "changed_by": USER}, {"actor": AGENT, "to": AGENT}),
         ({"to": None, "from": USER}, {"from": AGENT}),
+        (
+            {"to": TEAM, "from": USER, "changed_by": USER},
+            {"actor": AGENT, "from": AGENT, "to": TEAM},
+        ),
+        ({"to": USER, "from": TEAM}, {"from": TEAM, "to": AGENT}),
+        ({"to": TEAM | {"id": 31}, "from": TEAM | {"name": None}}, {"to": TEAM, "from": NAMELESS}),
         ({"to": None, "from": None}, {}),
         (None, {}),
     ],

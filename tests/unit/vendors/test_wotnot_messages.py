@@ -71,6 +71,14 @@ def test_the_text_is_what_a_person_in_the_chat_reads(content: Data, text: str | 
 
 
 @pytest.mark.parametrize(
+    "html", ["<p>Hi &amp; welcome<br></p>", "1 < 2", "<script>x()</script>", "a &lt; b", "<"]
+)
+def test_the_html_of_a_bot_stays_as_it_is(html: str) -> None:
+    assert message("text", None, text=html)["text"] == html
+    assert message("button", {"title": html})["text"] == html
+
+
+@pytest.mark.parametrize(
     ("content", "attachments"),
     [
         (
