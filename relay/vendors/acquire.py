@@ -2,6 +2,7 @@
 
 https://developer.acquire.io/webhook-api/webhook-events-1
 https://developer.acquire.io/webhook-api/securing-webhook
+https://docs.acquire.io/for-developers-webhooks
 
 `x-acquire-signature` is the hex HMAC-SHA256 of `JSON.stringify(body)`. Events have no time: 2.0.0
 sends none with the event, and the times of 1.0.0 have no zone.
@@ -58,7 +59,10 @@ _CHATS = {
     "CHAT_ON_MESSAGE": "message.created",
     "CHAT_ON_CLOSE": "conversation.closed",
 }
-TYPES = frozenset({*_CASES.values(), *_CHATS.values(), *_STATUSES.values()})
+_NOTE = "note"
+"""A message of this type is internal:
+https://developer.acquire.io/rest-apis/conversation/conversation-or-cases/messages-1/add"""
+TYPES = frozenset({*_CASES.values(), *_CHATS.values(), *_STATUSES.values(), "note.created"})
 
 
 def authenticate(request: Request, secrets: Secrets) -> None:
@@ -84,11 +88,15 @@ def normalize(request: Request) -> list[NormalizedEvent]:
         event_type, data = _CHATS[vendortype], _chat(body, vendortype)
     else:
         event_type, data = _case(mapping(body.get("data")), vendortype)
-    detail = data["message"]["kind"] if event_type == "message.created" else ""
+    detail = vendortype if event_type == "unrecognized" else ""
+    if event_type == "message.created":
+        detail = data["message"]["kind"]
+        if detail.lower() == _NOTE:
+            event_type, detail, data = "note.created", "", _as_note(data)
     return [
         NormalizedEvent(
             type=event_type,
-            detail=detail if event_type != "unrecognized" else vendortype,
+            detail=detail,
             vendortype=vendortype,
             data=data,
             raw=raw,
@@ -131,9 +139,10 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
     event_type = _CASES.get(vendortype, "unrecognized")
     if vendortype == "case:status":
         event_type = _STATUSES.get((status or "").lower(), event_type)
-    customer = mapping(data.get("contact"))
+    case = mapping(data.get("case"))  # as the REST API has it, around which messages lie
+    customer = mapping(data.get("contact")) or mapping(case.get("contact"))
     fields = without_empty(
-        conversation=without_empty(id=identifier(data.get("caseId"))),
+        conversation=without_empty(id=identifier(data.get("caseId")) or identifier(case.get("id"))),
         contact=_contact(customer.get("id"), mapping(customer.get("fields"))),
     )
     match event_type:
@@ -158,11 +167,18 @@ def _case_message(data: Mapping[str, Any]) -> Data:
     sender = _ACTORS.get(text(message.get("senderType")))
     content = without_empty(
         id=identifier(message.get("id")),
-        kind=message_kind(message.get("type")) or "message",
+        kind=message_kind(message.get("type")) or message_kind(data.get("type")) or "message",
         text=text(message.get("message")),
     )
     who = actor(sender, message.get("senderId")) if sender else {}
     return without_empty(actor=who, message=content)
+
+
+def _as_note(data: Data) -> Data:
+    """Return the data of a message as that of a note: its text is none of the message's."""
+    message = dict(data["message"])
+    note = without_empty(text=message.pop("text", None))
+    return data | without_empty(message=message, note=note)
 
 
 def _chat(body: Mapping[str, Any], vendortype: str) -> Data:

@@ -33,7 +33,7 @@ _WOTNOT = {
 }
 UNSHOWN = {
     "acquire": {
-        *("agent.status_changed", "conversation.joined"),
+        *("agent.status_changed", "conversation.joined", "note.created"),
         *("conversation.opened", "conversation.status_changed"),
     },
     "channeltalk": {

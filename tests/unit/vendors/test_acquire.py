@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.errors import Malformed, Unauthenticated
-from relay.events.event import Data, Identity, NormalizedEvent
+from relay.events.event import Data, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.authentication import Secrets, signature_of
 from relay.vendors.kit.request import Request
@@ -163,64 +163,11 @@ def test_a_new_case_has_a_contact(vendortype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        (
-            {
-                "id": 323,
-                "senderId": "5",
-                "senderType": "contact",
-                "type": "message",
-                "message": "hi",
-            },
-            {
-                "actor": {"type": "contact", "id": "5"},
-                "message": {"id": "323", "kind": "message", "text": "hi"},
-            },
-        ),
-        (
-            {"senderType": "user", "senderId": 1, "type": "event", "message": "joined"},
-            {"actor": {"type": "agent", "id": "1"}, "message": {"kind": "event", "text": "joined"}},
-        ),
-        (
-            {"senderType": "bot", "type": "a.b"},
-            {"actor": {"type": "bot"}, "message": {"kind": "a_b"}},
-        ),
-        ({"senderType": "queue", "message": {"a": 1}}, {"message": {"kind": "message"}}),
-    ],
-)
-def test_a_case_message_comes_whole_or_spread_out(message: Data, expected: Data) -> None:
-    whole = normalized("case:message:new", {"caseId": "72", "message": message})
-    spread = normalized("case:message:new", {"caseId": "72"} | message)
-
-    assert whole.type == spread.type == "message.created"
-    assert whole.detail.replace(".", "_") == expected["message"]["kind"]
-    assert whole.data == CASE | expected
-    if not isinstance(message.get("message"), dict):
-        assert spread.data == whole.data
-
-
-@pytest.mark.parametrize(
-    ("message", "identity"),
-    [
-        ({"id": 323}, ("case:message:new", "323")),
-        ({"id": "323", "message": "ok", "seen": "yes"}, ("case:message:new", "323")),
-        ({"id": "323", "type": "note"}, ("case:message:new", "323")),
-        ({"id": ""}, "delivery"),
-        ({"id": 323.0}, "delivery"),
-        ({"message": "ok"}, "delivery"),
-    ],
-)
-def test_a_case_message_is_told_apart_by_its_id_alone(message: Data, identity: Identity) -> None:
-    whole = normalized("case:message:new", {"caseId": "72", "message": message})
-    spread = normalized("case:message:new", {"caseId": "72"} | message)
-
-    assert whole.identity == spread.identity == identity
-
-
-@pytest.mark.parametrize(
     "vendortype",
-    ["case:status", "case:new", "user:case-joined", "case:message:seen", "CHAT_ON_MESSAGE", "x"],
+    [
+        *("case:status", "case:new", "user:case-invite", "user:case-joined", "case:feedback"),
+        *("case:message:seen", "CHAT_ON_MESSAGE", "x"),
+    ],
 )
 def test_nothing_tells_another_event_apart(vendortype: str) -> None:
     data = {"caseId": "72", "status": "closed", "id": "323", "message": {"id": "323"}}
@@ -261,7 +208,10 @@ def test_an_agents_status_is_the_agents(vendortype: str, data: Data) -> None:
     assert event.data == {"actor": AGENT, "status": "available"}
 
 
-@pytest.mark.parametrize("vendortype", ["user:case-invite", "CHAT_ON_TYPING", "é", "x" * 1000])
+@pytest.mark.parametrize(
+    "vendortype",
+    ["user:case-invite", "feedback", "case:feedback", "CHAT_ON_TYPING", "é", "x" * 1000],
+)
 def test_an_unknown_event_is_unrecognized(vendortype: str) -> None:
     event = normalized(vendortype, {"caseId": "72", "status": "closed"})
 

@@ -86,6 +86,19 @@ def test_a_message_of_an_odd_shape_is_still_a_message(message: Any, expected: Da
     assert event.data == expected
 
 
+@pytest.mark.parametrize("note", [{"type": "note", "msg": "rude"}, {"type": "NOTE", "msg": "rude"}])
+@pytest.mark.parametrize("written", [dict, json.dumps])
+def test_a_note_is_no_message(note: Data, written: Any) -> None:
+    event = normalized("CHAT_ON_MESSAGE", id=1, message=written(note))
+
+    assert (event.type, event.detail) == ("note.created", "")
+    assert event.data == {
+        "conversation": {"id": "1"},
+        "message": {"kind": note["type"]},
+        "note": {"text": "rude"},
+    }
+
+
 USERS = {"visitor": {"name": "Ann", "email": ""}}
 
 
