@@ -52,8 +52,19 @@ def _source_name(name: str) -> str:
     return name
 
 
+def _hosts(value: object) -> object:
+    """Read one host as itself, several as a list."""
+    hosts = listed(value)
+    if not isinstance(hosts, list) or not all(isinstance(host, str) and host for host in [*hosts]):
+        raise ValueError("it must be a name or an address, or a list of them")
+    if not hosts:
+        raise ValueError("there is none; 0.0.0.0 stands for all of IPv4, :: for IPv6, too")
+    return value if isinstance(value, str) and hosts == [value] else hosts
+
+
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 Networks = Annotated[list[Network], BeforeValidator(listed)]
+Hosts = Annotated[str | list[str], BeforeValidator(_hosts)]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -61,7 +72,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class IngressSettings(Section):
     """The public listener."""
 
-    host: str = "0.0.0.0"  # noqa: S104  the point of an ingress
+    host: Hosts = "0.0.0.0"  # noqa: S104  the point of an ingress
     port: Port = 8080
     workers: int = Field(default=1, ge=1, le=64)
     ack_after: Literal["outbox", "confirm"] = "outbox"

@@ -8,7 +8,6 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import sys
 from asyncio import StreamReader
 from asyncio.subprocess import PIPE, Process
@@ -23,6 +22,7 @@ from deploy.local.broker import URLS_VARIABLE, BrokerError, open_broker
 from deploy.local.private_server import free_port
 from relay import vendors
 from relay.errors import RelayError
+from relay.process.bound_sockets import Hosts, bound
 from relay.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,11 +53,11 @@ def main() -> int:
 
 def _environment(urls: str) -> Environment:
     settings = load(CONFIG)
-    wanted = [(settings.ingress.host, settings.ingress.port)]
+    wanted: list[tuple[Hosts, int]] = [(settings.ingress.host, settings.ingress.port)]
     wanted += [(settings.admin.host, settings.admin.port)]
     ports = {}
-    for name, (host, port) in zip(PORTS, wanted, strict=True):
-        ports[name] = str(_port(host, port))
+    for name, (hosts, port) in zip(PORTS, wanted, strict=True):
+        ports[name] = str(_port(hosts, port))
         if ports[name] != str(port):
             click.echo(f"port {port} is taken: {name}={ports[name]}", err=True)
     return environment(urls, **ports)
@@ -121,10 +121,10 @@ def environment(urls: str, **settings: str) -> Environment:
     return {**os.environ, "RELAY_CONFIG": str(CONFIG), URLS_VARIABLE: urls, **settings}
 
 
-def _port(host: str, wanted: int) -> int:
+def _port(hosts: Hosts, wanted: int) -> int:
     """Return the wanted port if it is free, else another one on loopback."""
     if wanted:
-        with contextlib.suppress(OSError), socket.create_server((host, wanted)):
+        with contextlib.suppress(RelayError), bound(hosts, wanted, "a listener"):
             return wanted
     return free_port()
 

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from relay.errors import RelayError
+from relay.process.bound_sockets import Hosts, address_text, bound
 
 _BACKLOG = 1024
 _OTHER_FILES = 200
@@ -19,30 +20,33 @@ log = structlog.get_logger("relay")
 
 @contextlib.asynccontextmanager
 async def listening(
-    runner: web.BaseRunner, host: str, port: int, name: str, *, is_shared: bool = False
+    runner: web.BaseRunner, hosts: Hosts, port: int, name: str, *, is_shared: bool = False
 ) -> AsyncIterator[None]:
-    """Listen while the context is open, and log the address.
+    """Listen while the context is open, and log each address.
 
     Args:
         runner: what is served.
-        host: a name or an address.
+        hosts: a name or an address, or several; `::` stands for all addresses, of IPv4, too.
         port: 0 for any that is free.
         name: of the listener.
         is_shared: whether other processes of this user may listen there, too.
 
     Raises:
-        RelayError: the address is taken, or not one of this machine.
+        RelayError: an address is taken, or not one of this machine.
     """
     await runner.setup()
     try:
-        try:
-            site = web.TCPSite(runner, host, port, backlog=_BACKLOG, reuse_port=is_shared or None)
-            await site.start()
-        except OSError as error:
-            raise RelayError(f"{name}: can't listen on {host}:{port}: {error.strerror}.") from error
-        for address in runner.addresses:
-            log.info("listening", listener=name, address=f"{address[0]}:{address[1]}")
-        yield
+        with bound(hosts, port, name, is_shared=is_shared) as sockets:
+            for each in sockets:
+                address = address_text(*each.getsockname()[:2])
+                try:
+                    await web.SockSite(runner, each, backlog=_BACKLOG).start()
+                except OSError as error:
+                    raise RelayError(
+                        f"{name}: can't listen on {address}: {error.strerror}."
+                    ) from error
+                log.info("listening", listener=name, address=address)
+            yield
     finally:
         await runner.cleanup()
 

@@ -17,6 +17,7 @@ import structlog
 
 from relay.errors import RelayError
 from relay.process import backoff, internal_errors, systemd, tasks
+from relay.process.bound_sockets import Hosts
 from relay.workers import shared_port
 from relay.workers.worker import Worker
 from relay.workers.worker_process import WorkerProcess
@@ -34,7 +35,7 @@ class Supervisor:
     Args:
         command: starts a worker; `Worker.arguments` is appended.
         count: how many workers.
-        address: host and port where they listen; port 0 for any that is free.
+        address: hosts and port where they listen; port 0 for any that is free.
         admin_address: host and port where this process listens.
         stop_limit_s: how long a worker may take to stop before it is killed.
     """
@@ -44,7 +45,7 @@ class Supervisor:
         *,
         command: Sequence[str],
         count: int,
-        address: tuple[str, int],
+        address: tuple[Hosts, int],
         admin_address: tuple[str, int],
         stop_limit_s: float,
     ) -> None:

@@ -37,6 +37,8 @@ DEFAULTS: dict[str, Any] = {
         "workers": 1,
         "ack_after": "outbox",
         "body_limit_bytes": 5_242_880,
+        "header_limit_bytes": 32_768,
+        "header_limit_count": 200,
         "read_timeout_s": 10,
         "shutdown_grace_s": 20,
         "keepalive_s": 75,
@@ -125,6 +127,11 @@ def test_a_file_sets_everything(written: Callable[[str], Path]) -> None:
         ({"RELAY_LOG__FORMAT": "json"}, "log.format", "json"),
         ({"RELAY_INGRESS__SHUTDOWN_GRACE_S": "0"}, "ingress.shutdown_grace_s", 0),
         ({"RELAY_INGRESS__BODY_LIMIT_BYTES": "7340032"}, "ingress.body_limit_bytes", 7_340_032),
+        ({"RELAY_INGRESS__HEADER_LIMIT_BYTES": "8000"}, "ingress.header_limit_bytes", 8000),
+        ({"RELAY_INGRESS__HEADER_LIMIT_COUNT": "50"}, "ingress.header_limit_count", 50),
+        ({"RELAY_INGRESS__HOST": "::"}, "ingress.host", "::"),
+        ({"RELAY_INGRESS__HOST": "10.0.0.1, fd00::1"}, "ingress.host", ["10.0.0.1", "fd00::1"]),
+        ({"RELAY_INGRESS__HOST": '["10.0.0.1"]'}, "ingress.host", ["10.0.0.1"]),
     ],
 )
 def test_the_environment_overrides_the_file(
