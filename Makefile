@@ -33,7 +33,7 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 # Each in a fresh environment of its own, since .venv has the locked releases.
 define test_with
 	@$(PYTHON) -m uv venv --quiet --clear --python $(PYTHON) .run/$(1)
-	@$(PYTHON) -m uv pip install --quiet --python .run/$(1) --resolution $(2) --editable '.[dev,otel,postgres]'
+	@$(PYTHON) -m uv pip install --quiet --python .run/$(1) --resolution $(2) --editable '.[dev,otel,postgres,public-keys]'
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	.run/$(1)/bin/python -m pytest $(PYTEST)
@@ -87,7 +87,7 @@ lock: setup ## bring requirements.lock in line with pyproject.toml, changing no 
 	$(PYTHON) -m uv pip compile --quiet --universal --all-extras --generate-hashes \
 		--no-header --no-annotate --output-file requirements.lock pyproject.toml
 	$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		--extra postgres --extra otel --constraint requirements.lock \
+		--extra postgres --extra otel --extra public-keys --constraint requirements.lock \
 		--output-file deploy/container/requirements.lock pyproject.toml
 	echo hatchling | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --constraint requirements.lock --output-file deploy/container/build.lock -

@@ -3,14 +3,13 @@
 The relay's components are put together in app.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from relay import vendors
 from relay.errors import SettingsError
 from relay.events import topology
 from relay.events.message import Message, Origin
 from relay.ingress.processing import Source
-from relay.settings import Settings, SourceSettings
+from relay.settings import Settings, SourceSettings, configured_vendor
 from relay.settings_file import resolve_secrets
 from relay.vendors.kit.authentication import Secrets
 
@@ -26,11 +25,12 @@ def sources_of(settings: Settings) -> dict[str, Source]:
         raise SettingsError(
             [f"sources: there is none; add a section such as [sources.swiftsell].{hint}"]
         )
-    known = vendors.discover()
     sources, problems = {}, []
     for name, section in settings.sources.items():
         try:
-            sources[name] = _source(name, section, known)
+            sources[name] = _source(name, section)
+        except SettingsError as error:
+            problems += [f"sources.{name}.{problem}." for problem in error.problems]
         except ValueError as error:
             problems.append(f"sources.{name}.secrets: {error}.")
     if problems:
@@ -38,10 +38,11 @@ def sources_of(settings: Settings) -> dict[str, Source]:
     return sources
 
 
-def _source(name: str, section: SourceSettings, known: Mapping[str, vendors.Vendor]) -> Source:
+def _source(name: str, section: SourceSettings) -> Source:
+    word, vendor = configured_vendor(dict(section))
     return Source(
-        origin=Origin(vendor=section.vendor, source=name),
-        vendor=known[section.vendor],
+        origin=Origin(vendor=word, source=name),
+        vendor=vendor,
         secrets=Secrets(resolve_secrets(section.secrets)),
         echo=section.echo or "json",
         allow_from=tuple(section.allow_from),

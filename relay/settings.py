@@ -4,6 +4,7 @@ Only app.py, configured.py, the commands and the services read them. Components 
 """
 
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -17,8 +18,10 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from relay import broker_url, vendors
+from relay.errors import SettingsError
 from relay.settings_file import File, Section, Strings, listed, load_as, resolve_secrets
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -166,13 +169,16 @@ class SourceSettings(Section):
     secrets: Strings = Field(default=[], repr=False, validate_default=True)
     allow_from: Networks = Field(default=[])
     echo: Literal["json", "text", "mirror"] | None = None
+    preset: Any = None
+    verify: Any = None
+    challenge: Any = None
+    event: Any = Field(default=None, validate_default=True)  # the last: its check is of all four
 
     @field_validator("vendor")
     @classmethod
     def _check_vendor(cls, vendor: str) -> str:
-        known = vendors.discover()
-        if vendor not in known:
-            raise ValueError(f"{vendor!r} is none of {', '.join(known)}")
+        if vendor not in vendors.discover() and vendor not in vendors.configurable():
+            raise ValueError(f"{vendor!r} is none of {', '.join(vendors.names())}")
         return vendor
 
     @field_validator("secrets")
@@ -190,9 +196,46 @@ class SourceSettings(Section):
     @classmethod
     def _check_echo(cls, echo: str, info: ValidationInfo) -> str:
         vendor = info.data.get("vendor")
-        if vendor and echo and not vendors.echoes(vendors.discover()[vendor]):
+        known = vendors.discover().get(vendor or "")
+        if vendor and echo and not (known and vendors.echoes(known)):
             raise ValueError(f"{vendor} wants no token read back; remove it")
         return echo
+
+    @field_validator("event")
+    @classmethod
+    def _check_options(cls, event: object, info: ValidationInfo) -> object:
+        if "vendor" in info.data and "secrets" in info.data:
+            try:
+                configured_vendor(info.data | {"event": event})
+            except SettingsError as error:
+                problems = {"problems": list(error.problems)}
+                raise PydanticCustomError("several", "several", problems) from error
+        return event
+
+
+_OPTIONS = ("preset", "verify", "challenge", "event")
+
+
+def configured_vendor(section: Mapping[str, Any]) -> tuple[str, vendors.Vendor]:
+    """Return the word that a source's events have for their vendor, and the vendor's code.
+
+    Args:
+        section: the settings of the source, by name.
+
+    Raises:
+        SettingsError: as `vendors.configure`.
+    """
+    name = section["vendor"]
+    options = {key: section[key] for key in _OPTIONS if section.get(key) is not None}
+    for table, key in vendors.secret_options(name):
+        values = options.get(table)
+        if isinstance(values, Mapping) and (secret := values.get(key)):
+            try:
+                secrets = resolve_secrets([secret] if type(secret) is str else list(secret))
+            except (AttributeError, TypeError, ValueError) as error:
+                raise SettingsError([f"{table}.{key}: {error}"]) from error
+            options[table] = {**values, key: secrets}
+    return vendors.configure(name, options, resolve_secrets(section["secrets"]))
 
 
 class Settings(File):

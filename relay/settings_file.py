@@ -191,13 +191,16 @@ def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iter
 
 def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
     """Yield a sentence per problem: which setting of section, and what is wrong with it."""
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+    for problem in error.errors(include_url=False, include_input=False):
         name = ".".join([section, *[str(part) for part in _setting_in(problem["loc"])]]).strip(".")
         match problem["type"]:
             case "extra_forbidden":
                 yield f"{name} is no setting."
             case "missing":
                 yield f"{name} is missing."
+            case "several":  # each begins with the name of a setting beside this one
+                section_name = name.rpartition(".")[0]
+                yield from (f"{section_name}.{one}." for one in problem["ctx"]["problems"])
             case _:
                 yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
 

@@ -1,7 +1,7 @@
 """A quarantined delivery: what its message says, and how it is processed again."""
 
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -71,7 +71,7 @@ class QuarantinedDelivery:
 def process_again(
     delivery: QuarantinedDelivery,
     body: bytes,
-    sources: Container[str],
+    sources: Mapping[str, Source],
     vendors: Mapping[str, Vendor],
 ) -> Sequence[Message]:
     """Return the messages that the delivery would have become had it been understood at first.
@@ -80,10 +80,12 @@ def process_again(
         RelayError: it still is not understood, its source is no longer configured, or the vendor's
             code has a bug, whose text is not shown: it may quote the body.
     """
-    vendor = vendors.get(delivery.vendor)
+    vendor, configured = vendors.get(delivery.vendor), sources.get(delivery.source)
+    if configured and configured.origin.vendor == delivery.vendor:
+        vendor = configured.vendor
     if vendor is None or delivery.received_at is None:
         raise RelayError(f"it is from no known vendor ({delivery.vendor!r})")
-    if delivery.source not in sources:
+    if configured is None:
         raise RelayError(f"its source {delivery.source!r} is not configured")
     request = Request(body=body, headers=CIMultiDict(delivery.headers))
     source = Source(

@@ -15,6 +15,7 @@ Document = dict[str, Any]
 _BINDING_VERSION = "0.3.0"
 _DETAILED = {
     "message.created": "The kind of the message, such as `text`.",
+    "received": "The sender's own word for the type.",
     "team_message.created": "The kind of the message, such as `text`.",
     "unrecognized": "The vendor's own word for the type.",
 }

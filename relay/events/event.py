@@ -35,6 +35,7 @@ TYPES = frozenset(
         "message.status_changed",
         "message.updated",
         "note.created",
+        "received",
         "team_message.created",
         "unrecognized",
         "variables.updated",

@@ -13,6 +13,7 @@ import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
+from types import ModuleType
 from typing import BinaryIO, NamedTuple, cast
 
 import structlog
@@ -35,10 +36,14 @@ log = structlog.get_logger("relay.ingress")
 
 
 class _Question(NamedTuple):
-    """A delivery with what is needed of its source; the vendor's code is found by its name."""
+    """A delivery with what is needed of its source.
+
+    A vendor that is a module is None here, and found by its name; any other is a value.
+    """
 
     delivery: Request
     origin: Origin
+    vendor: vendors.Vendor | None
     secrets: tuple[str, ...]
     received_at: float
     delivery_id: str
@@ -70,6 +75,7 @@ class ProcessingSubprocess:
         question = _Question(
             delivery=delivery._replace(headers=headers),
             origin=source.origin,
+            vendor=None if isinstance(source.vendor, ModuleType) else source.vendor,
             secrets=source.secrets.values,
             received_at=received_at,
             delivery_id=delivery_id,
@@ -135,7 +141,7 @@ def _answer_all(questions: BinaryIO, results: BinaryIO) -> None:
 def _result_of(question: _Question, known: Mapping[str, vendors.Vendor]) -> _Result:
     source = Source(
         origin=question.origin,
-        vendor=known[question.origin.vendor],
+        vendor=question.vendor or known[question.origin.vendor],
         secrets=Secrets(question.secrets),
     )
     try:

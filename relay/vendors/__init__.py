@@ -2,18 +2,20 @@
 
 Each module here whose name does not begin with an underscore is a vendor of that name. Other
 packages register theirs in the entry-point group `relay.vendors`. `Vendor` says what a module must
-offer; `kit/` has the parts to build it from.
+offer; `kit/` has the parts to build it from. A folder with `configure` makes vendors out of what
+the settings say, as `Configurable` has it.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from relay.errors import Malformed
+from relay.errors import Malformed, SettingsError
 from relay.events.event import TYPES, NormalizedEvent, NotUnderstood
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
@@ -30,6 +32,7 @@ class Vendor(Protocol):
     A module may also offer:
 
     - `handshake(secret: str) -> OutgoingRequest`: the call its vendor makes before any event;
+    - `SIGNS_TIME = True`: its `sign` takes the time, too, in seconds since 1970;
     - `ECHOES = True`: its `authenticate` may return an Echo;
     - `answer(request: Request, secrets: Secrets) -> Answer | None`: what it wants to read when it
       asks with GET, HEAD or OPTIONS; None or Unauthenticated for what is no such question;
@@ -53,6 +56,31 @@ class Vendor(Protocol):
 
     def sign(self, body: bytes, secret: str) -> OutgoingRequest:
         """Return body as the vendor would send it: what `relay send` posts."""
+        ...
+
+
+class Configurable(Protocol):
+    """What makes vendors out of the settings of sources.
+
+    Args:
+        NAMES: what `vendor` may say for one of these.
+        OPTIONS: the settings of a source that it takes.
+        SECRET_OPTIONS: paths of those that are secrets: a table of OPTIONS, and a key in it.
+    """
+
+    NAMES: Sequence[str]
+    OPTIONS: Sequence[str]
+    SECRET_OPTIONS: Sequence[tuple[str, str]]
+
+    def configure(
+        self, name: str, options: Mapping[str, Any], secrets: Sequence[str]
+    ) -> tuple[str, Vendor]:
+        """Return the word that events have for their vendor, and the vendor.
+
+        Raises:
+            SettingsError: with one sentence per problem, without its full stop, that begins with
+                the name of the setting and a colon.
+        """
         ...
 
 
@@ -87,6 +115,69 @@ def discover() -> dict[str, Vendor]:
             vendor = importlib.import_module(f"{__name__}.{module.name}")
             vendors[module.name] = cast("Vendor", vendor)
     return dict(sorted(vendors.items()))
+
+
+@cache
+def configurable() -> dict[str, Configurable]:
+    """Import all that makes vendors out of settings, by what `vendor` may say for it."""
+    found: dict[str, Configurable] = {}
+    for folder in pkgutil.iter_modules(__path__):
+        if folder.ispkg and not folder.name.startswith("_"):
+            module = importlib.import_module(f"{__name__}.{folder.name}")
+            if hasattr(module, "configure"):
+                makes = cast("Configurable", module)
+                found |= dict.fromkeys(makes.NAMES, makes)
+    return found
+
+
+def configure(name: str, options: Mapping[str, Any], secrets: Sequence[str]) -> tuple[str, Vendor]:
+    """Return the word that a source's events have for their vendor, and the vendor's code.
+
+    Args:
+        name: what the settings call it.
+        options: of the source, for a Configurable.
+        secrets: the live ones; empty for a source that lets everyone in.
+
+    Raises:
+        SettingsError: as `Configurable.configure`.
+    """
+    vendor = discover().get(name)
+    if vendor:
+        if options:
+            raise SettingsError([f"{option}: {name} takes no such setting" for option in options])
+        return name, vendor
+    makes = configurable().get(name)
+    if makes is None:
+        raise SettingsError([f"vendor: {name!r} is none of {', '.join(names())}"])
+    return makes.configure(name, options, secrets)
+
+
+def names() -> list[str]:
+    """Return all that `vendor` may say in the settings of a source."""
+    return sorted({*discover(), *configurable()})
+
+
+def secret_options(name: str) -> Sequence[tuple[str, str]]:
+    """Return the paths of the options that are secrets; see Configurable."""
+    return () if name in discover() else configurable()[name].SECRET_OPTIONS
+
+
+def sign(vendor: Vendor, body: bytes, secret: str, now: float) -> OutgoingRequest:
+    """Return body as the vendor would send it now.
+
+    Args:
+        vendor: its `sign` may take the time, too.
+        body: to send.
+        secret: to sign with.
+        now: seconds since 1970.
+
+    Raises:
+        ValueError: only the vendor can sign it.
+    """
+    if getattr(vendor, "SIGNS_TIME", False):
+        signs = cast("Any", vendor).sign
+        return cast("OutgoingRequest", signs(body, secret, now))
+    return vendor.sign(body, secret)
 
 
 def echoes(vendor: Vendor) -> bool:

@@ -109,7 +109,7 @@ def test_a_value_out_of_bounds_is_a_problem(
         ("[sources.acme]\nsecrets = ['a']\n", "sources.acme.vendor is missing."),
         (
             source(vendor="nope", secrets=["a"]),
-            f"sources.acme.vendor: 'nope' is none of {', '.join(vendors.discover())}.",
+            f"sources.acme.vendor: 'nope' is none of {', '.join(vendors.names())}.",
         ),
         (
             source(),

@@ -9,6 +9,7 @@ import click
 from relay import vendors
 from relay.broker.connection import read_url
 from relay.cli.output import show_json
+from relay.configured import sources_of
 from relay.events import asyncapi
 from relay.process.command import config_option
 from relay.settings import load
@@ -19,16 +20,17 @@ from relay.settings import load
 def command(config: Path | None) -> None:
     """Print an AsyncAPI 3 document of the configured sources: channels, keys and schemas."""
     settings = load(config)
-    known = vendors.discover()
     sources: defaultdict[str, list[str]] = defaultdict(list)
-    for name, source in settings.sources.items():
-        sources[source.vendor].append(name)
+    types: defaultdict[str, set[str]] = defaultdict(set)
+    for name, source in sources_of(settings).items():
+        sources[source.origin.vendor].append(name)
+        types[source.origin.vendor] |= vendors.types(source.vendor)
     show_json(
         asyncapi.document(
             version=metadata.version("relay"),
             exchange=settings.broker.exchange,
             urls=[read_url(url) for url in settings.broker.urls],
             sources=sources,
-            types={vendor: vendors.types(known[vendor]) for vendor in sources},
+            types=types,
         )
     )

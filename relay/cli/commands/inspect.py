@@ -95,7 +95,7 @@ def command(
             f"It would be refused with 413: {len(body)} bytes are more than "
             f"ingress.body_limit_bytes = {settings.ingress.body_limit_bytes}."
         )
-    delivery = Request(body=body, headers=headers, query_string=query)
+    delivery = Request(body=body, headers=headers, query_string=query, received_at=time.time())
     inspection = _inspect(delivery, sources[source_name], must_authenticate=authenticate)
     if as_json:
         show_json(_described(inspection))

@@ -23,7 +23,7 @@ from relay.cli.parked_queue import (
     yes_option,
 )
 from relay.cli.quarantined_delivery import QuarantinedDelivery, process_again, publish
-from relay.configured import exchange_chooser, topology_of
+from relay.configured import exchange_chooser, sources_of, topology_of
 from relay.events.topology import quarantine_exchange
 from relay.process.command import config_option, run
 from relay.settings import BrokerSettings, Settings, load
@@ -107,12 +107,13 @@ async def _show(settings: BrokerSettings, wanted_id: str) -> tuple[QuarantinedDe
 
 async def _release(settings: Settings, ids: Collection[str]) -> None:
     exchange_of, known = exchange_chooser(settings), vendors.discover()
+    sources = sources_of(settings)
     async with connected(settings.broker) as connection:
         await declare(connection, topology_of(settings), passive=True)
         channel = await connection.channel(on_return_raises=True)
 
         async def release(delivery: QuarantinedDelivery, message: AbstractIncomingMessage) -> None:
-            messages = process_again(delivery, message.body, settings.sources, known)
+            messages = process_again(delivery, message.body, sources, known)
             await publish(channel, exchange_of, messages)
             await message.ack()
             events = [event.id for event in messages if not event.is_quarantined]

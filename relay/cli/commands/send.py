@@ -1,5 +1,6 @@
 """`relay send`: deliveries as the vendor would send them, authenticated, over real HTTP."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -113,7 +114,10 @@ def _find(wanted: str, names: Sequence[str]) -> str:
 
 
 def _call(source: Source, name: str, body: bytes) -> Call:
-    delivery = source.vendor.sign(body, _secret(source))
+    try:
+        delivery = vendors.sign(source.vendor, body, _secret(source), time.time())
+    except ValueError as error:
+        raise RelayError(f"{source.origin.source} can't be sent to: {error}.") from error
     return Call(source=source.origin.source, name=name, delivery=delivery)
 
 

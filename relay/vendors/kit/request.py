@@ -69,6 +69,7 @@ class OutgoingRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     path_secret: str | None = None
+    method: str = "POST"
 
 
 class Echo(NamedTuple):

@@ -1,6 +1,6 @@
 """What was quarantined alone and is released gets the ids that it would have had."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -82,8 +82,8 @@ def released(message: Message, vendor: Vendor) -> Sequence[Message]:
         headers=properties.headers, message_id=properties.message_id, body=message.body
     )
     delivery = QuarantinedDelivery.of(cast("AbstractIncomingMessage", arrived))
-    vendors: Mapping[str, Vendor] = {"lines": vendor}
-    return process_again(delivery, message.body, {"acme"}, vendors)
+    sources = {"acme": Source(origin=ORIGIN, vendor=vendor, secrets=Secrets([]))}
+    return process_again(delivery, message.body, sources, {})
 
 
 def all_released(found: ProcessedDelivery, vendor: Vendor) -> list[Message]:

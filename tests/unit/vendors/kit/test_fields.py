@@ -17,6 +17,7 @@ VOCABULARY = """
     labels.added labels.changed labels.removed
     message.created message.status_changed message.updated
     note.created
+    received
     team_message.created
     unrecognized
     variables.updated

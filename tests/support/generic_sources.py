@@ -1,0 +1,44 @@
+"""Sources of any sender, as the settings make them, and requests as a vendor's code sees them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from relay import vendors
+from relay.events.message import Origin
+from relay.ingress.processing import Source
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import OutgoingRequest, Request
+
+PUBLIC_URL = "https://hooks.example.com/in/acme"
+
+
+def generic_source(
+    *secrets: str, vendor: str = "generic", name: str = "acme", **options: Any
+) -> Source:
+    """Return a source whose options are those of the settings."""
+    word, sender = vendors.configure(vendor, options, secrets)
+    return Source(origin=Origin(vendor=word, source=name), vendor=sender, secrets=Secrets(secrets))
+
+
+def received(delivery: OutgoingRequest, now: float | None = None) -> Request:
+    """Return a request as it comes in."""
+    return Request(
+        body=delivery.body,
+        headers={name.lower(): value for name, value in delivery.headers.items()},
+        query_string=urlencode(delivery.query),
+        path_secret=delivery.path_secret,
+        method=delivery.method,
+        received_at=now,
+    )
+
+
+def hmac_options(header: str = "x-signature", **options: Any) -> Mapping[str, Any]:
+    """Return the table `verify` of an HMAC."""
+    return {"kind": "hmac", "header": header, **options}
+
+
+def changed(text: bytes) -> Sequence[bytes]:
+    """Return text with each of its bytes changed, one at a time, and with one more or less."""
+    each = [text[:i] + bytes([text[i] ^ 1]) + text[i + 1 :] for i in range(len(text))]
+    return [*each, text[:-1], text + b"0"]
