@@ -2,52 +2,53 @@
 
 https://developers.channel.io/docs/webhook-events-1, https://developers.channel.io/docs/getting-started-1
 
-The URL carries a token that Channel made for the webhook: `?token=...`. A channel may have several
-webhooks, so several tokens. After 100 answers of 4xx or 5xx in a row Channel blocks a webhook until
-someone unblocks it. A header `x-quick-reply` would post our answer into the chat.
+The URL carries a token that Channel made for the webhook, `?token=...`, which it also appends
+behind a query that is there already. A channel may have several webhooks, so several tokens. After
+100 answers of 4xx or 5xx in a row Channel blocks a webhook until someone unblocks it. A header
+`x-quick-reply` would post our answer into the chat. `x-signature` signs calls of apps, no webhooks.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from relay.errors import Malformed
 from relay.events.event import Data, Identity, NormalizedEvent
 from relay.events.timestamps import from_epoch_ms
+from relay.vendors import _channeltalk_events
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret
-from relay.vendors.kit.fields import (
-    ActorType,
-    actor,
-    contact,
-    identifier,
-    mapping,
-    sequence,
-    text,
-    without_empty,
-)
+from relay.vendors.kit.fields import identifier, mapping, text, without_empty
 from relay.vendors.kit.request import OutgoingRequest, Request
 
-_CREATED = {"push", "create", "created"}
-_UPDATED = {"update", "updated", "upsert", "upserted"}
-_DELETED = {"delete", "deleted", "remove", "removed"}  # which one is not published
+TYPES = _channeltalk_events.TYPES
 
-_TYPES = (
-    ("message", _CREATED, "message.created"),
-    ("message", _UPDATED, "message.updated"),
-    ("userChat", _CREATED, "conversation.created"),
-    ("userChat", _UPDATED, "conversation.updated"),
-    ("user", _UPDATED, "contact.updated"),
-    ("user", _DELETED, "contact.deleted"),
+_QUESTION_MARK = re.compile(r"\?|%3[fF]")
+_CREATED = ("push", "create", "created")
+_UPDATED = ("update", "updated", "upsert", "upserted")
+_DELETED = ("delete", "deleted", "remove", "removed")  # which one is not published
+
+_Typed = tuple[str, str, Data]
+_Typing = Callable[[str, Mapping[str, Any], Mapping[str, Any]], _Typed]
+
+_MODELS: tuple[tuple[str, tuple[str, ...], str, _Typing], ...] = (
+    ("message", _CREATED, "message.created", _channeltalk_events.message_event),
+    ("message", _UPDATED, "message.updated", _channeltalk_events.message_event),
+    ("userchat", _CREATED, "conversation.created", _channeltalk_events.chat_event),
+    ("userchat", _UPDATED, "conversation.updated", _channeltalk_events.chat_event),
+    ("user", _UPDATED, "contact.updated", _channeltalk_events.contact_event),
+    ("user", _DELETED, "contact.deleted", _channeltalk_events.contact_event),
 )
-TYPES = frozenset(event_type for _, _, event_type in _TYPES)
-
-_PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
-_CONTENTS = ("log", "form", "carousel", "buttons", "webPage", "email", "meet", "marketing")
+_PUSHES = {
+    (model, verb): (event_type, typed)
+    for model, verbs, event_type, typed in _MODELS
+    for verb in verbs
+}
 
 
 def authenticate(request: Request, secrets: Secrets) -> None:
     """Raise Unauthenticated unless a `token` of the query is live."""
-    require_secret(request.query("token"), secrets)
+    require_secret(_tokens(request), secrets)
 
 
 def normalize(request: Request) -> list[NormalizedEvent]:
@@ -60,28 +61,24 @@ def normalize(request: Request) -> list[NormalizedEvent]:
     if not raw:
         return []
     body = mapping(raw_json.parse(raw))
-    model, verb = text(body.get("type")), text(body.get("event"))
     entity = body.get("entity")
-    if model is None or verb is None or type(entity) is not dict:
+    if type(entity) is not dict:
         raise Malformed("unknown_shape")
-    event_type = _event_type(model, verb)
-    data = _data(event_type, entity, mapping(body.get("refers")))
-    detail = ""
-    if event_type == "message.created":
-        detail = data["message"]["kind"]
-    elif event_type == "unrecognized":
-        detail = f"{model}_{verb}"
-    is_change = event_type.endswith(("updated", "deleted"))
-    clock = (is_change and entity.get("updatedAt")) or entity.get("createdAt")
+    model, verb = text(body.get("type")) or _model(entity), text(body.get("event"))
+    if model is None or verb is None:
+        raise Malformed("unknown_shape")
+    push = model.lower(), verb.lower()  # `message` has been seen as `Message`
+    known_type, typed = _PUSHES.get(push, ("unrecognized", _unrecognized))
+    event_type, detail, data = typed(known_type, entity, mapping(body.get("refers")))
     return [
         NormalizedEvent(
             type=event_type,
-            detail=detail,
+            detail=f"{model}_{verb}" if event_type == "unrecognized" else detail,
             vendortype=f"{model}.{verb}",
-            time=from_epoch_ms(clock),
+            time=_time(known_type, event_type, entity),
             data=data,
             raw=raw,
-            identity=_identity(model, verb, entity),
+            identity=_identity(push, entity),
         )
     ]
 
@@ -92,100 +89,43 @@ def sign(body: bytes, secret: str) -> OutgoingRequest:
     return OutgoingRequest(body=body, headers=headers, query={"token": secret})
 
 
-def _event_type(model: str, verb: str) -> str:
-    for known_model, verbs, event_type in _TYPES:
-        if model == known_model and verb in verbs:
-            return event_type
-    return "unrecognized"
+def _tokens(request: Request) -> list[str]:
+    """Return what may be a token. `?a=1?token=...` was seen: a second mark may begin another."""
+    parted = _QUESTION_MARK.sub("&", request.query_string)
+    again = (
+        []
+        if parted == request.query_string
+        else request._replace(query_string=parted).query("token")
+    )
+    return request.query("token") + again
 
 
-def _identity(model: str, verb: str, entity: Mapping[str, Any]) -> Identity:
+def _model(entity: Mapping[str, Any]) -> str | None:
+    """Return what the entity of a push is whose `type` is missing."""
+    is_message = text(entity.get("chatType")) and text(entity.get("personType"))
+    return "message" if is_message else None
+
+
+def _unrecognized(_: str, entity: Mapping[str, Any], __: Mapping[str, Any]) -> _Typed:
+    account = without_empty(id=identifier(entity.get("channelId")))
+    return "unrecognized", "", without_empty(account=account)
+
+
+def _time(known_type: str, event_type: str, entity: Mapping[str, Any]) -> str | None:
+    """Return the vendor's clock: of the change, of the reopening, else of the beginning."""
+    if known_type.endswith(("updated", "deleted")):
+        changed_at = from_epoch_ms(entity.get("updatedAt"))
+    elif known_type == "conversation.created" and event_type == "conversation.opened":
+        changed_at = from_epoch_ms(entity.get("openedAt"))
+    else:
+        changed_at = None
+    return changed_at or from_epoch_ms(entity.get("createdAt"))
+
+
+def _identity(push: tuple[str, str], entity: Mapping[str, Any]) -> Identity:
     """Return what tells a change apart, whatever else comes along: the entity and its version.
 
     Without them, nothing does: an update is the same as the next one but for its version.
     """
     entity_id, version = identifier(entity.get("id")), identifier(entity.get("version"))
-    if entity_id is None or version is None:
-        return "delivery"
-    return model.lower(), verb, entity_id, version  # `message` has been seen as `Message`
-
-
-def _data(event_type: str, entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
-    data = without_empty(account=without_empty(id=identifier(entity.get("channelId"))))
-    match event_type:
-        case "message.created" | "message.updated":
-            data |= _message(entity, refers)
-        case "conversation.created" | "conversation.updated":
-            data |= _user_chat(entity, refers)
-        case "contact.updated" | "contact.deleted":
-            data |= without_empty(contact=_contact(entity.get("id"), entity))
-    return data
-
-
-def _message(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
-    role = text(entity.get("personType"))
-    kind = _PEOPLE.get(role)
-    person = mapping(refers.get(role or ""))
-    who = {"name": person.get("name"), "email": person.get("email")}
-    user = mapping(refers.get("user"))
-    contact_id = entity.get("personId") if kind == "contact" else user.get("id")
-    return without_empty(
-        conversation=without_empty(id=identifier(entity.get("chatId"))),
-        contact=_contact(contact_id, user),
-        actor=actor(kind, entity.get("personId"), **who) if kind else {},
-        message=without_empty(
-            id=identifier(entity.get("id")),
-            kind=_kind(entity),
-            text=text(entity.get("plainText")) or _text_of(sequence(entity.get("blocks"))),
-            attachments=list(filter(None, map(_attachment, sequence(entity.get("files"))))),
-        ),
-    )
-
-
-def _kind(entity: Mapping[str, Any]) -> str:
-    """Return `text` if the message has any, else what it carries instead."""
-    if entity.get("plainText") or entity.get("blocks"):
-        return "text"
-    if entity.get("files"):
-        return "file"
-    return next((name for name in _CONTENTS if entity.get(name)), "unknown")
-
-
-def _text_of(blocks: list[Any]) -> str | None:
-    """Return the lines of blocks; a block of type `bullets` holds further blocks."""
-    lines = []
-    for block in map(mapping, blocks):
-        nested = sequence(block.get("blocks"))
-        line = _text_of(nested) if nested else text(block.get("value"))
-        if line:
-            lines.append(line)
-    return "\n".join(lines) or None
-
-
-def _attachment(value: object) -> Data:
-    file = mapping(value)
-    return without_empty(
-        url=text(file.get("url")),
-        mime_type=text(file.get("contentType")) or text(file.get("type")),
-        file_name=text(file.get("name")),
-    )
-
-
-def _user_chat(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> Data:
-    assignee = identifier(entity.get("assigneeId"))
-    return without_empty(
-        conversation=without_empty(
-            id=identifier(entity.get("id")),
-            title=text(entity.get("name")),
-            created_at=from_epoch_ms(entity.get("createdAt")),
-        ),
-        contact=_contact(entity.get("userId"), mapping(refers.get("user"))),
-        assignment=without_empty(to=actor("agent", assignee) if assignee else {}),
-        status=text(entity.get("state")),
-    )
-
-
-def _contact(contact_id: object, user: Mapping[str, Any]) -> Data:
-    return contact(
-        contact_id, name=user.get("name"), email=user.get("email"), phone=user.get("mobileNumber")
-    )
+    return "delivery" if entity_id is None or version is None else (*push, entity_id, version)

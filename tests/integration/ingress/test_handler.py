@@ -41,6 +41,22 @@ async def test_a_vendor_without_echo_gets_no_token_back(start: Start) -> None:
     assert set(orjson.loads(answer.body)) == {"status", "events"}
 
 
+@pytest.mark.parametrize(
+    "query", ["a=1?token={}", "a=1&b?token={}&c=2", "?token={}", "a=1%3Ftoken={}"]
+)
+async def test_a_token_behind_a_query_that_was_there_already_is_found(
+    start: Start, query: str
+) -> None:
+    relay = await start(source("channeltalk", TOKEN))
+    body = vendors.samples("channeltalk")[0].read_bytes()
+
+    let_in = await relay.post(f"/in/channeltalk?{query.format(TOKEN)}", body)
+    refused = await relay.post(f"/in/channeltalk?{query.format('another')}", body)
+
+    assert (let_in.status, refused.status) == (200, 401)
+    assert len(await relay.stored()) == 1
+
+
 async def test_events_of_one_delivery_are_answered_in_order(start: Start) -> None:
     relay = await start(source("swiftsell", TOKEN))
     element = orjson.loads(TEXT)["events"][0]

@@ -37,8 +37,10 @@ UNSHOWN = {
         *("conversation.opened", "conversation.status_changed"),
     },
     "channeltalk": {
-        *("contact.deleted", "contact.updated"),
-        *("conversation.updated", "message.updated"),
+        *("contact.deleted", "conversation.updated", "message.updated"),
+        # What a log may say beside `close`.
+        *("conversation.assigned", "conversation.joined", "conversation.left"),
+        *("conversation.missed", "conversation.status_changed", "labels.added", "labels.removed"),
     },
     "supporthunt": _WOTNOT,
     "swiftsell": _WOTNOT,

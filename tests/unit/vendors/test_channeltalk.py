@@ -24,10 +24,15 @@ def message(**entity: Any) -> Data:
 
 @pytest.mark.parametrize(
     "query",
-    ["token=ct-1", "token=ct-2", "a=b&token=x&token=ct-1", "token=&token=ct-2", "token=ct%2D1"],
+    [
+        *("token=ct-1", "token=ct-2", "a=b&token=x&token=ct-1", "token=&token=ct-2"),
+        *("token=ct%2D1", "a=1?token=ct-1", "a=1&b=2?token=ct-2", "?token=ct-1", "a?token=ct-1"),
+        *("a=1%3Ftoken=ct-1", "a=%3ftoken=ct-1&c=3", "token=old?token=ct-1", "a=1?b=2&token=ct-3"),
+        *("token=c?t", "token=c%3Ft", "a=1?token=c%26t"),
+    ],
 )
 def test_any_live_token_in_the_query_lets_in(query: str) -> None:
-    secrets = Secrets(["ct-1", "ct-2", "ct-3"])
+    secrets = Secrets(["ct-1", "ct-2", "ct-3", "c?t", "c&t"])
 
     assert channeltalk.authenticate(Request(body=b"", query_string=query), secrets) is None
 
@@ -37,6 +42,9 @@ def test_any_live_token_in_the_query_lets_in(query: str) -> None:
     [
         Request(body=b""),
         Request(body=b"", query_string="token=ct-4"),
+        Request(body=b"", query_string="a=1?token=ct-4"),
+        Request(body=b"", query_string="a=1?Token=ct-1"),
+        Request(body=b"", query_string="a=1?b=token=ct-1"),
         Request(body=b"", query_string="Token=ct-1"),
         Request(body=b"", query_string="secret=ct-1"),
         Request(body=b'{"token": "ct-1"}', headers={"x-signature": "ct-1"}, path_secret="ct-1"),
@@ -67,7 +75,13 @@ def test_no_other_place_does(request_: Request) -> None:
         ("message", "created", "message.created", "unknown"),
         ("user", "push", "unrecognized", "user_push"),
         ("message", "delete", "unrecognized", "message_delete"),
-        ("userchat", "push", "unrecognized", "userchat_push"),
+        ("Message", "push", "message.created", "unknown"),
+        ("MESSAGE", "Update", "message.updated", ""),
+        ("userchat", "Push", "conversation.created", ""),
+        ("UserChat", "UPDATED", "conversation.updated", ""),
+        ("User", "upsert", "contact.updated", ""),
+        ("USER", "Delete", "contact.deleted", ""),
+        ("Meet", "Push", "unrecognized", "Meet_Push"),
         ("meet", "member.upserted.contact", "unrecognized", "meet_member.upserted.contact"),
     ],
 )
@@ -109,6 +123,7 @@ def test_a_body_without_model_verb_and_entity_has_an_unknown_shape(body: Any) ->
         ("push", {"createdAt": 1600158433000, "updatedAt": 5}, "2020-09-15T08:27:13Z"),
         ("update", {"createdAt": 5, "updatedAt": 1600158433443}, "2020-09-15T08:27:13.443000Z"),
         ("update", {"createdAt": 1600158433443}, "2020-09-15T08:27:13.443000Z"),
+        ("update", {"createdAt": 1600158433443, "updatedAt": "5"}, "2020-09-15T08:27:13.443000Z"),
         ("push", {"createdAt": "1600158433443"}, None),
         ("push", {"createdAt": 1600158433.443}, None),
         ("push", {"createdAt": 10**18}, None),
@@ -125,7 +140,7 @@ def test_the_clock_is_in_milliseconds(verb: str, entity: Data, time: str | None)
     ("model", "verb", "entity", "identity"),
     [
         ("message", "push", {"id": "m1", "version": 1}, ("message", "push", "m1", "1")),
-        ("Message", "push", {"id": "m1", "version": "1"}, ("message", "push", "m1", "1")),
+        ("Message", "Push", {"id": "m1", "version": "1"}, ("message", "push", "m1", "1")),
         ("userChat", "update", {"id": 7, "version": 0}, ("userchat", "update", "7", "0")),
         ("user", "delete", {"id": "u1"}, "delivery"),
         ("user", "upsert", {"id": "u1", "version": 1.0}, "delivery"),
@@ -152,7 +167,13 @@ def test_an_entity_and_its_version_tell_a_change_apart(
         ({"plainText": "hi", "files": [{}]}, "text"),
         ({"blocks": [{"type": "text", "value": "hi"}], "log": {}}, "text"),
         ({"plainText": "", "blocks": [], "files": [{"name": "a"}]}, "file"),
-        ({"log": {"action": "assign"}}, "log"),
+        ({"log": {"action": "sendXms"}}, "log"),
+        ({"log": {"action": "share"}, "plainText": "shared", "files": [{"id": 1}]}, "log"),
+        ({"log": {"values": ["a"]}}, "log"),
+        ({"log": {"action": ""}, "plainText": "hi"}, "text"),
+        ({"file": {"url": "https://a/1"}}, "file"),
+        ({"plainText": 5, "blocks": "b", "files": {"id": 1}, "form": "f", "meet": True}, "unknown"),
+        ({"blocks": [{"type": "text", "value": ""}], "files": [{"id": "f"}]}, "file"),
         ({"form": {"inputs": []}}, "form"),
         ({"carousel": [{}]}, "carousel"),
         ({"buttons": [{"title": "a"}]}, "buttons"),
@@ -196,7 +217,8 @@ def test_the_text_is_that_of_the_blocks_when_there_is_no_plain_one(
 def test_files_are_attachments() -> None:
     files = [
         {"url": "https://a/1", "contentType": "image/png", "type": "image", "name": "a.png"},
-        {"type": "image", "name": ""},
+        {"type": "image", "name": "", "key": "k/2", "id": 7, "size": 12},
+        {"type": "image", "name": "lost.png", "size": 12},
         {},
         None,
     ]
@@ -205,7 +227,7 @@ def test_files_are_attachments() -> None:
 
     assert seen["attachments"] == [
         {"url": "https://a/1", "mime_type": "image/png", "file_name": "a.png"},
-        {"mime_type": "image"},
+        {"id": "7", "key": "k/2", "mime_type": "image", "size_bytes": 12},
     ]
 
 

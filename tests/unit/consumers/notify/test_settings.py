@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,15 @@ def test_an_event_is_too_old_once_its_time_is_past_the_limit(
     event = replace(events("pickyassist", "05")[0], time=time)
 
     assert is_too_old(event, datetime(2026, 4, 6, 9, 16, 58, tzinfo=UTC), age_limit_s) is is_old
+
+
+def test_an_old_chat_that_was_opened_again_is_news() -> None:
+    (event,) = events("channeltalk", "userChat-push-reopened")
+
+    created_at = datetime.fromisoformat(event.data["conversation"]["created_at"])
+    assert event.type == "conversation.opened"
+    assert is_too_old(event, created_at + timedelta(hours=29), 3600)
+    assert not is_too_old(event, created_at + timedelta(hours=28), 3600)
 
 
 def test_an_event_without_any_time_is_never_too_old() -> None:

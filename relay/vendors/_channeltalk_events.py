@@ -1,0 +1,223 @@
+"""What a push of Channel Talk says: which event it is, who takes part, and its data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from relay.events.event import Data
+from relay.events.timestamps import from_epoch_ms
+from relay.vendors._channeltalk_content import content
+from relay.vendors.kit.fields import (
+    ActorType,
+    actor,
+    contact,
+    identifier,
+    mapping,
+    sequence,
+    text,
+    without_empty,
+)
+
+_PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
+_TEAM_CHATS = ("group", "directchat")
+
+# There is no subscription for these: they come as a message with a log. The list is open.
+_ACTIONS = {
+    "close": "conversation.closed",
+    "autoClose": "conversation.closed",
+    "open": "conversation.opened",
+    "autoOpen": "conversation.opened",
+    "assign": "conversation.assigned",
+    "autoAssign": "conversation.assigned",
+    "unassign": "conversation.assigned",
+    "assignTeam": "conversation.assigned",
+    "unassignTeam": "conversation.assigned",
+    "join": "conversation.joined",
+    "invite": "conversation.joined",
+    "leave": "conversation.left",
+    "remove": "conversation.left",
+    "miss": "conversation.missed",
+    "processByMiss": "conversation.missed",
+    "snooze": "conversation.status_changed",
+    "enqueue": "conversation.status_changed",
+    "addTags": "labels.added",
+    "removeTags": "labels.removed",
+}
+TYPES = frozenset(
+    {
+        *("message.created", "message.updated", "team_message.created", "note.created"),
+        *("conversation.created", "conversation.updated", "conversation.opened"),
+        *("contact.updated", "contact.deleted"),
+        *_ACTIONS.values(),
+    }
+)
+
+_Typed = tuple[str, str, Data]  # the event's type, its detail, and its data
+
+
+def message_event(event_type: str, entity: Mapping[str, Any], refers: Mapping[str, Any]) -> _Typed:
+    """Return the event of a message, which `message.*` is only if the customer sees it.
+
+    Args:
+        event_type: `message.created` or `message.updated`. What is internal, a note or a message
+            in a team chat, has one type for both.
+        entity: the message.
+        refers: what the push says of those who take part, the chat among them.
+    """
+    chat = mapping(refers.get("userChat"))
+    log = mapping(entity.get("log"))
+    action = text(log.get("action"))
+    is_team_chat = (text(entity.get("chatType")) or "").lower() in _TEAM_CHATS
+    data = _message_parties(entity, refers, chat)
+    if action in _ACTIONS and event_type == "message.created" and not is_team_chat:
+        return _ACTIONS[action], "", _with_change(data, action, sequence(log.get("values")), chat)
+    message = content(entity, action)
+    data["message"] = message
+    if _is_private(entity.get("options")):
+        words = message.pop("text", None)
+        if words:
+            data["note"] = {"text": words}
+        return "note.created", "", data
+    if is_team_chat:
+        return "team_message.created", message["kind"], data
+    return event_type, message["kind"] if event_type == "message.created" else "", data
+
+
+def chat_event(event_type: str, entity: Mapping[str, Any], refers: Mapping[str, Any]) -> _Typed:
+    """Return the event of a chat; a new one that was opened before is an old one, opened again."""
+    if event_type == "conversation.created" and _is_reopened(entity):
+        event_type = "conversation.opened"
+    data = without_empty(
+        conversation=without_empty(
+            id=identifier(entity.get("id")),
+            title=text(entity.get("name")),
+            created_at=from_epoch_ms(entity.get("createdAt")),
+        ),
+        contact=_contact(entity.get("userId"), mapping(refers.get("user")), entity),
+        account=without_empty(id=identifier(entity.get("channelId"))),
+        **_chat_state(entity),
+    )
+    return event_type, "", data
+
+
+def contact_event(event_type: str, entity: Mapping[str, Any], _: Mapping[str, Any]) -> _Typed:
+    """Return the event of a customer, of whom no more than the id may be left."""
+    data = without_empty(
+        contact=_contact(entity.get("id"), entity, {}),
+        account=without_empty(id=identifier(entity.get("channelId"))),
+    )
+    return event_type, "", data
+
+
+def _is_private(options: object) -> bool:
+    """Return whether a message is a note; a sole option may have been sent without its list."""
+    return "private" in options if type(options) is list else options == "private"
+
+
+def _is_reopened(chat: Mapping[str, Any]) -> bool:
+    first, last = chat.get("firstOpenedAt"), chat.get("openedAt")
+    return type(first) is int and type(last) is int and last > first
+
+
+def _message_parties(
+    entity: Mapping[str, Any], refers: Mapping[str, Any], chat: Mapping[str, Any]
+) -> Data:
+    """Return whom and what a message is about; of the chat, what the message lacks."""
+    role = text(entity.get("personType"))
+    kind = _PEOPLE.get(role)
+    user = mapping(refers.get("user"))
+    own_id = identifier(entity.get("personId")) if kind == "contact" else None
+    customer_id = own_id or identifier(chat.get("userId")) or user.get("id")
+    customer = _contact(customer_id, user, chat)
+    person = customer if kind == "contact" else mapping(refers.get(role or ""))
+    who = {"name": person.get("name"), "email": person.get("email")}
+    channel_id = identifier(entity.get("channelId")) or identifier(chat.get("channelId"))
+    return without_empty(
+        conversation=without_empty(
+            id=identifier(entity.get("chatId")) or identifier(chat.get("id"))
+        ),
+        contact=customer,
+        account=without_empty(id=channel_id),
+        actor=actor(kind, entity.get("personId"), **who) if kind else {},
+        **(_chat_state(chat) if chat else {}),
+    )
+
+
+def _contact(contact_id: object, user: Mapping[str, Any], chat: Mapping[str, Any]) -> Data:
+    """Return the customer: what `profile` says, else the user itself, else the chat."""
+    profile = mapping(user.get("profile"))
+    return contact(
+        contact_id,
+        name=text(profile.get("name")) or text(user.get("name")) or chat.get("name"),
+        email=text(profile.get("email")) or user.get("email"),
+        phone=text(profile.get("mobileNumber"))
+        or text(profile.get("landlineNumber"))
+        or text(user.get("mobileNumber"))
+        or user.get("landlineNumber"),
+    )
+
+
+def _chat_state(chat: Mapping[str, Any]) -> Data:
+    medium = text(chat.get("contactMediumType")) or text(chat.get("mediumType"))
+    return {
+        "channel": {"type": medium} if medium else {},
+        "assignment": without_empty(to=_assignee(chat)),
+        "status": text(chat.get("state")),
+    }
+
+
+def _assignee(chat: Mapping[str, Any]) -> Data:
+    if agent := identifier(chat.get("assigneeId")):
+        return actor("agent", agent)
+    team = identifier(chat.get("teamId"))
+    return actor("team", team) if team else {}
+
+
+def _with_change(data: Data, action: str, values: list[Any], chat: Mapping[str, Any]) -> Data:
+    """Return data with what the action of a log changed.
+
+    Args:
+        data: of the message.
+        action: one of _ACTIONS.
+        values: of the log: the ids of people or teams, or the names of tags.
+        chat: as it is after the change.
+    """
+    event_type = _ACTIONS[action]
+    if event_type == "conversation.assigned":
+        to = _assigned(action, values, chat)
+        return data | {"assignment": {"to": to}} if to else _without(data, "assignment")
+    changed: Data = {}
+    if event_type.startswith("labels."):
+        changed["labels"] = [{"name": name} for name in map(_name, values) if name]
+    elif action in ("invite", "remove"):
+        changed["member"] = _first(values, "agent")
+    elif action in ("join", "leave"):
+        changed["member"] = data.get("actor") or _first(values, "agent")
+    return data | without_empty(**changed)
+
+
+def _assigned(action: str, values: list[Any], chat: Mapping[str, Any]) -> Data:
+    """Return to whom the chat was assigned; to nobody if it was taken from someone.
+
+    Someone may still be responsible for a chat that was given to a team.
+    """
+    if action.startswith("unassign"):
+        return {}
+    if action == "assignTeam":
+        team = identifier(chat.get("teamId"))
+        return actor("team", team) if team else _first(values, "team")
+    return _assignee(chat) or _first(values, "agent")
+
+
+def _first(values: list[Any], role: ActorType) -> Data:
+    """Return the actor whose id is the first of values, nothing if there is none."""
+    first = values[0] if values else None
+    first_id = identifier(first) or identifier(mapping(first).get("id"))
+    return actor(role, first_id) if first_id else {}
+
+
+def _name(value: object) -> str | None:
+    return identifier(value) or text(mapping(value).get("name"))
+
+
+def _without(data: Data, name: str) -> Data:
+    return {key: value for key, value in data.items() if key != name}
