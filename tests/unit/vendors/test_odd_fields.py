@@ -1,0 +1,75 @@
+"""A field of the wrong type is left out. It costs no event, whichever field of whichever sample."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from relay import vendors
+from relay.errors import Malformed
+from relay.events.envelope import encode_events
+from relay.events.event import NormalizedEvent
+from relay.events.message import Origin
+from relay.vendors.kit.request import Request
+from tests.unit.vendors.test_vendor_properties import check_data, is_json
+
+VENDORS = vendors.discover()
+ODD = [None, "", [], {}, 0, -1, True, 1.5, 10**30, "\x00", [[]], {"": None}, [None, 1, "x", {}]]
+# Without these, nothing says what the delivery is. Of a vendor that is not here, any may be such.
+TELLING = {
+    "acquire": ["/event"],
+    "channeltalk": ["/type", "/event", "/entity"],
+    "pickyassist": ["/event_id"],
+    "supporthunt": ["/events", "/events/0", "/events/0/event", "/events/0/event/type"],
+    "swiftsell": ["/events", "/events/0", "/events/0/event", "/events/0/event/type"],
+}
+
+
+def places(document: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the pointer of each value in a document, with its container and its key there."""
+    members = document.items() if isinstance(document, dict) else enumerate(document)
+    for key, value in list(members):
+        yield f"{path}/{key}", document, key
+        if isinstance(value, dict | list):
+            yield from places(value, f"{path}/{key}")
+
+
+SAMPLES = [
+    pytest.param(name, sample.read_bytes(), id=f"{name}-{sample.name}")
+    for name in VENDORS
+    for sample in vendors.samples(name)
+    if is_json(sample.read_bytes())
+]
+
+
+def understood(name: str, document: Any) -> Sequence[NormalizedEvent] | Malformed:
+    try:
+        return VENDORS[name].normalize(Request(body=json.dumps(document).encode()))
+    except Malformed as error:
+        return error
+
+
+def check(name: str, events: Sequence[NormalizedEvent]) -> None:
+    """Check that each is a whole event, and that nothing in its data is empty."""
+    origin = Origin(vendor=name, source="acme")
+    assert encode_events(events, origin=origin, received_at=1.5, delivery_id="d1")
+    for event in events:
+        for field, value in event.data.items():
+            check_data(value, field)
+
+
+@pytest.mark.parametrize(("name", "body"), SAMPLES)
+def test_a_field_of_the_wrong_type_is_left_out(name: str, body: bytes) -> None:
+    document, telling = json.loads(body), TELLING.get(name)
+    for path, container, key in places(document):
+        right = container[key]
+        for odd in ODD:
+            container[key] = odd
+            found = understood(name, document)
+            if telling is None or path in telling:
+                assert not isinstance(found, Malformed) or found.reason == "unknown_shape"
+            else:
+                assert not isinstance(found, Malformed), f"{path} as {odd}"
+                check(name, found)
+        container[key] = right
