@@ -256,6 +256,20 @@ async def test_a_body_has_the_relays_own_limit(
 
 
 @both
+async def test_a_head_within_the_relays_limits_is_let_through(
+    kind: type[Proxy], start: Start
+) -> None:
+    edge = await start(kind)
+    (body,) = numbered(1)
+    many = {f"X-{number}": "a" for number in range(180)}
+    for more in (many, {"Cookie": "a" * 8200}, {"X-Token": "a" * 20_000}):
+        status = await edge.status(
+            "/in/swiftsell", data=body, headers={"Authorization": SECRET, **more}
+        )
+        assert status == 200
+
+
+@both
 async def test_an_address_that_a_caller_claims_is_not_believed(
     kind: type[Proxy], start: Start
 ) -> None:
