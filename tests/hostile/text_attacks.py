@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from tests.hostile.attack import Attack, Shot, accepted, forged
+from tests.hostile.attack import CUT, Attack, Shot, accepted, forged, shot, signed
 from tests.hostile.bodies import filled
 from tests.support.relay_process import SECRET
 
@@ -51,7 +51,9 @@ def _injection() -> Iterator[Shot]:
     }.items():
         yield accepted("acquire", f"header {name[:20]}", b"no JSON", {name: value})
     many = {f"X-{number}": "x" * 8000 for number in range(100)}
-    yield accepted("acquire", "headers of 800 kB", b"no JSON", many)
+    yield accepted("acquire", "headers of 24 kB", b"no JSON", dict([*many.items()][:3]))
+    large = signed("acquire", b"no JSON", many)
+    yield shot("headers of 800 kB", large, 431, CUT, closes=True)
     token = json.dumps({"token": SECRET + _LINES}).encode()
     yield forged("swiftsell", "token with lines", token)
     yield forged("swiftsell", "names of lines", json.dumps({_LINES: 1}).encode())
