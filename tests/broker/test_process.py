@@ -174,7 +174,7 @@ from relay.cli import main
 from relay.process import tasks
 
 def fail():
-    raise ValueError("a secret")
+    raise ValueError(" ".join(("a", "secret")))  # Python 3.13 quotes this line in a traceback
 
 def stop_signal(original=tasks.stop_signal):
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, fail)

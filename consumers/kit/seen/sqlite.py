@@ -94,7 +94,8 @@ class SqliteDialect:
 
     def _is_damaged(self) -> bool:
         try:
-            with contextlib.closing(sqlite3.connect(self._path, self._busy_timeout_s)) as db:
+            opened = sqlite3.connect(self._path, timeout=self._busy_timeout_s)
+            with contextlib.closing(opened) as db:
                 (finding,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         except sqlite3.Error as error:
             return is_corrupt(error)

@@ -114,10 +114,8 @@ async def test_what_was_asked_for_is_done_before_the_store_closes(url: str) -> N
 
 
 async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(sqlite_url: str) -> None:
-    seen, is_over = (
-        SeenStore(SeenDatabase.at(sqlite_url), service="a", keep_s=60),
-        threading.Event(),
-    )
+    database, is_over = SeenDatabase.at(sqlite_url), threading.Event()
+    seen = SeenStore(database, service="a", keep_s=60)
     writing = asyncio.create_task(seen.write([EVENT], lambda _event, _db: bool(is_over.wait())))
     waiting = asyncio.create_task(seen.mark(["behind it"]))
     await asyncio.sleep(0)
@@ -130,6 +128,7 @@ async def test_a_writer_that_blocks_does_not_keep_the_store_from_closing(sqlite_
         await waiting
     is_over.set()
     assert await writing == [True]
+    database.close()  # else whenever its memory is freed, with a warning since Python 3.13
 
 
 def test_a_store_that_is_closed_opens_no_connection(sqlite_url: str) -> None:
