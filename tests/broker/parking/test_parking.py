@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from tests.support.eventually import eventually
 from tests.support.parked_queue import ParkedQueue
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess, numbered, post_all
+from tests.support.servers import refusals
 
-LimitSize = Callable[[int], None]
+LimitSize = Callable[..., None]
 Permit = Callable[..., None]
 
 LIMIT_BYTES = 100_000
@@ -35,14 +37,8 @@ async def kept(own_broker: PrivateBroker, exchange: str) -> ParkedQueue:
 
 @pytest.fixture
 def limit_size(own_broker: PrivateBroker) -> Iterator[LimitSize]:
-    def limit_size(max_bytes: int) -> None:
-        own_broker.ctl(
-            "eval", f"persistent_term:put(max_message_size, {max_bytes}),"
-            f" application:set_env(rabbit, max_message_size, {max_bytes})."
-        )  # fmt: skip
-
-    yield limit_size
-    limit_size(134_217_728)
+    yield partial(refusals.limit_size, own_broker)
+    refusals.limit_size(own_broker)
 
 
 @pytest.fixture
@@ -50,10 +46,10 @@ def permit(own_broker: PrivateBroker, exchange: str) -> Iterator[Permit]:
     """Permit the routing keys that match a pattern, in the test's exchange or another."""
 
     def permit(pattern: str, name: str = exchange) -> None:
-        own_broker.ctl("set_topic_permissions", "guest", name, pattern, ".*")
+        refusals.permit_keys(own_broker, name, pattern)
 
     yield permit
-    own_broker.ctl("clear_topic_permissions", "guest")
+    refusals.permit_all_keys(own_broker)
 
 
 def relay_at(directory: Path, node: PrivateBroker, exchange: str, **more: Any) -> RelayProcess:
@@ -93,7 +89,7 @@ async def test_a_message_that_is_too_large_holds_up_no_other(
         assert "size" in line["reason"]
         assert large not in arrived
 
-        limit_size(134_217_728)
+        limit_size()
         await kept.holds({large})
         await eventually(relay.is_drained)
 
@@ -129,17 +125,19 @@ async def test_several_culprits_of_different_kinds_among_thousands_in_flight(  #
     permit: Permit,
     limit_size: LimitSize,
 ) -> None:
+    permit(r"\.text$")
     own_broker.stop()
     bodies = numbered(3000)
     bodies[10:10] = [LARGE]
     bodies[1500:1500] = forbidden_bodies(2)
     bodies[2900:2900] = [OTHER_LARGE, *forbidden_bodies(1, start=5)]
-    async with relay_at(tmp_path, own_broker, exchange) as relay:
+    relay = relay_at(tmp_path, own_broker, exchange, ingress={"shutdown_grace_s": 0.1})
+    async with relay:
         ids = await post_all(relay.url, bodies, concurrency=1)
-        culprits = {ids[bodies.index(body)] for body in bodies if body not in numbered(3000)}
-        own_broker.start()
-        limit_size(LIMIT_BYTES)
-        permit(r"\.text$")
+    culprits = {ids[bodies.index(body)] for body in bodies if body not in numbered(3000)}
+    own_broker.start()
+    limit_size(LIMIT_BYTES)
+    async with relay:
         arrived = await kept.holds(set(ids) - culprits)
         await eventually(lambda: count_parked(tmp_path) == len(culprits))
 
@@ -201,7 +199,7 @@ async def test_what_is_parked_stays_so_over_a_restart_and_is_tried_at_once(
         accepted = await post_all(relay.url, numbered(20))
         await kept.holds(set(accepted))
         assert count_parked(tmp_path) == 1
-    limit_size(134_217_728)
+    limit_size()
     async with relay:
         await kept.holds({large})
         await eventually(relay.is_drained)
@@ -292,7 +290,7 @@ async def test_an_operator_looks_retries_and_drops_beside_a_running_relay(
         assert json.loads((tmp_path / "event.json").read_bytes())["id"] == first
         await command("outbox", "drop", first, "--yes")
         assert (await command("outbox", "drop", first, "--yes")).code == 1
-        limit_size(134_217_728)
+        limit_size()
         await command("outbox", "retry", "--all")
         arrived = await kept.holds({second})
         await eventually(relay.is_drained)
