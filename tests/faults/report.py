@@ -19,6 +19,7 @@ _HEADINGS = (
     "duplicates",
     "lost",
     "longest outage",
+    "others waited",
     "verdict",
 )
 
@@ -50,7 +51,7 @@ class Played:
         verdict = self.verdict
         if verdict is None:
             word = "skipped" if self.is_skipped else "FAILED"
-            return (self.name, *[""] * 7, f"{word}: {self.problem}")
+            return (self.name, *[""] * 8, f"{word}: {self.problem}")
         broken = ", ".join([kind for kind, found in verdict.violations().items() if found])
         counts = (
             self.rounds,
@@ -62,6 +63,7 @@ class Played:
             self.name,
             *[f"{count:,}" for count in (*counts, verdict.duplicates, len(verdict.lost))],
             f"{verdict.longest_outage_s:.1f} s",
+            _seconds(verdict.longest_wait_s),
             f"BROKEN: {broken}" if broken else "holds",
         )
 
@@ -73,6 +75,10 @@ class Played:
             "problem": self.problem,
             "skipped": self.is_skipped,
         }
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} s"
 
 
 def rows(played: list[Played]) -> list[tuple[str, ...]]:
@@ -87,8 +93,15 @@ def rows(played: list[Played]) -> list[tuple[str, ...]]:
         sum(len(verdict.lost) for verdict in verdicts),
     )
     longest_s = max([verdict.longest_outage_s for verdict in verdicts], default=0.0)
+    waits_s = [v.longest_wait_s for v in verdicts if v.longest_wait_s is not None]
     holds = f"{sum(verdict.holds for verdict in verdicts)} of {len(played)}"
-    total = ("all", *[f"{total:,}" for total in sums], f"{longest_s:.1f} s", holds)
+    total = (
+        "all",
+        *[f"{total:,}" for total in sums],
+        _seconds(longest_s),
+        _seconds(max(waits_s, default=None)),
+        holds,
+    )
     return [_HEADINGS, *[scenario.row() for scenario in played], total]
 
 

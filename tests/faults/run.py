@@ -41,6 +41,7 @@ from tests.support.servers.cluster import Cluster
 _ROUNDS = 3
 _HOLD_S = 5.0
 _OUTAGE_S = 60.0
+_DISK_HANG_S = 30.0
 
 
 class _Nodes:
@@ -139,6 +140,7 @@ def main() -> int:
         rate=options.rate,
         hold_s=_HOLD_S,
         outage_s=_OUTAGE_S,
+        disk_hang_s=_DISK_HANG_S,
     )
     console = Console(stderr=True)
     console.print(f"seed {options.seed}")

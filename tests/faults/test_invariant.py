@@ -140,6 +140,62 @@ def test_senders_that_must_notice_nothing_are_answered(status: int) -> None:
     assert invariant.check(sent, [arrival(1), arrival(3)], [], []).failed == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "arrivals", "held_up"),
+    [
+        pytest.param([delivery(1)], [arrival(1, at=3.5)], [], id="at the limit"),
+        pytest.param([delivery(1)], [arrival(1, at=3.6)], [1], id="delivered late"),
+        pytest.param([delivery(1, answered_at=3.1)], [arrival(1, at=3.2)], [1], id="answered late"),
+        pytest.param(
+            [delivery(1, kind="poisoned", answered_at=9)], [arrival(1, at=99)], [], id="poisoned"
+        ),
+        pytest.param(
+            [delivery(1, "1", "1b", kind="poisoned")],
+            [arrival(1, at=99), arrival(1, id="1b", position=1, at=4)],
+            [1],
+            id="innocent beside a poisoned one",
+        ),
+        pytest.param([delivery(1), delivery(1)], [arrival(1), arrival(1, at=9)], [], id="a copy"),
+        pytest.param([delivery(1, kind="odd")], [arrival(1, at=9)], [1], id="quarantined late"),
+        pytest.param([delivery(1, status=503, ids=[], answered_at=9)], [], [1], id="refused late"),
+    ],
+)
+def test_innocent_events_that_wait_beyond_the_limit_are_held_up(
+    sent: list[Delivery], arrivals: list[Arrival], held_up: list[int]
+) -> None:
+    verdict = invariant.check(sent, arrivals, [], [], wait_limit_s=2)
+
+    assert verdict.held_up == held_up
+    assert verdict.holds == (not held_up)
+    assert invariant.check(sent, arrivals, [], []).held_up == []
+
+
+def test_the_longest_wait_is_that_of_an_innocent_event() -> None:
+    sent = [delivery(1), delivery(2), delivery(3, kind="poisoned")]
+    arrivals = [arrival(1, at=2.25), arrival(2, at=2.75), arrival(3, at=50)]
+
+    assert invariant.check(sent, arrivals, [], [], wait_limit_s=1).longest_wait_s == 0.75
+    assert invariant.check(sent, arrivals, [], []).longest_wait_s is None
+
+
+def test_a_poisoned_event_comes_late_and_those_beside_it_in_order() -> None:
+    sent = [delivery(1, "1", "1b", kind="poisoned"), delivery(2)]
+    late = arrival(1, at=9)
+    beside = arrival(1, id="1b", position=1, at=9)
+
+    assert invariant.check(sent, [arrival(2), late], [], []).out_of_order == []
+    assert invariant.check(sent, [arrival(2), beside], [], []).out_of_order == [(2, 1)]
+
+
+def test_senders_of_poison_may_be_refused_where_that_is_allowed() -> None:
+    sent = [delivery(1, kind="poisoned", status=503, ids=[]), delivery(2, status=503, ids=[])]
+
+    strict = invariant.check(sent, [], [], [], must_accept_all=True)
+    lenient = invariant.check(sent, [], [], [], must_accept_all=True, may_refuse_poison=True)
+
+    assert (strict.failed, lenient.failed) == ([1, 2], [2])
+
+
 def test_the_longest_outage_is_the_longest_time_without_an_acknowledgement() -> None:
     sent = [delivery(1), delivery(2, status=503), delivery(3, status=0), delivery(5), delivery(6)]
 
@@ -153,8 +209,15 @@ def test_a_delivery_follows_from_seed_and_number() -> None:
     again = [deliveries.plan(7, n, sender=0, conversations=4, secret="s") for n in range(3000)]
     other = [deliveries.plan(8, n, sender=0, conversations=4, secret="s") for n in range(3000)]
 
+    poisoned = [
+        deliveries.plan(7, n, sender=0, conversations=4, secret="s", poison="large")
+        for n in range(3000)
+    ]
+
     assert planned == again
     assert planned != other
     assert {delivery.kind for delivery in planned} == {"good", "odd", "forged", "huge"}
+    changed = [pair[1].kind for pair in zip(planned, poisoned, strict=True) if pair[0] != pair[1]]
+    assert set(changed) == {"poisoned"}
     assert {delivery.times for delivery in planned} == {1, 2}
     assert all(deliveries.mark_in(delivery.request) == (delivery.number, 0) for delivery in planned)

@@ -6,7 +6,10 @@ The broker itself is well, so that all of these share it and fail at the same ti
 from tests.faults.conftest import PlayTogether
 from tests.faults.scenarios import network_faults
 
-_SHORT_CONFIRMING = {"half-open-to-relay-confirm", "cut-to-broker-confirm"}
+_SHORT_CONFIRMING = {
+    *("half-open-to-relay-confirm", "cut-to-broker-confirm"),
+    "broker-mute-second-url-confirm",
+}
 
 
 async def test_a_network_that_fails_loses_nothing(play_together: PlayTogether) -> None:

@@ -31,13 +31,27 @@ def test_each_scenario_has_a_row_and_all_are_summed_up() -> None:
         "skipped: no gcc",
         "FAILED: AssertionError: not within 30 s",
     ]
-    assert total == ("all", "4", "2", "2", "1", "0", "1", "1.0 s", "1 of 4")
+    assert total == ("all", "4", "2", "2", "1", "0", "1", "1.0 s", "", "1 of 4")
     assert [played.is_good for played in (GOOD, BROKEN, SKIPPED, FAILED)] == [
         True,
         False,
         True,
         False,
     ]
+
+
+def test_how_long_innocent_events_waited_has_a_column() -> None:
+    arrivals = [Arrival("events", "x", 1, 0, 1.25)]
+    waited = Played(
+        name="waited",
+        verdict=invariant.check([DELIVERY], arrivals, [], [], wait_limit_s=0.5),
+    )
+
+    headings, good, failed, total = report.rows([GOOD, waited])
+
+    column = headings.index("others waited")
+    assert (good[column], failed[column], total[column]) == ("", "1.0 s", "1.0 s")
+    assert failed[-1] == "BROKEN: held_up"
 
 
 def test_results_are_written_for_people_and_for_programs(

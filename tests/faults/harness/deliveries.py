@@ -9,15 +9,24 @@ import re
 from dataclasses import dataclass
 
 from relay import vendors
-from tests.faults.harness.journal import Kind
+from tests.faults.harness.journal import Kind, Poison
 
 BODY_LIMIT_BYTES = 32 * 1024
 _HUGE_BYTES = BODY_LIMIT_BYTES + 1
 _MARK = re.compile(rb"fault-(\d+)-(\d+)-")
 # Of a thousand deliveries. Most are what they should be; the others must not get lost among them.
-_ODD, _FORGED, _HUGE = 20, 10, 5
+_ODD, _FORGED, _HUGE, _POISONED = 20, 10, 5, 10
 _MAX_EVENTS = 4
 _TWICE_OF_THOUSAND = 30
+_POISONED_FROM = _ODD + _FORGED + _HUGE
+_LARGE_BYTES = 15_000  # it is in the event twice: as it was sent, and normalized
+MAX_INNOCENT_BYTES = 10_000
+"""Of a message that is not poisoned by its size, at most."""
+_FORBIDDEN_KINDS = 40
+"""More than the routing keys of which a channel of RabbitMQ remembers that they are permitted."""
+_LONG_WORD_BYTES = 190
+INNOCENT_KEYS = r"\.text$"
+"""Matches the routing keys of all events that are not poisoned by theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +62,32 @@ def mark_in(body: bytes) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def plan(seed: int, number: int, *, sender: int, conversations: int, secret: str) -> Planned:
+def _element(number: int, index: int, conversation: str, poison: Poison) -> bytes:
+    text = mark(number, index)
+    if poison == "large":
+        text += b"x" * _LARGE_BYTES
+    element = _BEFORE + text + _BETWEEN + conversation.encode() + _AFTER
+    if poison in {"forbidden", "unnamed"}:
+        word = b"x" * _LONG_WORD_BYTES if poison == "unnamed" else b"forbidden"
+        return element.replace(b'"text"', b'"%b_%d"' % (word, number % _FORBIDDEN_KINDS))
+    return element
+
+
+def plan(
+    seed: int, number: int, *, sender: int, conversations: int, secret: str, poison: Poison = ""
+) -> Planned:
     """Return the delivery of that number, by a sender that has so many conversations."""
     lot = random.Random(seed * 1_000_003 + number)  # noqa: S311  reproducible, not secret
     draw = lot.randrange(1000)
     conversation = f"{sender}-{lot.randrange(conversations)}"
     kind: Kind = "good"
-    body = b'{"events": [' + b",".join(
-        [
-            _BEFORE + mark(number, index) + _BETWEEN + conversation.encode() + _AFTER
-            for index in range(lot.randint(1, _MAX_EVENTS))
-        ]
-    )
-    body += b"]}"
+    if poison and _POISONED_FROM <= draw < _POISONED_FROM + _POISONED:
+        kind = "poisoned"
+    elements = [
+        _element(number, index, conversation, poison if kind == "poisoned" and not index else "")
+        for index in range(lot.randint(1, _MAX_EVENTS))
+    ]
+    body = b'{"events": [' + b",".join(elements) + b"]}"
     if draw < _ODD:
         kind, body = "odd", b"{broken " + mark(number, 0)
     elif draw < _ODD + _FORGED:

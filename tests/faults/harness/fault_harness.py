@@ -5,10 +5,11 @@ import contextlib
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tests.faults.harness import invariant, load, recorder
 from tests.faults.harness.child import Child
@@ -24,6 +25,9 @@ from tests.support.servers.proxy import Proxy
 
 _CALM = 60  # acknowledgements between two faults, at least: their order is checked
 _MAX_ROUNDS_FACTOR = 4  # times the rounds asked for, even if nothing is accepted during a fault
+
+
+Entered = TypeVar("Entered")
 
 
 class FaultHarness:
@@ -44,6 +48,7 @@ class FaultHarness:
         self.exchange = f"faults-{scenario.name}"
         self.queues = Queues(lambda: node.url, self.exchange, scenario.queue_arguments)
         self.environment: dict[str, str] = {}
+        self.stderr: int | None = None  # a file's descriptor, for a relay that has no log file
         self.settings = {name: dict(values) for name, values in scenario.settings.items()}
         self.windows: list[Window] = []
         self.salvaged: list[Kept] = []  # of outboxes that were set aside
@@ -51,6 +56,8 @@ class FaultHarness:
         self.rounds = 0
         self.shim: Any = None  # that of a scenario which prepares one
         self.consumer: Any = None  # likewise
+        self.log_pipe: Any = None  # likewise
+        self.second_proxy: Any = None  # likewise
         self.extra_queues: list[str] = []
         self._deliveries = Tail(directory / "deliveries.jsonl", Delivery)
         self._arrivals = Tail(directory / "arrivals.jsonl", Arrival)
@@ -113,6 +120,7 @@ class FaultHarness:
             broker_url="",
             exchange=self.exchange,
             environment=self.environment,
+            stderr=self.stderr,
             **settings,
         )
 
@@ -132,6 +140,7 @@ class FaultHarness:
             seed=self.size.seed,
             secret=SECRET,
             rate=self.size.rate,
+            poison=self.scenario.poison,
         )
         child = Child("tests.faults.harness.load", options, self.directory / "load.log")
         self.load = await self._stack.enter_async_context(child)
@@ -143,6 +152,10 @@ class FaultHarness:
         traceback: TracebackType | None,
     ) -> None:
         await self._stack.__aexit__(kind, error, traceback)
+
+    async def enter(self, context: AbstractAsyncContextManager[Entered]) -> Entered:
+        """Enter a context that is left once the relay has stopped."""
+        return await self._stack.enter_async_context(context)
 
     def on_exit(self, undo: Callable[[], Awaitable[object]]) -> None:
         """Have something undone once the relay has stopped."""
@@ -226,6 +239,8 @@ class FaultHarness:
             await self.acknowledges(calm)
             self.rounds += 1
             progress(self.acknowledged)
+        if self.scenario.recover:
+            await self.scenario.recover(self)
         return await self._judge()
 
     async def _judge(self) -> Verdict:
@@ -254,6 +269,8 @@ class FaultHarness:
             kept,
             self.windows,
             must_accept_all=self.scenario.must_accept_all,
+            may_refuse_poison=self.is_confirming,
+            wait_limit_s=self.scenario.wait_limit_s,
             consumer_mismatches=consumer_mismatches,
         )
 
@@ -272,7 +289,12 @@ class FaultHarness:
             and await self.queues.are_empty()
         )
 
+    @property
+    def is_confirming(self) -> bool:
+        """Return whether the relay has nothing of what it acknowledges but the broker's confirm."""
+        return bool(self.settings.get("ingress", {}).get("ack_after") == "confirm")
+
     async def is_relay_drained(self) -> bool:
-        if self.settings.get("ingress", {}).get("ack_after") == "confirm":
+        if self.is_confirming:
             return True  # it holds nothing that was acknowledged
         return all([await relay.is_drained() for relay in self.relays])

@@ -2,18 +2,19 @@
 
 Every acknowledged event was delivered, quarantined, or is still in an outbox; nothing that was
 refused exists anywhere; duplicates have the id of the original; conversations are in order while
-nothing is broken.
+nothing is broken. Where the broker refuses single events, the others are innocent, and do not wait.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.faults.harness.journal import ACCEPTED, Arrival, Delivery, Kept, Window
+from tests.faults.harness.journal import ACCEPTED, Arrival, Delivery, Kept, Kind, Window
 
 QUARANTINE = "quarantine"
 _REFUSED = {401, 413}
+_NOT_ACCEPTED: frozenset[Kind] = frozenset({"forged", "huge"})
 _SHOWN = 10  # of a long list of violations, in a report
 
 Mark = tuple[int, int]
@@ -38,6 +39,9 @@ class Verdict:
         wrong_status: deliveries answered 200 that should not have been, or the other way round.
         consumer_mismatches: events that a consumer lacks, has twice, or should not have.
         failed: deliveries that were not answered 200 though no fault excuses that.
+        longest_wait_s: how long an innocent event waited: its sender for the answer, or the event
+            for its delivery after that; None where no limit is set.
+        held_up: innocent deliveries that waited beyond the limit.
     """
 
     sent: int
@@ -55,6 +59,8 @@ class Verdict:
     wrong_status: list[int]
     failed: list[int]
     consumer_mismatches: list[str]
+    longest_wait_s: float | None
+    held_up: list[int]
 
     @property
     def holds(self) -> bool:
@@ -64,7 +70,7 @@ class Verdict:
         """Return the first few of each kind."""
         kinds = (
             *("lost", "refused_but_stored", "id_conflicts", "out_of_order"),
-            *("wrong_status", "failed", "consumer_mismatches"),
+            *("wrong_status", "failed", "consumer_mismatches", "held_up"),
         )
         return {kind: getattr(self, kind)[:_SHOWN] for kind in kinds}
 
@@ -81,6 +87,8 @@ def check(
     windows: Sequence[Window],
     *,
     must_accept_all: bool = False,
+    may_refuse_poison: bool = False,
+    wait_limit_s: float | None = None,
     consumer_mismatches: Sequence[str] = (),
 ) -> Verdict:
     """Check a run in which nothing moves any more.
@@ -91,6 +99,8 @@ def check(
         kept: what the outboxes hold.
         windows: when something was broken on purpose.
         must_accept_all: whether senders must not notice what was broken.
+        may_refuse_poison: whether those of what the broker does not take may.
+        wait_limit_s: how long innocent events may wait, if that is limited.
         consumer_mismatches: see `Verdict`.
     """
     acknowledged = {event_id for d in deliveries if d.status == ACCEPTED for event_id in d.ids}
@@ -98,6 +108,9 @@ def check(
     found = {*arrived, *[entry.id for entry in kept]}
     existing = {arrival.number for arrival in arrivals} | {entry.number for entry in kept}
     quarantined = {arrival.id for arrival in arrivals if arrival.queue == QUARANTINE}
+    refused = {delivery.number for delivery in deliveries if delivery.status in _REFUSED}
+    excused = _NOT_ACCEPTED | {"poisoned"} if may_refuse_poison else _NOT_ACCEPTED
+    waits = [] if wait_limit_s is None else list(_waits(deliveries, arrivals))
     return Verdict(
         sent=len(deliveries),
         acknowledged=len(acknowledged),
@@ -108,19 +121,38 @@ def check(
         longest_outage_s=round(_longest_outage_s(deliveries), 3),
         answers=dict(sorted(Counter([delivery.status for delivery in deliveries]).items())),
         lost=sorted(acknowledged - found),
-        refused_but_stored=sorted(
-            {d.number for d in deliveries if d.status in _REFUSED} & existing
-        ),
+        refused_but_stored=sorted(refused & existing),
         id_conflicts=sorted(_id_conflicts(deliveries, arrivals, kept)),
         out_of_order=list(_out_of_order(deliveries, arrivals, windows)),
         wrong_status=[d.number for d in deliveries if not _is_right(d)],
-        failed=[d.number for d in deliveries if must_accept_all and not _is_answered(d)],
+        failed=[d.number for d in deliveries if must_accept_all and not _is_answered(d, excused)],
         consumer_mismatches=list(consumer_mismatches),
+        longest_wait_s=round(max([wait_s for _, wait_s in waits]), 3) if waits else None,
+        held_up=sorted({number for number, wait_s in waits if wait_s > (wait_limit_s or 0)}),
     )
 
 
-def _is_answered(delivery: Delivery) -> bool:
-    return delivery.status == ACCEPTED or delivery.kind in {"forged", "huge"}
+def _is_answered(delivery: Delivery, excused: Collection[Kind]) -> bool:
+    return delivery.status == ACCEPTED or delivery.kind in excused
+
+
+def _is_poison(delivery: Delivery, position: int) -> bool:
+    return delivery.kind == "poisoned" and position == 0
+
+
+def _waits(
+    deliveries: Iterable[Delivery], arrivals: Iterable[Arrival]
+) -> Iterator[tuple[int, float]]:
+    """Yield how long each innocent event waited, with the number of its delivery."""
+    arrived_at: dict[str, float] = {}
+    for arrival in arrivals:
+        arrived_at.setdefault(arrival.id, arrival.at)
+    for delivery in deliveries:
+        if delivery.kind != "poisoned":
+            yield delivery.number, delivery.answered_at - delivery.sent_at
+        for position, event_id in enumerate(delivery.ids):
+            if event_id in arrived_at and not _is_poison(delivery, position):
+                yield delivery.number, arrived_at[event_id] - delivery.answered_at
 
 
 def _is_right(delivery: Delivery) -> bool:
@@ -171,7 +203,7 @@ def _out_of_order(
     """Yield pairs that arrived in the wrong order though no fault touched either of them.
 
     An event lives from when it was first sent until it first arrived. If a fault falls into that
-    time, the event may come late.
+    time, the event may come late. One that the broker does not take comes late at any time.
     """
     first_sent: dict[int, Delivery] = {}
     for delivery in deliveries:
@@ -182,7 +214,7 @@ def _out_of_order(
     seen: set[str] = set()
     for arrival in arrivals:
         sent = first_sent.get(arrival.number)
-        if sent is None or arrival.id in seen:
+        if sent is None or arrival.id in seen or _is_poison(sent, arrival.position):
             continue
         seen.add(arrival.id)
         if any(sent.sent_at <= w.ended_at and w.began_at <= arrival.at for w in windows):

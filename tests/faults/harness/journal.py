@@ -8,8 +8,13 @@ from typing import Any, BinaryIO, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 
-Kind = Literal["good", "odd", "forged", "huge"]
-"""What a delivery is: understood, quarantined, refused with 401, refused with 413."""
+Kind = Literal["good", "odd", "forged", "huge", "poisoned"]
+"""What a delivery is: understood, quarantined, refused with 401, refused with 413; or understood,
+but its first event is one that the broker will not take."""
+
+Poison = Literal["", "large", "forbidden", "unnamed"]
+"""Why the broker does not take it: its size, or its routing key; or that, but its words don't name
+what is refused, since RabbitMQ cuts them after 255 bytes."""
 
 NO_ANSWER = 0
 ACCEPTED = 200

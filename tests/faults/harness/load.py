@@ -20,7 +20,7 @@ import uvloop
 from relay.process import tasks
 from tests.faults.harness import deliveries
 from tests.faults.harness.deliveries import Planned
-from tests.faults.harness.journal import ACCEPTED, NO_ANSWER, Delivery, Writer
+from tests.faults.harness.journal import ACCEPTED, NO_ANSWER, Delivery, Poison, Writer
 
 _RECONNECT_S = 0.05
 
@@ -38,6 +38,7 @@ class Options:
         senders: connections; each sends one delivery at a time.
         conversations: of each sender, which are its alone.
         give_up_s: how long a sender waits for an answer.
+        poison: why the broker does not take some of the events, "" if there are none.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Options:
     senders: int = 16
     conversations: int = 4
     give_up_s: float = 15.0
+    poison: Poison = ""
 
 
 class _Sender:
@@ -76,6 +78,7 @@ class _Sender:
                 sender=self._number,
                 conversations=options.conversations,
                 secret=options.secret,
+                poison=options.poison,
             )
             for _ in range(planned.times):
                 await self._deliver(planned)

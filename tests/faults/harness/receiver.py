@@ -32,6 +32,7 @@ class Receiver(RelayProcess):
     Args:
         directory: for its settings, log and outbox.
         environment: beside that of the tests.
+        stderr: where it logs to, instead of a file of its own.
         settings: see RelayProcess.
     """
 
@@ -42,6 +43,7 @@ class Receiver(RelayProcess):
         broker_url: str,
         exchange: str,
         environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
         **settings: Any,
     ) -> None:
         directory.mkdir(exist_ok=True)
@@ -60,7 +62,7 @@ class Receiver(RelayProcess):
         self.outbox = Path(self.sections["outbox"]["directory"])
         self._supervisor = Supervisor(
             (sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
-            self._log,
+            self._log if stderr is None else stderr,
             environment,
         )
 
@@ -104,7 +106,7 @@ class Receiver(RelayProcess):
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
-        if error:
+        if error and self._log.exists():
             print(self._log.read_text()[-5000:])  # noqa: T201  pytest shows it
 
     async def is_connected(self) -> bool:

@@ -22,7 +22,7 @@ struct control {
     int64_t sync_delay_us;  /* how long they take beside that */
     int64_t write_errno;    /* what writes fail with, 0: they work */
     int64_t clock_offset_s; /* how far the wall clock is off */
-    int64_t sync_hangs;     /* not 0: fsync and fdatasync do not return until it is 0 */
+    int64_t hangs;          /* not 0: fsync, reads and writes do not return until it is 0 */
 };
 
 static struct control nothing;
@@ -54,12 +54,18 @@ static int is_ours(int fd)
 
 #define ORIGINAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+static void hang(int fd)
+{
+    if (control->hangs && is_ours(fd))
+        while (control->hangs)
+            usleep(10000);
+}
+
 static int fails_to_sync(int fd)
 {
-    if (!(control->sync_errno || control->sync_delay_us || control->sync_hangs) || !is_ours(fd))
+    hang(fd);
+    if (!(control->sync_errno || control->sync_delay_us) || !is_ours(fd))
         return 0;
-    while (control->sync_hangs)
-        usleep(10000);
     usleep(control->sync_delay_us);
     errno = control->sync_errno;
     return errno != 0;
@@ -71,6 +77,7 @@ int fdatasync(int fd) { return fails_to_sync(fd) ? -1 : ORIGINAL(fdatasync)(fd);
 
 static int fails_to_write(int fd)
 {
+    hang(fd);
     if (!control->write_errno || !is_ours(fd))
         return 0;
     errno = control->write_errno;
@@ -85,6 +92,18 @@ ssize_t pwrite(int fd, const void *from, size_t size, off_t at)
 ssize_t pwrite64(int fd, const void *from, size_t size, off64_t at)
 {
     return fails_to_write(fd) ? -1 : ORIGINAL(pwrite64)(fd, from, size, at);
+}
+
+ssize_t pread(int fd, void *to, size_t size, off_t at)
+{
+    hang(fd);
+    return ORIGINAL(pread)(fd, to, size, at);
+}
+
+ssize_t pread64(int fd, void *to, size_t size, off64_t at)
+{
+    hang(fd);
+    return ORIGINAL(pread64)(fd, to, size, at);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)

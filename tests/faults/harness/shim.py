@@ -42,11 +42,11 @@ class Shim:
         sync_delay_s: float = 0.0,
         write_errno: int = 0,
         clock_offset_s: int = 0,
-        sync_hangs: bool = False,
+        hangs: bool = False,
     ) -> None:
         """Let these things fail from now on, and nothing else."""
         delay_us = int(sync_delay_s * 1e6)
-        content = _LAYOUT.pack(sync_errno, delay_us, write_errno, clock_offset_s, sync_hangs)
+        content = _LAYOUT.pack(sync_errno, delay_us, write_errno, clock_offset_s, hangs)
         with self._control.open("r+b" if self._control.exists() else "wb") as file:
             file.write(content)
 

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import IO
 
 from deploy.local.private_server import Guard
 from tests.support.eventually import eventually
@@ -19,12 +21,12 @@ class Supervisor:
 
     Args:
         command: what is run.
-        log: where its stderr goes.
+        log: the file that its stderr goes to, or the descriptor of one that is open.
         environment: beside that of the tests.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self, command: Sequence[str], log: Path | int, environment: Mapping[str, str] | None = None
     ) -> None:
         self._command = command
         self._log = log
@@ -41,7 +43,7 @@ class Supervisor:
     async def _keep(self) -> None:
         while True:
             await self._is_wanted.wait()
-            with self._log.open("ab") as log:
+            with self._open_log() as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command, stderr=log, env={**os.environ, **self._environment}
                 )
@@ -53,6 +55,9 @@ class Supervisor:
                 guard.disarm()
             self.exit_codes.append(code)
             await asyncio.sleep(_AGAIN_S)
+
+    def _open_log(self) -> AbstractContextManager[IO[bytes] | int]:
+        return self._log.open("ab") if isinstance(self._log, Path) else nullcontext(self._log)
 
     async def end(self, number: signal.Signals) -> None:
         """Send a signal that ends the process, and wait until that has happened."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.harness.journal import ACCEPTED, UNAVAILABLE
 from tests.faults.harness.receiver import kept_in
 from tests.faults.harness.shim import Shim
-from tests.faults.scenarios.scenario import Scenario
+from tests.faults.scenarios.scenario import Scenario, Size
 from tests.support.eventually import eventually
 
 _DISK = "48m"
@@ -33,14 +33,19 @@ async def preload(harness: FaultHarness) -> None:
     harness.environment = harness.shim.environment
 
 
-def _failing(name: str, status: int, **faults: Any) -> Scenario:
+def _failing(
+    name: str,
+    status: int,
+    lasts_s: Callable[[Size], float] = lambda size: size.hold_s,
+    **faults: Any,
+) -> Scenario:
     """Let the shim cause faults until deliveries get that answer, and then for a while."""
 
     async def strike(harness: FaultHarness) -> None:
         async with harness.fault(name):
             harness.shim.set(**faults)
             await harness.answers(status)
-            await harness.hold()
+            await harness.hold(lasts_s(harness.size))
             harness.shim.set()
             await harness.delivers()
 
@@ -140,7 +145,7 @@ SCENARIOS = [
     Scenario(name="disk-full", strike=_fill, prepare=_mount, lacks=_mount_lacks),
     _failing("disk-read-only", UNAVAILABLE, write_errno=shim.READ_ONLY),
     _failing("fsync-failing", UNAVAILABLE, sync_errno=shim.BROKEN),
-    _failing("disk-hanging", UNAVAILABLE, sync_hangs=True),
+    _failing("disk-hanging", UNAVAILABLE, lambda size: size.disk_hang_s, hangs=True),
     _failing("fsync-slow", ACCEPTED, sync_delay_s=_SLOW_SYNC_S),
     Scenario(name="outbox-corrupt", strike=_corrupt, through_proxy=True),
     Scenario(name="outbox-deleted", strike=_delete, through_proxy=True),

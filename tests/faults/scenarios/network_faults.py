@@ -8,12 +8,14 @@ from dataclasses import replace
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.scenarios.scenario import Scenario
 from tests.support.eventually import LIMIT_S, eventually
-from tests.support.servers.proxy import Direction
+from tests.support.servers.proxy import Direction, Proxy
 
 _STORM_CUTS = 5  # each doubles the pause before the next attempt
 # Where in a frame a cut falls is drawn by lot, within some batches of each way's usual traffic.
 _MESSAGES_BYTES, _CONFIRMS_BYTES = 30_000, 300
 _LATENCY_S = 2.0
+# A step that was asked for in vain, the longest pause before the next attempt, and a busy machine.
+_RECOVERY_S = 10.0 + 15.0 + 10.0
 _STALL_S, _STALLED_SHARE = 0.5, 0.1
 
 Strike = Callable[[FaultHarness], Awaitable[None]]
@@ -104,10 +106,53 @@ async def _storm(harness: FaultHarness) -> None:
         await harness.delivers()
 
 
-def _through_proxy(name: str, strike: Strike, **broker: object) -> Scenario:
+# A broker that keeps connections alive and answers nothing else.
+
+
+async def _mute(harness: FaultHarness) -> None:
+    """Go on until the relay has given up this connection, and another one while it was set up."""
+    failures = await _failures(harness)
+    async with harness.fault("mute broker"):
+        harness.proxy.mute()
+        try:
+            for number in range(2):
+                await eventually(lambda n=number: _has_failed_since(harness, failures + n))
+            await harness.hold()
+        finally:
+            harness.proxy.resume()
+        await eventually(harness.relay.is_connected, _RECOVERY_S)
+        await harness.delivers()
+
+
+async def _second_way(harness: FaultHarness) -> None:
+    """Give the relay a second URL, through a proxy of its own."""
+    harness.second_proxy = await harness.enter(Proxy(harness.broker.url))
+    harness.relay_urls = [harness.proxy.url, harness.second_proxy.url]
+
+
+async def _mute_one(harness: FaultHarness) -> None:
+    """Mute the broker that is used. Events must go out through the other one all the while."""
+    used, other = harness.proxy, harness.second_proxy
+    if not used.is_used:
+        used, other = other, used
+    async with harness.fault("mute broker"):
+        used.mute()
+        try:
+            await eventually(lambda: other.is_used)
+            await harness.delivers()
+            await harness.hold()
+        finally:
+            used.resume()
+        await harness.delivers()
+
+
+def _through_proxy(
+    name: str, strike: Strike, prepare: Strike | None = None, **broker: object
+) -> Scenario:
     return Scenario(
         name=name,
         strike=strike,
+        prepare=prepare,
         through_proxy=True,
         settings={"broker": broker},
         must_accept_all=True,
@@ -126,6 +171,8 @@ SCENARIOS = [
     _through_proxy("cut-to-broker", _cut(lambda harness: harness.proxy.to_broker, _MESSAGES_BYTES)),
     _through_proxy("cut-to-relay", _cut(lambda harness: harness.proxy.to_relay, _CONFIRMS_BYTES)),
     _through_proxy("reconnect-storm", _storm),
+    _through_proxy("broker-mute", _mute),
+    _through_proxy("broker-mute-second-url", _mute_one, _second_way),
 ]
 CONFIRMING = [
     replace(

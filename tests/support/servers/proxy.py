@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import ssl
+import struct
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,6 +12,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 _CHUNKS_ON_THE_WAY = 1000  # then a sender is held back, as by a window that is full
+_GREETING = b"AMQP"
+_GREETING_BYTES = 8
+_FRAME_HEAD = struct.Struct(">BHI")  # type, channel, length; AMQP 0-9-1, 2.3.5
+_FRAME_END_BYTES = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +26,8 @@ class Direction:
         flows: cleared, nothing passes, and nobody is told.
         delay_s: how late bytes arrive; they stay in order.
         stall_s, stalled_share: how long that share of all writes is kept back, with what follows.
+        is_mute: whether only what sets connections up and keeps them alive passes; a connection
+            that was mute stays so.
         cut_after_bytes: so many more bytes pass, then the connection that brings the next one is
             reset: most likely in the middle of a frame.
     """
@@ -29,6 +36,7 @@ class Direction:
     delay_s: float = 0.0
     stall_s: float = 0.0
     stalled_share: float = 0.0
+    is_mute: bool = False
     cut_after_bytes: int | None = None
     cuts: int = 0
 
@@ -38,6 +46,43 @@ class Direction:
     def waits_s(self, lot: random.Random) -> float:
         """Return how long the next write is kept back."""
         return self.delay_s + (self.stall_s if lot.random() < self.stalled_share else 0.0)
+
+
+class _Frames:
+    """Cuts the bytes of one direction of a connection into whole frames."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._is_muted = False
+
+    def take(self, chunk: bytes, *, is_muted: bool) -> bytes:
+        """Return the frames that are complete by now: all, or once muted those of channel 0.
+
+        What was swallowed once can't be resumed, as half of a message would be missing.
+        """
+        self._is_muted |= is_muted
+        data = self._rest + chunk
+        taken = []
+        at = 0
+        while (end := _end_of_frame(data, at)) <= len(data):
+            if not (self._is_muted and _channel_of(data, at)):
+                taken.append(data[at:end])
+            at = end
+        self._rest = data[at:]
+        return b"".join(taken)
+
+
+def _channel_of(data: bytes, at: int) -> int:
+    return 0 if data.startswith(_GREETING, at) else int(_FRAME_HEAD.unpack_from(data, at)[1])
+
+
+def _end_of_frame(data: bytes, at: int) -> int:
+    """Return where the frame at that position ends; beyond the data if it is not complete."""
+    if data.startswith(_GREETING, at):
+        return at + _GREETING_BYTES
+    if len(data) - at < _FRAME_HEAD.size:
+        return len(data) + 1
+    return at + _FRAME_HEAD.size + int(_FRAME_HEAD.unpack_from(data, at)[2]) + _FRAME_END_BYTES
 
 
 class Proxy:
@@ -89,10 +134,21 @@ class Proxy:
         for direction in (self.to_broker, self.to_relay):
             direction.flows.clear()
 
+    def mute(self) -> None:
+        """Let connections be set up and kept alive, and nothing else, as a stuck broker does."""
+        for direction in (self.to_broker, self.to_relay):
+            direction.is_mute = True
+
     def resume(self) -> None:
-        """End a stall."""
+        """End a stall. Connections that are new are not mute any more."""
         for direction in (self.to_broker, self.to_relay):
             direction.flows.set()
+            direction.is_mute = False
+
+    @property
+    def is_used(self) -> bool:
+        """Return whether a connection is open."""
+        return bool(self._writers)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.is_open:
@@ -138,12 +194,14 @@ class Proxy:
         chunks: asyncio.Queue[tuple[float, bytes]],
     ) -> None:
         now = asyncio.get_running_loop().time
+        frames = _Frames()
         with contextlib.suppress(ConnectionError):
             while (due_and_chunk := await chunks.get())[1]:
                 due, chunk = due_and_chunk
                 if due > now():
                     await asyncio.sleep(due - now())
                 await direction.flows.wait()
+                chunk = frames.take(chunk, is_muted=direction.is_mute)
                 sink.write(self._what_passes(chunk, sink, direction))
                 await sink.drain()
         self._writers.discard(sink)
