@@ -1,4 +1,4 @@
-"""The admin listener: probes and metrics. Never on the public port."""
+"""The admin listener: probes, metrics and drift. Never on the public port."""
 
 import contextlib
 import time
@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 from relay.broker.publisher import ConnectionState, Publisher
 from relay.errors import NotDurable, OutboxError
 from relay.observability import probes
+from relay.observability.drift_report import DriftReport
 from relay.observability.metrics import BrokerMetrics, OutboxMetrics
 from relay.outbox.stats import Stats, age_s
 
 
 class Admin:
-    """Answer `/livez`, `/readyz` and `/metrics`.
+    """Answer `/livez`, `/readyz`, `/metrics` and `/drift`.
 
     Args:
         check_writable: raises NotDurable unless a webhook sent now would be accepted.
@@ -43,10 +44,25 @@ class Admin:
         self._outbox_metrics = OutboxMetrics(registry)
         self._blocked_checkpoints = 0  # as far as they are counted
 
-    def application(self) -> web.Application:
-        """Return the web application to serve."""
+    def application(self, drift: Callable[[], DriftReport]) -> web.Application:
+        """Return the web application to serve.
+
+        Args:
+            drift: counts what it has not counted yet, and returns what `/drift` shows.
+        """
+
+        async def refresh() -> None:
+            drift()
+            await self._refresh()
+
+        async def answer_drift() -> DriftReport:
+            return drift()
+
         return probes.application(
-            readiness=self._readiness, refresh=self._refresh, registry=self._registry
+            readiness=self._readiness,
+            refresh=refresh,
+            registry=self._registry,
+            documents={"/drift": answer_drift},
         )
 
     async def _readiness(self) -> dict[str, object]:

@@ -36,12 +36,18 @@ from relay.configured import exchange_chooser, sources_of, topology_of
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.forwarder import Forwarder
+from relay.ingress.drift import Drift
 from relay.ingress.handler import Ingress, IngressOptions
 from relay.ingress.http_server import Server
 from relay.ingress.limits import Limits
 from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
-from relay.observability.metrics import BrokerMetrics, IngressMetrics, ProcessMetrics
+from relay.observability.metrics import (
+    BrokerMetrics,
+    DriftMetrics,
+    IngressMetrics,
+    ProcessMetrics,
+)
 from relay.outbox import layout
 from relay.outbox.limits import OutboxLimits
 from relay.outbox.orphans import OrphanDrain
@@ -108,6 +114,7 @@ class _Relay:
         is_confirming = settings.ingress.ack_after == "confirm"
         self._storage = _broker_alone(settings) if is_confirming else _outbox(settings, worker)
         self._subprocess = ProcessingSubprocess()
+        self._drift = Drift(DriftMetrics(registry))
         self._ingress = Ingress(
             sink=self._storage.sink,
             sources=sources_of(settings),
@@ -116,7 +123,7 @@ class _Relay:
                 trusted_proxies=settings.ingress.trusted_proxies,
             ),
             subprocess=self._subprocess,
-            outcomes=Outcomes(IngressMetrics(registry), self._tracing),
+            outcomes=Outcomes(IngressMetrics(registry), self._tracing, self._drift),
         )
         orphan_drain = self._storage.orphan_drain
         self._admin = Admin(
@@ -159,13 +166,14 @@ class _Relay:
         forward: Callable[[Any], Coroutine[Any, Any, None]] = self._storage.forwarder.forward
         async with (
             tasks.task("publisher", self._publisher.run(forward)) as publishing,
+            tasks.task("drift", self._drift.run()) as drifting,
             self._answering_probes(),
         ):
             async with self._draining_orphans() as draining, self._listening(public):
                 _spare_collector()
                 log.info("ready", sources=sorted(self._ingress.sources))
                 async with self._notifying():
-                    await tasks.first(stop.wait(), publishing, *draining)
+                    await tasks.first(stop.wait(), publishing, drifting, *draining)
                 log.info("stopping")
                 await self._close_ingress(public, server)
             await self._drain(settings.shutdown_grace_s)
@@ -183,7 +191,7 @@ class _Relay:
 
     def _answering_probes(self) -> AbstractAsyncContextManager[None]:
         """Listen for probes. A worker answers its supervisor alone, on a Unix socket."""
-        runner = web.AppRunner(self._admin.application(), access_log=None)
+        runner = web.AppRunner(self._admin.application(self._drift.report), access_log=None)
         if self._worker:
             return listeners.listening_locally(runner, self._worker.admin_socket, "admin")
         admin = self._settings.admin

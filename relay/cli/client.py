@@ -1,4 +1,7 @@
-"""The vendor's side of HTTP: one POST per delivery, and what the relay answered."""
+"""The vendor's side of HTTP: one POST per delivery, and what the relay answered.
+
+And the operator's: what the admin port answers.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +13,13 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from relay.errors import RelayError
+from relay.errors import Malformed, RelayError
+from relay.vendors.kit import raw_json
 from relay.vendors.kit.fields import mapping, sequence
 from relay.vendors.kit.request import OutgoingRequest
 
 _TIMEOUT_S = 30
+_MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,39 @@ async def post_all(
             show(call, result)
             failures += not result.is_ok
     return failures
+
+
+async def admin_document(base: str, path: str) -> Any:
+    """Return the JSON that an admin port answers.
+
+    Raises:
+        RelayError: base can't be reached, or answers something else.
+    """
+    address, body = _origin(base), bytearray()
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as http,
+            http.get(f"{address}{path}", allow_redirects=False) as response,
+        ):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MAX_DOCUMENT_BYTES:
+                    break
+            if response.status == HTTPStatus.OK and len(body) <= _MAX_DOCUMENT_BYTES:
+                return raw_json.parse(bytes(body))
+    except TimeoutError as error:
+        raise RelayError(f"{address} did not answer within {_TIMEOUT_S} s.") from error
+    except aiohttp.ClientConnectorError as error:
+        raise RelayError(
+            f"{address} can't be reached ({error.os_error.strerror}); is `relay serve` running "
+            "there, and is this its admin port?"
+        ) from error
+    except aiohttp.ClientError as error:
+        raise RelayError(f"{address} broke off: {type(error).__name__}.") from error
+    except Malformed:
+        pass
+    raise RelayError(f"{address} has no {path}: it is no admin port of a relay as new as this one.")
 
 
 def _origin(base: str) -> str:

@@ -12,6 +12,7 @@ _COMMANDS = (
     "asyncapi",
     "check",
     "dead",
+    "drift",
     "events",
     "inspect",
     "outbox",

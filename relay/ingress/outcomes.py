@@ -20,8 +20,9 @@ from relay.errors import (
 )
 from relay.events.traceparent import traceparent_of
 from relay.ingress import http_response
+from relay.ingress.drift import Drift
 from relay.ingress.http_response import Response
-from relay.ingress.processing import ProcessedDelivery
+from relay.ingress.processing import ProcessedDelivery, Source
 from relay.ingress.request_context import RequestContext
 from relay.ingress.safe_errors import safe_field_names
 from relay.observability.metrics import IngressMetrics, event_type_label
@@ -41,16 +42,25 @@ class Outcomes:
     Args:
         metrics: where requests and events are counted.
         tracing: where requests become spans, if anywhere.
+        drift: looks at the events, if anything does.
     """
 
-    def __init__(self, metrics: IngressMetrics, tracing: "Tracing | None" = None) -> None:
+    def __init__(
+        self,
+        metrics: IngressMetrics,
+        tracing: "Tracing | None" = None,
+        drift: Drift | None = None,
+    ) -> None:
         self._metrics = metrics
         self._tracing = tracing
+        self._drift = drift
         self._sources: Iterable[str] = ()
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
 
-    def show(self, sources: Iterable[str]) -> None:
+    def show(self, sources: Mapping[str, Source]) -> None:
         """Count from zero for sources; requests to any other count for an unknown one."""
+        if self._drift:
+            self._drift.show(sources)
         self._sources = frozenset(sources)
         self._metrics.show(self._sources)
 
@@ -85,6 +95,8 @@ class Outcomes:
             self._metrics.handshakes.labels(origin.source).inc()
         for event_type in processed.types:
             self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
+        if self._drift and request.request:
+            self._drift.take(origin.vendor, request.request.query_string, processed.messages)
         request.line.update(_summary(processed))
         return response
 

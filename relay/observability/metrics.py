@@ -108,6 +108,20 @@ class IngressMetrics:
         self.unauthenticated.labels(source, known).inc()
 
 
+class DriftMetrics:
+    """What vendors send that nobody knows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._unknown_fields = Counter(
+            "relay_unknown_fields", "Events with fields that neither sample nor code knows.",
+            ["vendor", "type"], registry=registry,
+        )  # fmt: skip
+
+    def count(self, vendor: str, event_type: str, events: int = 1) -> None:
+        """Count events with such fields; 0 shows a zero."""
+        self._unknown_fields.labels(vendor, event_type_label(event_type)).inc(events)
+
+
 class OutboxMetrics:
     """The outbox. These are set at each scrape."""
 

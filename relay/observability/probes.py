@@ -1,11 +1,15 @@
-"""The HTTP answers for probes and Prometheus: `/livez`, `/readyz`, `/metrics`."""
+"""The HTTP answers of an admin port: `/livez`, `/readyz`, `/metrics` and further documents."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+Document = Callable[[], Awaitable[object]]
+_NO_DOCUMENTS: Mapping[str, Document] = MappingProxyType({})
 
 
 def application(
@@ -13,6 +17,7 @@ def application(
     readiness: Callable[[], Awaitable[dict[str, object]]],
     refresh: Callable[[], Awaitable[None]],
     registry: CollectorRegistry,
+    documents: Mapping[str, Document] = _NO_DOCUMENTS,
 ) -> web.Application:
     """Return the web application to serve, never on a public port.
 
@@ -20,6 +25,7 @@ def application(
         readiness: returns the body of `/readyz`; its `ready` decides between 200 and 503.
         refresh: sets the gauges, before each scrape.
         registry: what `/metrics` shows.
+        documents: return the bodies of further answers, by their paths.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -38,7 +44,16 @@ def application(
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
+    for path, document in documents.items():
+        app.router.add_get(path, _answering(document))
     return app
+
+
+def _answering(document: Document) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        return _json(await document())
+
+    return answer
 
 
 def _json(answer: object, status: int = 200) -> web.Response:

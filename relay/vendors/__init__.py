@@ -6,6 +6,7 @@ offer; `kit/` has the parts to build it from. A folder with `configure` makes ve
 the settings say, as `Configurable` has it.
 """
 
+import contextlib
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from relay.errors import Malformed, SettingsError
 from relay.events.event import TYPES, NormalizedEvent, NotUnderstood
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.known_fields import KnownFields
 from relay.vendors.kit.request import Answer, Echo, OutgoingRequest, Request
 
 ENTRY_POINTS = "relay.vendors"
@@ -36,7 +38,9 @@ class Vendor(Protocol):
     - `ECHOES = True`: its `authenticate` may return an Echo;
     - `answer(request: Request, secrets: Secrets) -> Answer | None`: what it wants to read when it
       asks with GET, HEAD or OPTIONS; None or Unauthenticated for what is no such question;
-    - `TYPES`: the types of event that its `normalize` returns, besides `unrecognized`.
+    - `TYPES`: the types of event that its `normalize` returns, besides `unrecognized`;
+    - `FIELDS`: JSON pointers to fields of an element that its code reads and no sample shows, and
+      to objects whose names are data; see `KnownFields.declare`.
     """
 
     def authenticate(self, request: Request, secrets: Secrets) -> Echo | Answer | None:
@@ -224,6 +228,20 @@ def samples(name: str) -> list[Traversable]:
             samples_here = [file for file in folder.iterdir() if _is_sample(file.name)]
             found += sorted(samples_here, key=lambda file: file.name)
     return found
+
+
+def known_fields(name: str, vendor: Vendor) -> KnownFields | None:
+    """Return what the elements of a vendor are known to have, or None if no sample shows any."""
+    known, is_empty = KnownFields(), True
+    for sample in samples(name):
+        with contextlib.suppress(Malformed):
+            for element in normalize(vendor, Request(body=sample.read_bytes())):
+                if isinstance(element, NormalizedEvent):
+                    known.learn(raw_json.parse(element.raw))
+                    is_empty = False
+    for pointer in getattr(vendor, "FIELDS", ()):
+        known.declare(pointer)
+    return None if is_empty else known
 
 
 def _is_sample(name: str) -> bool:

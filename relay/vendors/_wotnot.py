@@ -14,14 +14,14 @@ import orjson
 from relay.errors import Malformed, Unauthenticated
 from relay.events.event import MAX_EVENTS, NormalizedEvent, NotUnderstood
 from relay.vendors import _wotnot_tokens
-from relay.vendors._wotnot_events import TYPES, normalized
+from relay.vendors._wotnot_events import FIELDS, TYPES, normalized
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.batches import Element, read_element, split_batch, understand_each
 from relay.vendors.kit.fields import mapping, sequence
 from relay.vendors.kit.request import Echo, OutgoingRequest, Request
 
-__all__ = ["ECHOES", "TYPES", "authenticate", "handshake", "normalize", "sign"]
+__all__ = ["ECHOES", "FIELDS", "TYPES", "authenticate", "handshake", "normalize", "sign"]
 
 ECHOES = True
 

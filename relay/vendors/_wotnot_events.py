@@ -54,6 +54,15 @@ TYPES = frozenset(
         *_LABEL_ACTIONS.values(),
     }
 )
+_VARIABLES = ("/event/payload/variables", "/event/payload/message/payload/variables")
+FIELDS = (
+    # By name, or an array of them whose `value` may be anything; customers choose the names.
+    *(f"{place}/*" for place in _VARIABLES),
+    *(f"{place}/*/value/*" for place in (*_VARIABLES, "/event/payload/message/payload/fields")),
+    # Of message statuses, whose shape is not published.
+    *("/event/payload/message_id", "/event/payload/message/id", "/event/payload/message/status"),
+    "/event/payload/message/text",
+)
 
 _Typed = tuple[str, str, Data]  # the event's type, its detail, and the data of this type alone
 

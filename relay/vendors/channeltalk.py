@@ -44,6 +44,22 @@ _PUSHES = {
     for model, verbs, event_type, typed in _MODELS
     for verb in verbs
 }
+_CONTENTS = ("carousel", "buttons", "webPage", "email", "marketing", "file")
+_FILE = ("id", "key", "url", "name", "size", "type", "contentType")
+_CHAT = ("assigneeId", "closedAt", "teamId", "managerIds", "tags", "updatedAt")
+_USER = ("email", "mobileNumber", "landlineNumber")
+FIELDS = (
+    # What the code reads, or the samples show of the same object at another place.
+    *(f"/entity/{name}" for name in (*_CONTENTS, *_CHAT, *_USER)),
+    *(f"/entity/{place}/{name}" for place in ("files/*", "file") for name in _FILE),
+    *(f"/refers/userChat/{name}" for name in _CHAT),
+    *(f"/refers/user/{name}" for name in _USER),
+    *("/entity/blocks/*/blocks/*/type", "/entity/blocks/*/blocks/*/value"),
+    *("/entity/meet/missedReason", "/entity/meet/call/missedReason", "/entity/meet/call/state"),
+    # Attributes of a customer, which a company defines, and what a customer entered.
+    *("/entity/profile/*", "/refers/user/profile/*", "/refers/userChat/profile/*"),
+    "/entity/form/inputs/*/value/*",
+)
 
 
 def authenticate(request: Request, secrets: Secrets) -> None:

@@ -40,6 +40,7 @@ _EVENTS = {
     "7": "conversation.left",
 }
 TYPES = frozenset({*_EVENTS.values(), "message.created"})
+FIELDS = ("/connector_name", "/flow_name", "/location", "/messenger_id")
 _THROUGH = {
     "teambox": "teambox",
     "connector": "connector",

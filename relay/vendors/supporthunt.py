@@ -3,6 +3,14 @@
 https://help.supporthunt.com/integrations/events
 """
 
-from relay.vendors._wotnot import ECHOES, TYPES, authenticate, handshake, normalize, sign
+from relay.vendors._wotnot import (
+    ECHOES,
+    FIELDS,
+    TYPES,
+    authenticate,
+    handshake,
+    normalize,
+    sign,
+)
 
-__all__ = ["ECHOES", "TYPES", "authenticate", "handshake", "normalize", "sign"]
+__all__ = ["ECHOES", "FIELDS", "TYPES", "authenticate", "handshake", "normalize", "sign"]

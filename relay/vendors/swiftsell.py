@@ -3,6 +3,14 @@
 https://docs.swiftsell.biz/integrations/events
 """
 
-from relay.vendors._wotnot import ECHOES, TYPES, authenticate, handshake, normalize, sign
+from relay.vendors._wotnot import (
+    ECHOES,
+    FIELDS,
+    TYPES,
+    authenticate,
+    handshake,
+    normalize,
+    sign,
+)
 
-__all__ = ["ECHOES", "TYPES", "authenticate", "handshake", "normalize", "sign"]
+__all__ = ["ECHOES", "FIELDS", "TYPES", "authenticate", "handshake", "normalize", "sign"]

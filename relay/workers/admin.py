@@ -1,6 +1,7 @@
 """The admin listener of a supervisor: it asks each worker, and answers for all of them.
 
-`/readyz` is ready if all workers are. `/metrics` aggregates them: see `metrics_sum`.
+`/readyz` is ready if all workers are. `/metrics` and `/drift` aggregate them: see `metrics_sum` and
+`drift_report`.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay.observability import probes
+from relay.observability import drift_report, probes
+from relay.observability.drift_report import DriftReport
 from relay.observability.metrics import WorkerMetrics
 from relay.process import listeners
 from relay.workers.metrics_sum import MetricsSum
@@ -27,7 +29,7 @@ _Readiness = dict[str, Any]
 
 
 class SupervisorAdmin:
-    """Answer `/livez`, `/readyz` and `/metrics` for all workers.
+    """Answer `/livez`, `/readyz`, `/metrics` and `/drift` for all workers.
 
     Args:
         count: how many workers there should be.
@@ -54,7 +56,10 @@ class SupervisorAdmin:
     def listening(self, host: str, port: int) -> AbstractAsyncContextManager[None]:
         """Answer on a port while the context is open; see listeners."""
         application = probes.application(
-            readiness=self._readiness, refresh=self._refresh, registry=self._registry
+            readiness=self._readiness,
+            refresh=self._refresh,
+            registry=self._registry,
+            documents={"/drift": self._drift},
         )
         return listeners.listening(web.AppRunner(application, access_log=None), host, port, "admin")
 
@@ -70,6 +75,11 @@ class SupervisorAdmin:
         if body is None:
             return _unready(number, "does not answer")
         return {"worker": number, **orjson.loads(body)}
+
+    async def _drift(self) -> DriftReport:
+        up = [process for process in self._processes.values() if process.is_up]
+        answers = await asyncio.gather(*[_get(process, "/drift") for process in up])
+        return drift_report.merged(orjson.loads(answer) for answer in answers if answer)
 
     async def _refresh(self) -> None:
         async with self._refreshing:  # else an older answer might replace a newer one
