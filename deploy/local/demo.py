@@ -177,7 +177,9 @@ async def _received(events: StreamReader, wanted: set[str]) -> dict[str, Arrival
         async with asyncio.timeout(_ARRIVAL_LIMIT_S):
             while not wanted <= arrivals.keys() and (line := await events.readline()):
                 event = json.loads(line)
-                what = Arrival(event["routingkey"], event["type"], excerpt(event["data"]))
+                what = Arrival(
+                    event["routingkey"], event["type"], excerpt(event["data"], event["type"])
+                )
                 arrivals[event["id"]] = what
     return arrivals
 

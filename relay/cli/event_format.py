@@ -22,21 +22,41 @@ def show_event(routing_key: str, document: Mapping[str, Any]) -> None:
         routing_key,
         str(document.get("subject", "")),
         _name(mapping(data.get("actor"))),
-        excerpt(data),
+        excerpt(data, str(document.get("type", ""))),
         styles=("dim", "cyan", "", "magenta", "bold"),
     )
 
 
-def excerpt(data: Mapping[str, Any]) -> str:
-    """Return the text of an event that tells a person most, or "" if there is none."""
+def excerpt(data: Mapping[str, Any], event_type: str = "") -> str:
+    """Return what tells a person most of an event of this type, or "" if nothing does."""
     message, note = mapping(data.get("message")), mapping(data.get("note"))
-    to = mapping(mapping(data.get("assignment")).get("to"))
-    urls = [mapping(file).get("url") for file in sequence(message.get("attachments"))]
-    candidates = [message.get("text"), note.get("text"), *urls, data.get("status"), _name(to)]
+    to = _name(mapping(mapping(data.get("assignment")).get("to")))
+    candidates = [
+        message.get("text"),
+        note.get("text"),
+        *[
+            _first(file, "url", "file_name", "key", "id")
+            for file in _objects(message, "attachments")
+        ],
+        *[_first(variable, "value") for variable in _objects(message, "variables")],
+        ", ".join([_first(label, "name", "id") for label in _objects(data, "labels")]),
+        _name(mapping(data.get("member"))),
+        to if event_type == "conversation.assigned" else "",
+        data.get("status"),
+        to,
+    ]
     text = str(next(filter(None, candidates), ""))
     if len(text) <= _MAX_EXCERPT_CHARACTERS:
         return text
     return text[: _MAX_EXCERPT_CHARACTERS - 1] + "…"
+
+
+def _objects(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    return [mapping(member) for member in sequence(holder.get(name))]
+
+
+def _first(holder: Mapping[str, Any], *names: str) -> str:
+    return str(next(filter(None, map(holder.get, names)), ""))
 
 
 def on_one_line(body: bytes) -> bytes:

@@ -124,26 +124,27 @@ def _message_parties(
     """Return whom and what a message is about; of the chat, what the message lacks."""
     role = text(entity.get("personType"))
     kind = _PEOPLE.get(role)
+    person_id = identifier(entity.get("personId"))
     user = mapping(refers.get("user"))
-    own_id = identifier(entity.get("personId")) if kind == "contact" else None
-    customer_id = own_id or identifier(chat.get("userId")) or user.get("id")
-    customer = _contact(customer_id, user, chat)
-    person = customer if kind == "contact" else mapping(refers.get(role or ""))
-    who = {"name": person.get("name"), "email": person.get("email")}
-    channel_id = identifier(entity.get("channelId")) or identifier(chat.get("channelId"))
-    return without_empty(
-        conversation=without_empty(
-            id=identifier(entity.get("chatId")) or identifier(chat.get("id"))
-        ),
-        contact=customer,
-        account=without_empty(id=channel_id),
-        actor=actor(kind, entity.get("personId"), **who) if kind else {},
-        **(_chat_state(chat) if chat else {}),
-    )
+    customer_id = person_id if kind == "contact" else None
+    customer = _contact(customer_id or identifier(chat.get("userId")) or user.get("id"), user, chat)
+    data = _chat_state(chat) if chat else {}
+    if chat_id := identifier(entity.get("chatId")) or identifier(chat.get("id")):
+        data["conversation"] = {"id": chat_id}
+    if customer:
+        data["contact"] = customer
+    if channel_id := identifier(entity.get("channelId")) or identifier(chat.get("channelId")):
+        data["account"] = {"id": channel_id}
+    if kind and role:
+        person = customer if kind == "contact" else mapping(refers.get(role))
+        data["actor"] = actor(kind, person_id, name=person.get("name"), email=person.get("email"))
+    return data
 
 
 def _contact(contact_id: object, user: Mapping[str, Any], chat: Mapping[str, Any]) -> Data:
     """Return the customer: what `profile` says, else the user itself, else the chat."""
+    if not user:
+        return contact(contact_id, name=chat.get("name"))
     profile = mapping(user.get("profile"))
     return contact(
         contact_id,
@@ -157,12 +158,15 @@ def _contact(contact_id: object, user: Mapping[str, Any], chat: Mapping[str, Any
 
 
 def _chat_state(chat: Mapping[str, Any]) -> Data:
-    medium = text(chat.get("contactMediumType")) or text(chat.get("mediumType"))
-    return {
-        "channel": {"type": medium} if medium else {},
-        "assignment": without_empty(to=_assignee(chat)),
-        "status": text(chat.get("state")),
-    }
+    """Return where a chat is held, who has it and how it stands."""
+    state: Data = {}
+    if medium := text(chat.get("contactMediumType")) or text(chat.get("mediumType")):
+        state["channel"] = {"type": medium}
+    if assignee := _assignee(chat):
+        state["assignment"] = {"to": assignee}
+    if status := text(chat.get("state")):
+        state["status"] = status
+    return state
 
 
 def _assignee(chat: Mapping[str, Any]) -> Data:

@@ -107,13 +107,12 @@ def sign(body: bytes, secret: str) -> OutgoingRequest:
 
 def _tokens(request: Request) -> list[str]:
     """Return what may be a token. `?a=1?token=...` was seen: a second mark may begin another."""
-    parted = _QUESTION_MARK.sub("&", request.query_string)
-    again = (
-        []
-        if parted == request.query_string
-        else request._replace(query_string=parted).query("token")
-    )
-    return request.query("token") + again
+    query = request.query_string
+    tokens = request.query("token")
+    if "?" in query or "%3" in query:
+        parted = request._replace(query_string=_QUESTION_MARK.sub("&", query))
+        tokens += parted.query("token")
+    return tokens
 
 
 def _model(entity: Mapping[str, Any]) -> str | None:

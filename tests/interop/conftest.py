@@ -82,8 +82,8 @@ async def send_all(
 
 
 def documented(vendor: str, sample: str) -> list[dict[str, str]]:
-    stem = sample.removesuffix(".json")
-    return json.loads((SAMPLES / vendor / f"{stem}.expected.json").read_text())["events"]
+    [file] = (SAMPLES / vendor).rglob(f"{sample.removesuffix('.json')}.expected.json")
+    return json.loads(file.read_text())["events"]
 
 
 @pytest.fixture
