@@ -141,8 +141,8 @@ def _origin(base: str) -> str:
 async def _post(http: aiohttp.ClientSession, base: str, call: Call) -> CallResult:
     url = _url(base, call.source, call.delivery)
     headers = call.delivery.headers
-    async with http.post(
-        url, data=call.delivery.body, headers=headers, allow_redirects=False
+    async with http.request(
+        call.delivery.method, url, data=call.delivery.body, headers=headers, allow_redirects=False
     ) as response:
         return _result(response.status, await response.read(), call.token)
 

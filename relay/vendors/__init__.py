@@ -34,7 +34,7 @@ class Vendor(Protocol):
     A module may also offer:
 
     - `handshake(secret: str) -> OutgoingRequest`: the call its vendor makes before any event;
-    - `SIGNS_TIME = True`: its `sign` takes the time, too, in seconds since 1970;
+    - `SIGNS_TIME = True`: its `sign` and `handshake` take the time, too, in seconds since 1970;
     - `ECHOES = True`: its `authenticate` may return an Echo;
     - `answer(request: Request, secrets: Secrets) -> Answer | None`: what it wants to read when it
       asks with GET, HEAD or OPTIONS; None or Unauthenticated for what is no such question;
@@ -68,11 +68,13 @@ class Configurable(Protocol):
 
     Args:
         NAMES: what `vendor` may say for one of these.
+        ABOUT: one sentence on each of NAMES.
         OPTIONS: the settings of a source that it takes.
         SECRET_OPTIONS: paths of those that are secrets: a table of OPTIONS, and a key in it.
     """
 
     NAMES: Sequence[str]
+    ABOUT: Mapping[str, str]
     OPTIONS: Sequence[str]
     SECRET_OPTIONS: Sequence[tuple[str, str]]
 
@@ -209,10 +211,17 @@ def types(vendor: Vendor) -> frozenset[str]:
     return frozenset({*getattr(vendor, "TYPES", TYPES), "unrecognized"})
 
 
-def handshake(vendor: Vendor, secret: str) -> OutgoingRequest | None:
-    """Return the vendor's handshake call, or None when it makes none."""
+def handshake(vendor: Vendor, secret: str, now: float = 0.0) -> OutgoingRequest | None:
+    """Return the vendor's handshake call, or None when it makes none.
+
+    Raises:
+        ValueError: only the vendor can sign it.
+    """
     build = getattr(vendor, "handshake", None)
-    return cast("OutgoingRequest", build(secret)) if build else None
+    if build is None:
+        return None
+    is_timed = getattr(vendor, "SIGNS_TIME", False)
+    return cast("OutgoingRequest | None", build(secret, now) if is_timed else build(secret))
 
 
 def samples(name: str) -> list[Traversable]:

@@ -167,6 +167,8 @@ def _show(inspection: _Inspection) -> None:
             show_row("quarantined", *cells, styles=("red",))
         case "handshake":
             what = "the token is read back" if processed.echo else "a test call without events"
+            if processed.answer:
+                what = f"a question; the answer is {processed.answer.content_type}"
             show_row("handshake", what, styles=("green",))
         case _:
             reasons = iter(processed.reasons)

@@ -53,8 +53,10 @@ def command(
     settings = load(config)
     sources = _chosen(sources_of(settings), source_name)
     if not (names or is_all or is_handshake or file):
-        show_table(("Source", "Sample"), _listed(sources))
-        click.echo("Name some to send, or --all of them.", err=True)
+        listed = list(_listed(sources))
+        show_table(("Source", "Sample"), listed)
+        hint = "Name some to send, or --all of them." if listed else "Send a --file of your own."
+        click.echo(hint, err=True)
         return
     if len(sources) > 1 and (names or file):
         raise RelayError("With SOURCE `all`, only --all and --handshake can be sent.")
@@ -88,9 +90,12 @@ def _listed(sources: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
 
 def _handshake(source: Source, *, is_required: bool) -> Iterator[Call]:
     vendor, secret = source.vendor, _secret(source)
-    delivery = vendors.handshake(vendor, secret)
+    try:
+        delivery = vendors.handshake(vendor, secret, time.time())
+    except ValueError as error:
+        raise _unsendable(source, error) from error
     if delivery:
-        token = secret if secret and vendors.echoes(vendor) else None
+        token = secret if secret and vendors.echoes(vendor) else delivery.expects
         yield Call(source=source.origin.source, name="handshake", delivery=delivery, token=token)
     elif is_required:
         raise RelayError(f"{source.origin.vendor} makes no handshake.")
@@ -117,8 +122,12 @@ def _call(source: Source, name: str, body: bytes) -> Call:
     try:
         delivery = vendors.sign(source.vendor, body, _secret(source), time.time())
     except ValueError as error:
-        raise RelayError(f"{source.origin.source} can't be sent to: {error}.") from error
+        raise _unsendable(source, error) from error
     return Call(source=source.origin.source, name=name, delivery=delivery)
+
+
+def _unsendable(source: Source, error: ValueError) -> RelayError:
+    return RelayError(f"{source.origin.source} can't be sent to: {error}.")
 
 
 def _secret(source: Source) -> str:

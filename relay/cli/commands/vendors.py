@@ -13,6 +13,12 @@ from relay.vendors import Vendor
 def command(*, as_json: bool) -> None:
     """List the vendors whose webhooks the relay understands."""
     found = [_describe(name, vendor) for name, vendor in vendors.discover().items()]
+    known = {vendor["name"] for vendor in found}
+    found += [
+        {"name": name, "about": makes.ABOUT[name], "samples": 0, "handshake": False}
+        for name, makes in vendors.configurable().items()
+        if name not in known
+    ]
     if as_json:
         show_json(found)
     else:

@@ -17,10 +17,14 @@ from relay.vendors.generic.signatures import SignatureRule
 from relay.vendors.generic.tokens import TokenRule
 from relay.vendors.generic.verify import Rule, read_rule
 
-__all__ = ["NAMES", "OPTIONS", "SECRET_OPTIONS", "configure"]
+__all__ = ["ABOUT", "NAMES", "OPTIONS", "SECRET_OPTIONS", "configure"]
 
 _NAME = "generic"
 NAMES = (_NAME, *sorted(PRESETS))
+ABOUT = {
+    _NAME: "Any sender, by settings.",
+    **{name: f"A sender by settings: {preset.source}" for name, preset in PRESETS.items()},
+}
 OPTIONS = ("preset", "verify", "challenge", "event")
 SECRET_OPTIONS = (("challenge", "token"),)
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from relay.events.event import NormalizedEvent
 from relay.vendors.generic.challenges import Challenge
+from relay.vendors.generic.questions import question
 from relay.vendors.generic.received import EventRule
 from relay.vendors.generic.tokens import TokenRule
 from relay.vendors.generic.verify import Rule
@@ -67,5 +68,15 @@ class ConfiguredSender:
         """
         is_json = body.lstrip()[:1] in (b"{", b"[", b"")
         kind = "application/json" if is_json else "application/x-www-form-urlencoded"
-        request = OutgoingRequest(body=body, headers={"Content-Type": kind})
+        return self._signed(OutgoingRequest(body=body, headers={"Content-Type": kind}), secret, now)
+
+    def handshake(self, secret: str, now: float = 0.0) -> OutgoingRequest | None:
+        """Return the question that the sender asks; None if it asks nothing.
+
+        Raises:
+            ValueError: as `sign`.
+        """
+        return question(self.challenge, secret, lambda request: self._signed(request, secret, now))
+
+    def _signed(self, request: OutgoingRequest, secret: str, now: float) -> OutgoingRequest:
         return self.rule.sign(request, secret, now) if self.rule and secret else request

@@ -63,13 +63,23 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingRequest:
-    """A request as the vendor would send it: what `relay send` and the tests post."""
+    """A request as the vendor would send it: what `relay send` and the tests post.
+
+    Args:
+        body: to send.
+        headers: to send.
+        query: of the URL.
+        path_secret: what comes behind the source's name in the path.
+        method: POST, or that of a question.
+        expects: what the answer to a question must be, if that is known.
+    """
 
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     path_secret: str | None = None
     method: str = "POST"
+    expects: str | None = None
 
 
 class Echo(NamedTuple):
