@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relay import vendors
 from relay.vendors.kit.request import OutgoingRequest
-from tests.fuzz import delivered, listening, reading, understanding
+from tests.fuzz import asking, delivered, listening, reading, understanding
 
 FOUND = Path("tests/fuzz/found")
 
@@ -141,6 +141,8 @@ def _request(delivery: OutgoingRequest, source: str, number: int) -> bytes:
 
 ALL: list[Target] = [
     *(target for name in vendors.discover() for target in _of_vendor(name)),
+    Target(name="questions", check=asking.check_questions, seeds=asking.seeds, is_delivery=True),
+    Target(name="configured", check=asking.check_signed, seeds=asking.seeds, is_delivery=True),
     Target(name="connection", check=listening.check_connection, seeds=_connections),
     Target(name="tokens", check=reading.check_tokens, seeds=_tokens, is_delivery=True),
     Target(name="json", check=reading.check_json, seeds=_samples),

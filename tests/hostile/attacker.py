@@ -19,6 +19,7 @@ _OPENED_AT_ONCE = 100  # a listener's backlog is 128
 _OUR_HEADERS = {
     *(b"content-type", b"content-length", b"date", b"server"),
     *(b"connection", b"allow", b"retry-after"),
+    *(b"cache-control", b"x-content-type-options", b"x-hook-secret"),  # of answers to questions
 }
 
 
@@ -131,7 +132,7 @@ async def _hear(reader: asyncio.StreamReader, shot: Shot, heard: Heard) -> None:
             heard.statuses.append(status)
             heard.headers |= headers
             is_last = status == _LAST_STATUS and b"connection" in headers
-            if status == 200:
+            if status == 200 and body.startswith(b'{"status"'):  # and no answer to a question
                 document = orjson.loads(body)
                 heard.ids += document.get("events", [document["id"]] if "id" in document else [])
     if is_last and heard.is_all_sent:

@@ -7,6 +7,7 @@ from tests.hostile import (
     count_attacks,
     framing_attacks,
     json_attacks,
+    question_attacks,
     text_attacks,
 )
 
@@ -17,5 +18,6 @@ ALL = (
     *compressed_attacks.ATTACKS,
     *json_attacks.ATTACKS,
     *text_attacks.ATTACKS,
+    *question_attacks.ATTACKS,
     *count_attacks.ATTACKS,
 )

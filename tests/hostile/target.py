@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from relay.events import event, topology
 from tests.faults.harness.queues import Queues
-from tests.hostile import attacker, memory
+from tests.hostile import attacker, memory, question_attacks
 from tests.hostile.attack import VENDORS, Attack, shot, signed
 from tests.hostile.connection_attacks import READ_TIMEOUT_S
 from tests.support.event_recorder import Recorder
@@ -55,6 +55,7 @@ class Target:
             exchange=exchange,
             vendors=tuple(VENDORS),
             ingress={"read_timeout_s": READ_TIMEOUT_S},
+            **question_attacks.SECTIONS,
         )
 
     async def __aenter__(self) -> Self:

@@ -73,7 +73,10 @@ class FormRule:
         """
         digests = [value for name, value in request.query_fields() if name == _BODY_DIGEST]
         if digests:
-            is_body = [hmac.compare_digest(_digest(request.body), one.encode()) for one in digests]
+            is_body = [
+                hmac.compare_digest(_digest(request.body), one.encode(errors="replace"))
+                for one in digests
+            ]
             if not all(is_body):
                 raise Unauthenticated("the body is not the one that was signed", "signature_wrong")
             return ""
@@ -99,7 +102,7 @@ class FormRule:
         """Return a request with its signature: a form as such, anything else by its digest."""
         sent = Request(body=request.body, headers={"content-type": _content_type(request)})
         url, query, fields = self.public_url, {}, ""
-        if forms.is_form(sent):
+        if forms.is_form(sent) and forms.pairs(request.body):
             fields = self._signed_fields(sent)
         else:
             query = {_BODY_DIGEST: sha256(request.body).hexdigest()}

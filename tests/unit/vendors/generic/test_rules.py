@@ -240,6 +240,15 @@ def test_twilio_signs_a_body_that_is_no_form_by_its_digest_in_the_url(body: byte
 
 
 @pytest.mark.parametrize(
+    "query", ["bodySHA256=\udca5", "bodySHA256=%A5", "bodySHA256=", "\udcff=1"]
+)
+def test_twilio_an_odd_query_is_no_signature(query: str) -> None:
+    source = generic_source(SECRET, verify=TWILIO)
+
+    assert refused(source, twilio(PUBLIC_URL, {}, b"{}", query)) == "signature_wrong"
+
+
+@pytest.mark.parametrize(
     ("headers", "body"),
     [({}, b'{"a":1}'), ({"content-type": "text/plain"}, b"a=b"), (FORM, b"&&&"), (FORM, b"\xff=")],
 )
