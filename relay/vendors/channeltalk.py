@@ -15,13 +15,13 @@ from typing import Any
 from relay.errors import Malformed
 from relay.events.event import Data, Identity, NormalizedEvent
 from relay.events.timestamps import from_epoch_ms
-from relay.vendors import _channeltalk_events
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret
 from relay.vendors.kit.fields import identifier, mapping, text, without_empty
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.parts import channeltalk_events
 
-TYPES = _channeltalk_events.TYPES
+TYPES = channeltalk_events.TYPES
 
 _QUESTION_MARK = re.compile(r"\?|%3[fF]")
 _CREATED = ("push", "create", "created")
@@ -32,12 +32,12 @@ _Typed = tuple[str, str, Data]
 _Typing = Callable[[str, Mapping[str, Any], Mapping[str, Any]], _Typed]
 
 _MODELS: tuple[tuple[str, tuple[str, ...], str, _Typing], ...] = (
-    ("message", _CREATED, "message.created", _channeltalk_events.message_event),
-    ("message", _UPDATED, "message.updated", _channeltalk_events.message_event),
-    ("userchat", _CREATED, "conversation.created", _channeltalk_events.chat_event),
-    ("userchat", _UPDATED, "conversation.updated", _channeltalk_events.chat_event),
-    ("user", _UPDATED, "contact.updated", _channeltalk_events.contact_event),
-    ("user", _DELETED, "contact.deleted", _channeltalk_events.contact_event),
+    ("message", _CREATED, "message.created", channeltalk_events.message_event),
+    ("message", _UPDATED, "message.updated", channeltalk_events.message_event),
+    ("userchat", _CREATED, "conversation.created", channeltalk_events.chat_event),
+    ("userchat", _UPDATED, "conversation.updated", channeltalk_events.chat_event),
+    ("user", _UPDATED, "contact.updated", channeltalk_events.contact_event),
+    ("user", _DELETED, "contact.deleted", channeltalk_events.contact_event),
 )
 _PUSHES = {
     (model, verb): (event_type, typed)

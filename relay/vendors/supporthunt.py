@@ -3,7 +3,7 @@
 https://help.supporthunt.com/integrations/events
 """
 
-from relay.vendors._wotnot import (
+from relay.vendors.parts.wotnot import (
     ECHOES,
     FIELDS,
     TYPES,

@@ -3,7 +3,7 @@
 https://docs.swiftsell.biz/integrations/events
 """
 
-from relay.vendors._wotnot import (
+from relay.vendors.parts.wotnot import (
     ECHOES,
     FIELDS,
     TYPES,

@@ -18,9 +18,9 @@ from relay.broker import lenient_decoding
 from relay.errors import BodyTooLarge, Malformed
 from relay.events import redaction, timestamps
 from relay.ingress import client_address, http_body
-from relay.vendors import _wotnot_tokens
 from relay.vendors.kit import forms, javascript, raw_json, request
 from relay.vendors.kit.authentication import Secrets
+from relay.vendors.parts import wotnot_tokens
 from tests.fuzz import delivered, spelling
 
 _LIMIT_BYTES = 2_000
@@ -129,9 +129,9 @@ def check_form(data: bytes) -> None:
 def check_tokens(data: bytes) -> None:
     """What may be a token is text, of which there is little, and never in the wrong shape."""
     delivery = delivered.read(data)
-    in_body = _wotnot_tokens.in_body(delivery)
+    in_body = wotnot_tokens.in_body(delivery)
     assert len(in_body) <= 1 + forms.MAX_FORM_FIELDS
-    outside = list(_wotnot_tokens.outside_body(delivery))
+    outside = list(wotnot_tokens.outside_body(delivery))
     assert len(outside) <= 8 + forms.MAX_FORM_FIELDS
     for token in [*outside, *(echo.token for echo in in_body)]:
         assert isinstance(token, str)

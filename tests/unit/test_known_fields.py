@@ -113,8 +113,7 @@ def modules_of(name: str) -> list[Path]:
     """Return the files with a vendor's code: its own, and those that say so by their name."""
     module = Path(str(VENDORS[name].__file__))
     code = Path(VENDORS[name].normalize.__code__.co_filename)
-    stem = code.stem.lstrip("_")
-    return [module, code, *module.parent.glob(f"_{stem}*.py")]
+    return [module, code, *(module.parent / "parts").glob(f"{code.stem}*.py")]
 
 
 @pytest.mark.parametrize("name", VENDORS)

@@ -21,8 +21,9 @@ MAY_IMPORT = {
     "relay.errors": "",
     "relay.events": "relay.errors relay.events.schemas",
     "relay.events.schemas": "relay.events",
-    "relay.vendors": "relay.errors relay.events relay.vendors.kit",
+    "relay.vendors": "relay.errors relay.events relay.vendors.kit relay.vendors.parts",
     "relay.vendors.kit": "relay.errors relay.events",
+    "relay.vendors.parts": "relay.errors relay.events relay.vendors.kit",
     "relay.vendors.generic": "relay.errors relay.events relay.vendors.kit",
     # The parts of a process.
     "relay.process": "relay.errors",
@@ -71,7 +72,7 @@ MAY_IMPORT = {
     "relay.__main__": "relay.cli",
 }
 
-OF_VENDORS = {"relay.vendors", "relay.vendors.generic"}
+OF_VENDORS = {"relay.vendors", "relay.vendors.generic", "relay.vendors.parts"}
 PURE_ROOMS = {"relay.errors", "relay.events", "relay.vendors.kit", *OF_VENDORS}
 """Beside these, a module is pure if its docstring says so."""
 # All that a pure module needs of others. None of it reads a clock, a file or the environment.

@@ -5,7 +5,6 @@ from typing import Any
 
 from relay.events.event import Data
 from relay.events.timestamps import from_epoch_ms
-from relay.vendors._channeltalk_content import content
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
@@ -16,6 +15,7 @@ from relay.vendors.kit.fields import (
     text,
     without_empty,
 )
+from relay.vendors.parts.channeltalk_content import content
 
 _PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
 _TEAM_CHATS = ("group", "directchat")

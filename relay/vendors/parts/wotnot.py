@@ -13,13 +13,13 @@ import orjson
 
 from relay.errors import Malformed, Unauthenticated
 from relay.events.event import MAX_EVENTS, NormalizedEvent, NotUnderstood
-from relay.vendors import _wotnot_tokens
-from relay.vendors._wotnot_events import FIELDS, TYPES, normalized
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.batches import Element, read_element, split_batch, understand_each
 from relay.vendors.kit.fields import mapping, sequence
 from relay.vendors.kit.request import Echo, OutgoingRequest, Request
+from relay.vendors.parts import wotnot_tokens
+from relay.vendors.parts.wotnot_events import FIELDS, TYPES, normalized
 
 __all__ = ["ECHOES", "FIELDS", "TYPES", "authenticate", "handshake", "normalize", "sign"]
 
@@ -38,11 +38,11 @@ def authenticate(request: Request, secrets: Secrets) -> Echo | None:
     if not secrets.values:
         return None
     reason = "token_missing"
-    for token in _wotnot_tokens.outside_body(request):
+    for token in wotnot_tokens.outside_body(request):
         if secrets.matches(token):
             return Echo(token=token)
         reason = "token_wrong"
-    for candidate in _wotnot_tokens.in_body(request):
+    for candidate in wotnot_tokens.in_body(request):
         if secrets.matches(candidate.token):
             return candidate
         reason = "token_wrong"
@@ -135,7 +135,7 @@ def _array(document: Any, body: bytes) -> list[str]:
 
 def _without_token(element: Element | NotUnderstood) -> Element | NotUnderstood:
     """Remove the secret that an element may carry; every other member stays as it is."""
-    without = _wotnot_tokens.without_token
+    without = wotnot_tokens.without_token
     try:
         if isinstance(element, NotUnderstood):
             return element._replace(raw=without(element.raw))
