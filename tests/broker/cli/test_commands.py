@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aio_pika.abc import AbstractConnection
 
+from relay import vendors
 from relay.events.topology import Topology
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
@@ -234,9 +235,15 @@ async def test_vendors_are_listed(relay: RelayCommand) -> None:
     found = {vendor["name"]: vendor for vendor in shown}
     rows = {row[0]: row for row in (await relay("vendors")).rows}
 
-    assert found["swiftsell"]["samples"] == 28
+    samples = len(vendors.samples("swiftsell"))
+    assert found["swiftsell"]["samples"] == samples > 0
     assert (found["swiftsell"]["handshake"], found["acquire"]["handshake"]) == (True, False)
-    assert rows["swiftsell"] == ["swiftsell", "28", "handshake", found["swiftsell"]["about"]]
+    assert rows["swiftsell"] == [
+        "swiftsell",
+        str(samples),
+        "handshake",
+        found["swiftsell"]["about"],
+    ]
 
 
 # outbox

@@ -1,12 +1,15 @@
 """Every preset: what its sender sends is let in, and nothing else."""
 
 import json
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from standardwebhooks import Webhook
 
 from relay import vendors
 from relay.errors import Unauthenticated
@@ -210,6 +213,22 @@ def test_a_published_example_is_let_in(vector: dict[str, Any]) -> None:
         source.vendor.authenticate(request._replace(body=request.body + b" "), source.secrets)
     with pytest.raises(Unauthenticated):
         source.vendor.authenticate(request, Secrets(["another"]))
+
+
+@pytest.mark.parametrize("body", ["{}", '{"type":"a.b","text":"Zürich"}', "[1, 2]"])
+def test_standard_webhooks_and_its_library_accept_each_other(body: str) -> None:
+    secret, sent_at = "whsec_" + "YWJj" * 8, datetime.fromtimestamp(int(time.time()), UTC)
+    library, source = Webhook(secret), generic_source(secret, vendor="standard-webhooks")
+    theirs = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": library.sign("msg_1", sent_at, body),
+    }
+    request = Request(body=body.encode(), headers=theirs, received_at=sent_at.timestamp())
+    ours = source.vendor.sign(body.encode(), secret, sent_at.timestamp())
+
+    authenticate(source, request)
+    assert library.verify(ours.body, dict(ours.headers)) == json.loads(body)
 
 
 @pytest.mark.parametrize("number", [0, 1])
