@@ -1,22 +1,23 @@
-"""The admin listener: probes, metrics and drift. Never on the public port."""
+"""The admin listener: probes, metrics, drift and the latest requests. Never on the public port."""
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay.broker.publisher import ConnectionState, Publisher
 from relay.errors import NotDurable, OutboxError
-from relay.observability import probes
+from relay.observability import probes, recent_requests
 from relay.observability.drift_report import DriftReport
 from relay.observability.metrics import BrokerMetrics, OutboxMetrics
+from relay.observability.recent_requests import RecentPage, RecentRequests
 from relay.outbox.stats import Stats, age_s
 
 
 class Admin:
-    """Answer `/livez`, `/readyz`, `/metrics` and `/drift`.
+    """Answer `/livez`, `/readyz`, `/metrics`, `/drift` and `/recent`.
 
     Args:
         check_writable: raises NotDurable unless a webhook sent now would be accepted.
@@ -44,25 +45,31 @@ class Admin:
         self._outbox_metrics = OutboxMetrics(registry)
         self._blocked_checkpoints = 0  # as far as they are counted
 
-    def application(self, drift: Callable[[], DriftReport]) -> web.Application:
+    def application(
+        self, drift: Callable[[], DriftReport], recent: RecentRequests
+    ) -> web.Application:
         """Return the web application to serve.
 
         Args:
             drift: counts what it has not counted yet, and returns what `/drift` shows.
+            recent: the requests that `/recent` shows.
         """
 
         async def refresh() -> None:
             drift()
             await self._refresh()
 
-        async def answer_drift() -> DriftReport:
+        async def answer_drift(_: Mapping[str, str]) -> DriftReport:
             return drift()
+
+        async def answer_recent(query: Mapping[str, str]) -> RecentPage:
+            return recent.page(recent_requests.read_query(query))
 
         return probes.application(
             readiness=self._readiness,
             refresh=refresh,
             registry=self._registry,
-            documents={"/drift": answer_drift},
+            documents={"/drift": answer_drift, "/recent": answer_recent},
         )
 
     async def _readiness(self) -> dict[str, object]:

@@ -48,6 +48,7 @@ from relay.observability.metrics import (
     IngressMetrics,
     ProcessMetrics,
 )
+from relay.observability.recent_requests import RecentRequests
 from relay.outbox import layout
 from relay.outbox.limits import OutboxLimits
 from relay.outbox.orphans import OrphanDrain
@@ -115,6 +116,7 @@ class _Relay:
         self._storage = _broker_alone(settings) if is_confirming else _outbox(settings, worker)
         self._subprocess = ProcessingSubprocess()
         self._drift = Drift(DriftMetrics(registry))
+        self._recent = RecentRequests()
         self._ingress = Ingress(
             sink=self._storage.sink,
             sources=sources_of(settings),
@@ -123,7 +125,7 @@ class _Relay:
                 trusted_proxies=settings.ingress.trusted_proxies,
             ),
             subprocess=self._subprocess,
-            outcomes=Outcomes(IngressMetrics(registry), self._tracing, self._drift),
+            outcomes=Outcomes(IngressMetrics(registry), self._tracing, self._drift, self._recent),
         )
         orphan_drain = self._storage.orphan_drain
         self._admin = Admin(
@@ -191,7 +193,9 @@ class _Relay:
 
     def _answering_probes(self) -> AbstractAsyncContextManager[None]:
         """Listen for probes. A worker answers its supervisor alone, on a Unix socket."""
-        runner = web.AppRunner(self._admin.application(self._drift.report), access_log=None)
+        runner = web.AppRunner(
+            self._admin.application(self._drift.report, self._recent), access_log=None
+        )
         if self._worker:
             return listeners.listening_locally(runner, self._worker.admin_socket, "admin")
         admin = self._settings.admin

@@ -21,7 +21,8 @@ def redact(body: bytes, secrets: Sequence[str]) -> bytes:
 def holds_secret(text: str, secrets: Sequence[str]) -> bool:
     """Return whether text contains one of the secrets, in any spelling."""
     encoded = text.encode(errors="replace")
-    return any(_spellings(secret).search(encoded) for secret in secrets)
+    longest = len(encoded)  # no spelling has fewer bytes than the secret has characters
+    return any(len(secret) <= longest and _spellings(secret).search(encoded) for secret in secrets)
 
 
 @lru_cache(maxsize=256)

@@ -104,6 +104,11 @@ class Ingress:
 
     def admit(self, request: RequestContext) -> None:
         """Find the source; raise Refused for a request that is wrong whatever its body."""
+        client = request.head.remote
+        if self._options.trusted_proxies:
+            hops = request.head.headers.getall("x-forwarded-for", [])
+            client = client_address.client_address(client, hops, self._options.trusted_proxies)
+        request.line["client"] = client
         source = self._sources.get(request.source_name)
         if source is None:
             raise UnknownSource("no source of that name is configured")
@@ -111,11 +116,6 @@ class Ingress:
         if method != "POST" and not vendors.answers(source.vendor, method):
             raise MethodNotAllowed(f"{method} is not POST")
         request.source = source
-        client = request.head.remote
-        if self._options.trusted_proxies:
-            hops = request.head.headers.getall("x-forwarded-for", [])
-            client = client_address.client_address(client, hops, self._options.trusted_proxies)
-        request.line["client"] = client
         if source.allow_from and not client_address.is_within(client, source.allow_from):
             raise Unauthenticated("the caller's address is not in allow_from", "not_allowed_from")
         request.encoding = request.head.headers.get("content-encoding")

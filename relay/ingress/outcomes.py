@@ -4,13 +4,14 @@ Bodies, query strings, tokens and signatures are never logged.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from relay.errors import (
     InternalError,
+    MethodNotAllowed,
     NotDurable,
     OutboxFull,
     Refused,
@@ -24,8 +25,9 @@ from relay.ingress.drift import Drift
 from relay.ingress.http_response import Response
 from relay.ingress.processing import ProcessedDelivery, Source
 from relay.ingress.request_context import RequestContext
-from relay.ingress.safe_errors import safe_field_names
-from relay.observability.metrics import IngressMetrics, event_type_label
+from relay.ingress.safe_errors import safe_field_names, safe_head_names
+from relay.observability.metrics import IngressMetrics, authentication_reason, event_type_label
+from relay.observability.recent_requests import MAX_EVENTS_SHOWN, RecentRequests
 from relay.process.safe_traceback import safe_traceback
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Outcomes:
         metrics: where requests and events are counted.
         tracing: where requests become spans, if anywhere.
         drift: looks at the events, if anything does.
+        recent: keeps the latest requests, if anything does.
     """
 
     def __init__(
@@ -50,10 +53,13 @@ class Outcomes:
         metrics: IngressMetrics,
         tracing: "Tracing | None" = None,
         drift: Drift | None = None,
+        recent: RecentRequests | None = None,
     ) -> None:
         self._metrics = metrics
         self._tracing = tracing
         self._drift = drift
+        self._recent = recent or RecentRequests()
+        self._secrets: Sequence[str] = ()
         self._sources: Iterable[str] = ()
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
 
@@ -62,6 +68,7 @@ class Outcomes:
         if self._drift:
             self._drift.show(sources)
         self._sources = frozenset(sources)
+        self._secrets = [value for source in sources.values() for value in source.secrets.values]
         self._metrics.show(self._sources)
 
     def begin_span(
@@ -98,17 +105,24 @@ class Outcomes:
         if self._drift and request.request:
             self._drift.take(origin.vendor, request.request.query_string, processed.messages)
         request.line.update(_summary(processed))
+        request.types = processed.types[:MAX_EVENTS_SHOWN]
+        if len(processed.messages) > 1 or processed.reason:
+            request.details = _details(processed)
         return response
 
     def _refused(self, request: RequestContext, error: Exception) -> Response:
         refusal = self._refusal(request, error)
+        names: dict[str, object] | None = None
         if isinstance(refusal, Unauthenticated):
             self._metrics.count_unauthenticated(request.source_name, refusal.reason)
             if request.request:
-                secrets = request.source.secrets.values
-                request.line.update(safe_field_names(request.request, secrets))
+                names = safe_field_names(request.request, request.source.secrets.values)
+                request.line.update(names)
             request.line["detail"] = str(refusal)
         request.line["reason"] = getattr(refusal, "reason", str(refusal))
+        if names is None:
+            names = safe_head_names(request.head.headers, request.query_string, self._secrets)
+        request.details = names | _refusal_details(request, refusal)
         return http_response.problem_response(refusal, request.id)
 
     def _refusal(self, request: RequestContext, error: Exception) -> Refused:
@@ -135,8 +149,34 @@ class Outcomes:
         line["status"] = status
         line["duration_ms"] = round(elapsed_s * 1000, 3)
         self._log.info("delivery", **line)
+        self._recent.add(
+            request.received_at, request.head.method, line, request.types, request.details
+        )
         if request.span:
             request.span.end(status, line)
+
+
+def _refusal_details(request: RequestContext, refusal: Refused) -> dict[str, object]:
+    """Return what `/recent` shows of a refusal, besides names: words of ours."""
+    details: dict[str, object] = {"reason": refusal.slug, "detail": str(refusal)}
+    if isinstance(refusal, Unauthenticated):
+        details["reason"] = authentication_reason(refusal.reason)
+    elif isinstance(refusal, MethodNotAllowed):
+        details["detail"] = refusal.title  # the other text quotes the method
+    if request.body:
+        details["bytes"] = len(request.body)
+    return details | {"bytes": request.line["bytes"]} if "bytes" in request.line else details
+
+
+def _details(processed: ProcessedDelivery) -> dict[str, object]:
+    """Return what `/recent` shows of several messages, or of a quarantined one."""
+    shown = [
+        message for message in processed.messages if processed.reason or not message.is_quarantined
+    ]
+    return {
+        "routing_key": shown[0].routing_key,
+        "event_ids": [message.id for message in shown[:MAX_EVENTS_SHOWN]],
+    }
 
 
 def _summary(processed: ProcessedDelivery) -> dict[str, object]:

@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets as random_tokens
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ _process_token = random_tokens.token_hex(16)
 _numbers = itertools.count(1)
 _ID_STARTS_AT = 24
 _NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
+_NOTHING: Mapping[str, object] = {}
 _ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 """What the absolute form of a request target has before the path (RFC 9112, 3.2.2)."""
 
@@ -54,6 +55,7 @@ class RequestContext:
     __slots__ = (
         "body",
         "delivery_id",
+        "details",
         "encoding",
         "head",
         "id",
@@ -67,6 +69,7 @@ class RequestContext:
         "source_name",
         "span",
         "started",
+        "types",
     )
 
     def __init__(
@@ -83,9 +86,16 @@ class RequestContext:
         self.body = b""
         self.encoding: str | None = None  # as its Content-Encoding says
         self.line: dict[str, object] = {"request_id": self.id}
+        self.types: tuple[str, ...] = ()  # of its events
+        self.details: Mapping[str, object] = _NOTHING  # for /recent, beside the line
         self.source: Source
         self.request: Request | None = None
         self.span: ReceiveSpan | None = None
+
+    @property
+    def query_string(self) -> str:
+        """As in the URL, without the question mark."""
+        return self.head.raw_path.partition("?")[2]
 
     def as_vendors_see_it(self, body: bytes) -> Request:
         """Return the request with its body, which is decompressed by now."""
@@ -93,7 +103,7 @@ class RequestContext:
         self.request = Request(
             body=body,
             headers=self.head.headers,
-            query_string=self.head.raw_path.partition("?")[2],
+            query_string=self.query_string,
             path_secret=self.path_secret,
             method=self.head.method,
             url=self.head.raw_path,

@@ -1,7 +1,7 @@
 """What a failed authentication may show in a log: the names it had, never a value. Pure."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from relay.errors import Malformed
 from relay.events import redaction
@@ -10,6 +10,8 @@ from relay.vendors.kit.request import Request
 
 _MAX_NAMES = 50
 _MAX_NAME_CHARACTERS = 64
+_MAX_QUERY_CHARACTERS = 4096
+_LONG_NAME = "[long name]"
 _MAX_BODY_BYTES = 128 * 1024
 """A larger body is not looked into."""
 
@@ -23,6 +25,26 @@ def safe_field_names(delivery: Request, secrets: Sequence[str]) -> dict[str, obj
         "body_names": _shown(_body_names(delivery), secrets),
         "content_type": _printable(content_type, secrets),
     }
+
+
+def safe_head_names(
+    headers: Mapping[str, str], query_string: str, secrets: Sequence[str]
+) -> dict[str, object]:
+    """Return the names in a head whose body was not looked at.
+
+    It may be of anyone and is compared with the secrets of all sources, so long names are left out.
+    """
+    content_type = headers.get("content-type", "").partition(";")[0]
+    query_names = _form_names(query_string[:_MAX_QUERY_CHARACTERS])
+    return {
+        "header_names": _shown(map(_short, headers), secrets),
+        "query_names": _shown(map(_short, query_names), secrets),
+        "content_type": _printable(_short(content_type), secrets),
+    }
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MAX_NAME_CHARACTERS else _LONG_NAME
 
 
 def _body_names(delivery: Request) -> list[str]:

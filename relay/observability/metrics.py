@@ -104,8 +104,7 @@ class IngressMetrics:
 
     def count_unauthenticated(self, source: str, reason: str) -> None:
         """Count a refusal; a reason that is no word of ours counts as none."""
-        known = reason if reason in AUTHENTICATION_REASONS else AUTHENTICATION_REASONS[0]
-        self.unauthenticated.labels(source, known).inc()
+        self.unauthenticated.labels(source, authentication_reason(reason)).inc()
 
 
 class DriftMetrics:
@@ -159,6 +158,11 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge("relay_workers", "Workers that are up and answer.", registry=registry)
+
+
+def authentication_reason(reason: str) -> str:
+    """Return the reason of a refusal if it is one of ours, else that which says no more."""
+    return reason if reason in AUTHENTICATION_REASONS else AUTHENTICATION_REASONS[0]
 
 
 def event_type_label(event_type: str) -> str:

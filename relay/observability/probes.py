@@ -8,7 +8,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-Document = Callable[[], Awaitable[object]]
+from relay.errors import Refused
+
+Document = Callable[[Mapping[str, str]], Awaitable[object]]
 _NO_DOCUMENTS: Mapping[str, Document] = MappingProxyType({})
 
 
@@ -25,7 +27,8 @@ def application(
         readiness: returns the body of `/readyz`; its `ready` decides between 200 and 503.
         refresh: sets the gauges, before each scrape.
         registry: what `/metrics` shows.
-        documents: return the bodies of further answers, by their paths.
+        documents: return the bodies of further answers, by their paths. They get the query, and
+            may raise Refused.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -50,8 +53,11 @@ def application(
 
 
 def _answering(document: Document) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_: web.Request) -> web.Response:
-        return _json(await document())
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            return _json(await document(request.query))
+        except Refused as error:
+            return _json({"type": error.slug, "detail": str(error)}, error.status)
 
     return answer
 

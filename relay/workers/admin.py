@@ -1,23 +1,24 @@
 """The admin listener of a supervisor: it asks each worker, and answers for all of them.
 
-`/readyz` is ready if all workers are. `/metrics` and `/drift` aggregate them: see `metrics_sum` and
-`drift_report`.
+`/readyz` is ready if all workers are. `/metrics`, `/drift` and `/recent` aggregate them: see
+`metrics_sum`, `drift_report` and `recent_requests`.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay.observability import drift_report, probes
+from relay.observability import drift_report, probes, recent_requests
 from relay.observability.drift_report import DriftReport
 from relay.observability.metrics import WorkerMetrics
+from relay.observability.recent_requests import RecentPage
 from relay.process import listeners
 from relay.workers.metrics_sum import MetricsSum
 from relay.workers.worker_process import WorkerProcess
@@ -25,11 +26,13 @@ from relay.workers.worker_process import WorkerProcess
 _REQUEST_TIMEOUT_S = 2.0
 _BROKER_STATES = ("disconnected", "blocked", "connected")  # worst first
 
+_NO_QUERY: Mapping[str, str] = {}
+
 _Readiness = dict[str, Any]
 
 
 class SupervisorAdmin:
-    """Answer `/livez`, `/readyz`, `/metrics` and `/drift` for all workers.
+    """Answer `/livez`, `/readyz`, `/metrics`, `/drift` and `/recent` for all workers.
 
     Args:
         count: how many workers there should be.
@@ -59,7 +62,7 @@ class SupervisorAdmin:
             readiness=self._readiness,
             refresh=self._refresh,
             registry=self._registry,
-            documents={"/drift": self._drift},
+            documents={"/drift": self._drift, "/recent": self._recent},
         )
         return listeners.listening(web.AppRunner(application, access_log=None), host, port, "admin")
 
@@ -76,10 +79,24 @@ class SupervisorAdmin:
             return _unready(number, "does not answer")
         return {"worker": number, **orjson.loads(body)}
 
-    async def _drift(self) -> DriftReport:
+    async def _drift(self, _: Mapping[str, str]) -> DriftReport:
         up = [process for process in self._processes.values() if process.is_up]
         answers = await asyncio.gather(*[_get(process, "/drift") for process in up])
         return drift_report.merged(orjson.loads(answer) for answer in answers if answer)
+
+    async def _recent(self, query: Mapping[str, str]) -> RecentPage:
+        wanted = recent_requests.read_query(query)
+        cursors = recent_requests.cursors_of(wanted.after, self._count)
+        pages = [
+            self._recent_of(number, {**query, "after": cursor})
+            for number, cursor in enumerate(cursors)
+        ]
+        return recent_requests.merged(await asyncio.gather(*pages), wanted)
+
+    async def _recent_of(self, number: int, query: Mapping[str, str]) -> RecentPage | None:
+        process = self._processes.get(number)
+        body = await _get(process, "/recent", query) if process and process.is_up else None
+        return cast("RecentPage", orjson.loads(body)) if body else None
 
     async def _refresh(self) -> None:
         async with self._refreshing:  # else an older answer might replace a newer one
@@ -97,7 +114,9 @@ class SupervisorAdmin:
         return True
 
 
-async def _get(process: WorkerProcess, path: str) -> bytes | None:
+async def _get(
+    process: WorkerProcess, path: str, query: Mapping[str, str] = _NO_QUERY
+) -> bytes | None:
     """Return a worker's answer, or None if there is none in time."""
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
         async with (
@@ -105,7 +124,7 @@ async def _get(process: WorkerProcess, path: str) -> bytes | None:
                 connector=aiohttp.UnixConnector(str(process.worker.admin_socket)),
                 timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
             ) as http,
-            http.get(f"http://worker{path}") as response,
+            http.get(f"http://worker{path}", params=query) as response,
         ):
             return await response.read()
     return None

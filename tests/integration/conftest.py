@@ -21,6 +21,7 @@ from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing import Source
 from relay.ingress.processing_subprocess import ProcessingSubprocess
 from relay.observability.metrics import IngressMetrics
+from relay.observability.recent_requests import RecentRequests
 from relay.observability.tracing import Tracing
 from relay.outbox.database import Pending
 from relay.outbox.outbox import Outbox
@@ -37,6 +38,7 @@ class Running:
     port: int
     http: aiohttp.ClientSession
     registry: CollectorRegistry
+    recent: RecentRequests
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -113,7 +115,7 @@ async def start(outbox: Outbox, subprocess: ProcessingSubprocess) -> AsyncIterat
         tracing: Tracing | None = None,
         **more_limits: int,
     ) -> Running:
-        registry = CollectorRegistry()
+        registry, recent = CollectorRegistry(), RecentRequests()
         ingress = Ingress(
             sink=sink or outbox,
             sources={source.origin.source: source for source in sources},
@@ -121,7 +123,7 @@ async def start(outbox: Outbox, subprocess: ProcessingSubprocess) -> AsyncIterat
                 body_limit_bytes=body_limit_bytes, trusted_proxies=trusted_proxies
             ),
             subprocess=subprocess,
-            outcomes=Outcomes(IngressMetrics(registry), tracing),
+            outcomes=Outcomes(IngressMetrics(registry), tracing, recent=recent),
         )
         limits = Limits(
             body_bytes=body_limit_bytes,
@@ -137,7 +139,7 @@ async def start(outbox: Outbox, subprocess: ProcessingSubprocess) -> AsyncIterat
         port = runner.addresses[0][1]
         http = aiohttp.ClientSession(auto_decompress=False)
         running.append((runner, http))
-        return Running(ingress, outbox, port, http, registry)
+        return Running(ingress, outbox, port, http, registry, recent)
 
     yield start
     for runner, http in running:

@@ -1,0 +1,275 @@
+"""The latest requests, as `/recent` on the admin port shows them: never a value of what was sent.
+
+A request costs one append to a ring in memory; JSON is made of it when somebody asks. The answer:
+
+    {"cursor": "9f3c2a11-204",  pass it as `after` to get only what came since
+     "missed": 0,               how many since `after` have left the ring; null after a restart
+     "requests": [...]}         in the order of their answers, the latest last
+
+    GET /recent?source=acme&verdict=refused&reason=token_wrong&type=message.created
+    GET /recent?after=9f3c2a11-204&limit=100
+
+`limit` is 1 to 1,000, which is the default. With `after` the oldest are given first, so nothing is
+passed over; without, the newest. Each request has these members; what is unknown is left out:
+
+    cursor        of this request alone: no other has it
+    time          when its head had arrived, RFC 3339 UTC
+    request_id    as in the log and in error answers
+    worker        its number, where there are several
+    source        as configured, or "unknown"
+    client        the caller's address, behind `ingress.trusted_proxies` the one they report
+    method        such as POST; "other" for what is no method of HTTP
+    status        of the answer
+    verdict       "accepted", "quarantined", "handshake" or "refused"
+    reason        refused: for 401 one of AUTHENTICATION_REASONS, else the `type` of the answer,
+                  such as "unknown-source"; quarantined: the reason of the quarantine
+    detail        refused: one sentence
+    type          of the first event; `types` has all where they differ, at most 20
+    routing_key   of the first event, or of what is quarantined
+    events        how many there are
+    event_ids     of the events, or of what is quarantined whole, at most 20
+    quarantined_alone, reasons   how many elements are quarantined alone, and why
+    bytes         of the body, decompressed
+    duration_ms   from the end of the head to the answer
+    header_names, query_names, body_names   refused: names, at most 50 each
+    content_type  refused
+"""
+
+import heapq
+import itertools
+import secrets
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+from relay.errors import Refused
+from relay.events.timestamps import from_clock
+
+MAX_REQUESTS = 1000
+MAX_BYTES = 4 * 1024 * 1024
+MAX_EVENTS_SHOWN = 20
+"""Of one request. A delivery may have 10,000."""
+
+_ENTRY_BYTES = 1536
+"""About what an entry takes without names: its tuple, the line with its values, and some ids."""
+_FILTERS = ("source", "verdict", "reason", "type")
+_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+)
+_BAD_REQUEST = 400
+_MAX_DIGITS = 18  # of a number in a query
+_NOTHING: Mapping[str, object] = {}
+
+Row = dict[str, Any]
+
+
+class RecentPage(TypedDict):
+    """The answer of `/recent`; see above."""
+
+    cursor: str
+    missed: int | None
+    requests: list[Row]
+
+
+class RecentQuery(NamedTuple):
+    """What somebody wants to see of the latest requests.
+
+    Args:
+        wanted: member and value, of each filter.
+        after: a cursor, or "".
+        limit: how many at most.
+    """
+
+    wanted: Sequence[tuple[str, str]] = ()
+    after: str = ""
+    limit: int = MAX_REQUESTS
+
+
+class _Entry(NamedTuple):
+    number: int
+    received_at: float
+    method: str
+    line: Mapping[str, object]
+    types: Sequence[str]
+    details: Mapping[str, object]
+    size: int
+
+
+class RecentRequests:
+    """A ring of requests that were answered.
+
+    Args:
+        max_requests: how many are kept.
+        max_bytes: about how much memory they may take.
+    """
+
+    def __init__(self, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_requests = max_requests
+        self._bytes_left = max_bytes
+        self._entries: deque[_Entry] = deque()
+        self._process = secrets.token_hex(4)
+        self._last = 0
+
+    def add(
+        self,
+        received_at: float,
+        method: str,
+        line: Mapping[str, object],
+        types: Sequence[str] = (),
+        details: Mapping[str, object] = _NOTHING,
+    ) -> None:
+        """Keep a request that was answered. Its line must not change any more.
+
+        Args:
+            received_at: seconds since 1970.
+            method: as the caller wrote it.
+            line: what its log line says.
+            types: of its first MAX_EVENTS_SHOWN events.
+            details: what is not in its line; these members replace those of the line.
+        """
+        size = _ENTRY_BYTES + (_size_of(details) if details else 0)
+        self._last += 1
+        entries = self._entries
+        entries.append(_Entry(self._last, received_at, method, line, types, details, size))
+        self._bytes_left -= size
+        while len(entries) > self._max_requests or (self._bytes_left < 0 and entries):
+            self._bytes_left += entries.popleft().size
+
+    def page(self, query: RecentQuery) -> RecentPage:
+        """Return what is kept, as far as it is wanted."""
+        after, missed = self._position(query.after)
+        fresh = (entry for entry in self._entries if entry.number > after)
+        rows = (self._row(entry) for entry in fresh)
+        wanted = (row for row in rows if _is_wanted(row, query.wanted))
+        if query.after:
+            found = list(itertools.islice(wanted, query.limit))
+        else:
+            found = list(deque(wanted, maxlen=query.limit))
+        is_whole = not query.after or len(found) < query.limit
+        cursor = self._cursor(self._last) if is_whole else found[-1]["cursor"]
+        return {"cursor": cursor, "missed": missed, "requests": found}
+
+    def _position(self, after: str) -> tuple[int, int | None]:
+        """Return the number of the last request that was seen, and how many were missed since."""
+        if not after:
+            return 0, 0
+        process, _, number = after.partition("-")
+        if process != self._process or not _is_number(number) or int(number) > self._last:
+            return 0, None
+        oldest = self._entries[0].number if self._entries else self._last + 1
+        return int(number), max(0, oldest - 1 - int(number))
+
+    def _cursor(self, number: int) -> str:
+        return f"{self._process}-{number}"
+
+    def _row(self, entry: _Entry) -> Row:
+        """Return an entry as `/recent` shows it."""
+        row: Row = {"cursor": self._cursor(entry.number), "time": from_clock(entry.received_at)}
+        row["method"] = entry.method if entry.method in _METHODS else "other"
+        row |= entry.line
+        row["verdict"] = _verdict(row)
+        if quarantined := row.pop("quarantined", None):
+            row["reason"] = quarantined
+        row.pop("handshake", None)
+        if (event_id := row.pop("event_id", None)) is not None:
+            row["event_ids"] = [event_id]
+        if entry.types:
+            row.setdefault("events", len(entry.types))
+            row["type"] = entry.types[0]
+            if len(distinct := list(dict.fromkeys(entry.types))) > 1:
+                row["types"] = distinct
+        row |= entry.details
+        return row
+
+
+def _verdict(row: Row) -> str:
+    if row["status"] >= _BAD_REQUEST:
+        return "refused"
+    return next((word for word in ("quarantined", "handshake") if word in row), "accepted")
+
+
+def _is_wanted(row: Row, wanted: Sequence[tuple[str, str]]) -> bool:
+    return all(value in _values(row, name) for name, value in wanted)
+
+
+def _values(row: Row, name: str) -> Sequence[object]:
+    """Return what a filter looks at: of types and reasons there may be several."""
+    return (row.get(name), *row.get(f"{name}s", ()))
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
+
+
+def _size_of(value: object) -> int:
+    """Return about how much memory a value takes, with all that it holds."""
+    match value:
+        case Mapping():
+            parts: Iterable[object] = value.values()
+        case list() | tuple():
+            parts = value
+        case _:
+            parts = ()
+    return sys.getsizeof(value) + sum(map(_size_of, parts))
+
+
+def read_query(query: Mapping[str, str]) -> RecentQuery:
+    """Return what the query of `/recent` asks for.
+
+    Raises:
+        Refused: it has an unknown name, or a limit that is none.
+    """
+    unknown = [name for name in query if name not in {*_FILTERS, "after", "limit"}]
+    limit = query.get("limit", str(MAX_REQUESTS))
+    if unknown or not (_is_number(limit) and 1 <= int(limit) <= MAX_REQUESTS):
+        names = ", ".join([*_FILTERS, "after"])
+        raise Refused(f"the query may have {names}, and limit from 1 to {MAX_REQUESTS}")
+    wanted = [(name, query[name]) for name in _FILTERS if name in query]
+    return RecentQuery(wanted, query.get("after", ""), int(limit))
+
+
+# Several workers: each has a ring of its own. A cursor of all is theirs in order, joined.
+
+_JOINT = "_"
+
+
+def cursors_of(after: str, count: int) -> list[str]:
+    """Return the cursor of each of count workers."""
+    parts = after.split(_JOINT) if after else []
+    return [*parts, *[""] * count][:count]
+
+
+def merged(pages: Sequence[RecentPage | None], query: RecentQuery) -> RecentPage:
+    """Return the pages of all workers as one, in the order of their times.
+
+    Args:
+        pages: of each worker in order; None where it gave none in time.
+        query: that of the caller. Each worker was asked it with its own cursor.
+    """
+    cursors = cursors_of(query.after, len(pages))
+    rows = list(_merged_rows(pages))
+    shown = rows[: query.limit] if query.after else rows[-query.limit :]
+    left_over = {row["worker"] for row in rows[query.limit :]} if query.after else set()
+    for number, page in enumerate(pages):
+        if page and number not in left_over:
+            cursors[number] = page["cursor"]
+    for row in shown:
+        if row["worker"] in left_over:
+            cursors[row["worker"]] = row["cursor"]
+    missed = [page["missed"] for page in pages if page]
+    return {
+        "cursor": _JOINT.join(cursors),
+        "missed": None if None in missed else sum(filter(None, missed)),
+        "requests": shown,
+    }
+
+
+def _merged_rows(pages: Sequence[RecentPage | None]) -> Iterator[Row]:
+    """Yield the rows of all pages, each with its worker; those of one worker stay in order."""
+    numbered = [
+        [{"worker": number, **row} for row in page["requests"]]
+        for number, page in enumerate(pages)
+        if page
+    ]
+    return heapq.merge(*numbered, key=lambda row: row["time"])

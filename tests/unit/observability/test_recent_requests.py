@@ -1,0 +1,212 @@
+"""The ring behind `/recent`: its bounds, its cursors, its filters, and several of them as one."""
+
+import pytest
+
+from relay.errors import Refused
+from relay.observability.recent_requests import (
+    RecentPage,
+    RecentQuery,
+    RecentRequests,
+    cursors_of,
+    merged,
+    read_query,
+)
+
+
+def add(ring: RecentRequests, number: int, status: int = 200, **line: object) -> None:
+    """Add a request that was answered so many seconds after 1970."""
+    shown = {"request_id": str(number), "source": "acme", "status": status, **line}
+    ring.add(float(number), "POST", shown)
+
+
+def filled(count: int, **limits: int) -> RecentRequests:
+    ring = RecentRequests(**limits)
+    for number in range(count):
+        add(ring, number)
+    return ring
+
+
+def ids(page: RecentPage) -> list[int]:
+    return [int(row["request_id"]) for row in page["requests"]]
+
+
+def test_it_keeps_the_newest() -> None:
+    assert ids(filled(5, max_requests=3).page(RecentQuery())) == [2, 3, 4]
+    assert ids(filled(5).page(RecentQuery(limit=2))) == [3, 4]
+    assert ids(RecentRequests().page(RecentQuery())) == []
+
+
+@pytest.mark.parametrize("length", [1, 1000, 100_000])
+def test_names_count_for_its_bound_in_bytes(length: int) -> None:
+    ring = RecentRequests(max_bytes=1_000_000)
+
+    for number in range(900):
+        details = {"header_names": ["x" * length, "é" * length]}
+        ring.add(float(number), "POST", {"status": 401, "request_id": str(number)}, (), details)
+
+    kept = ids(ring.page(RecentQuery()))
+    assert kept == list(range(900 - len(kept), 900))
+    assert len(kept) * length <= 1_000_000
+    assert kept or length * 2 > 1_000_000
+
+
+def test_a_cursor_gives_what_came_since() -> None:
+    ring = filled(5)
+    cursor = ring.page(RecentQuery())["cursor"]
+    assert ids(ring.page(RecentQuery(after=cursor))) == []
+
+    for number in range(5, 9):
+        add(ring, number)
+
+    first = ring.page(RecentQuery(after=cursor, limit=3))
+    then = ring.page(RecentQuery(after=first["cursor"], limit=3))
+    assert (ids(first), ids(then)) == ([5, 6, 7], [8])
+    assert first["missed"] == then["missed"] == 0
+
+
+def test_a_filter_moves_the_cursor_past_what_it_leaves_out() -> None:
+    ring = filled(3)
+    add(ring, 3, status=401)
+    add(ring, 4)
+    refused = (("verdict", "refused"),)
+
+    page = ring.page(RecentQuery(wanted=refused, after=ring.page(RecentQuery())["cursor"]))
+    assert ids(page) == []
+    assert ids(ring.page(RecentQuery(wanted=refused))) == [3]
+    add(ring, 5, status=503)
+    assert ids(ring.page(RecentQuery(wanted=refused, after=page["cursor"]))) == [5]
+
+
+def test_it_says_how_many_were_missed() -> None:
+    ring = RecentRequests(max_requests=3)
+    add(ring, 0)
+    cursor = ring.page(RecentQuery())["cursor"]
+    for number in range(1, 8):
+        add(ring, number)
+
+    page = ring.page(RecentQuery(after=cursor))
+
+    assert ids(page) == [5, 6, 7]
+    assert page["missed"] == 4
+
+
+@pytest.mark.parametrize(
+    "cursor", ["0", "-", "ffffffff-1", "é-٣", "ffffffff-" + "9" * 5000, "OURS-99", "OURS-x", "OURS"]
+)
+def test_the_cursor_of_another_process_gives_everything_anew(cursor: str) -> None:
+    ring = filled(2)
+    ours = ring.page(RecentQuery())["cursor"].partition("-")[0]
+
+    page = ring.page(RecentQuery(after=cursor.replace("OURS", ours)))
+
+    assert ids(page) == [0, 1]
+    assert page["missed"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"source": "acme"}, [0, 1, 2, 3]),
+        ({"source": "other"}, []),
+        ({"verdict": "accepted"}, [0, 3]),
+        ({"verdict": "quarantined"}, [1]),
+        ({"reason": "token_wrong"}, [2]),
+        ({"reason": "not_json"}, [1, 3]),
+        ({"type": "note.created"}, [3]),
+        ({"type": "message.created"}, [0, 3]),
+        ({"type": "message.created", "reason": "not_json"}, [3]),
+    ],
+)
+def test_filters(query: dict[str, str], expected: list[int]) -> None:
+    ring, both = RecentRequests(), ("message.created", "note.created")
+    line = {"source": "acme", "status": 200}
+    ring.add(0.0, "POST", {**line, "request_id": "0"}, both[:1])
+    ring.add(1.0, "POST", {**line, "request_id": "1", "quarantined": "not_json", "event_id": "a"})
+    ring.add(2.0, "POST", {**line, "request_id": "2", "status": 401}, (), {"reason": "token_wrong"})
+    ring.add(3.0, "POST", {**line, "request_id": "3", "reasons": ["not_json"]}, both)
+
+    assert ids(ring.page(read_query(query))) == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "1001"},
+        {"limit": "-1"},
+        {"limit": "9" * 5000},
+        {"limit": ""},
+        {"sources": "acme"},
+        {"client": "10.0.0.1"},
+    ],
+)
+def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="limit from 1 to 1000"):
+        read_query(query)
+
+
+@pytest.mark.parametrize("method", ["SECRET", "post", "", "POST "])
+def test_a_method_is_a_word_of_ours(method: str) -> None:
+    ring = RecentRequests()
+    ring.add(0.0, method, {"status": 405})
+
+    assert ring.page(RecentQuery())["requests"][0]["method"] == "other"
+
+
+# Several workers.
+
+
+def ask(rings: list[RecentRequests | None], query: RecentQuery) -> RecentPage:
+    """Do what a supervisor does."""
+    cursors = cursors_of(query.after, len(rings))
+    pages = [
+        ring.page(query._replace(after=cursor)) if ring else None
+        for ring, cursor in zip(rings, cursors, strict=True)
+    ]
+    return merged(pages, query)
+
+
+def test_workers_are_merged_by_time() -> None:
+    rings = [RecentRequests(), RecentRequests(), RecentRequests()]
+    for number, worker in enumerate([0, 1, 1, 2, 0, 2, 1]):
+        add(rings[worker], number)
+
+    page = ask(rings, RecentQuery())
+
+    assert ids(page) == list(range(7))
+    assert [row["worker"] for row in page["requests"]] == [0, 1, 1, 2, 0, 2, 1]
+    assert ids(ask(rings, RecentQuery(limit=2))) == [5, 6]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_a_reader_of_several_workers_sees_each_request_once(limit: int) -> None:
+    rings = [RecentRequests(), RecentRequests()]
+    add(rings[0], 0)
+    cursor = ask(rings, RecentQuery(limit=limit))["cursor"]
+    for number, worker in enumerate([0, 0, 1, 0, 1, 1, 1, 0], start=1):
+        add(rings[worker], number)
+
+    seen: list[int] = []
+    for _ in range(10):
+        page = ask(rings, RecentQuery(after=cursor, limit=limit))
+        assert len(page["requests"]) <= limit
+        seen += ids(page)
+        cursor = page["cursor"]
+
+    assert sorted(seen) == list(range(1, 9))
+
+
+def test_a_worker_that_does_not_answer_is_asked_again_from_where_it_was() -> None:
+    first, second = filled(1), RecentRequests()
+    cursor = ask([first, second], RecentQuery())["cursor"]
+    add(second, 1)
+
+    without = ask([first, None], RecentQuery(after=cursor))
+    page = ask([first, second], RecentQuery(after=without["cursor"]))
+
+    assert (ids(without), ids(page)) == ([], [1])
+
+
+@pytest.mark.parametrize("after", ["", "_", "a_b_c_d_e_f", "a"])
+def test_a_cursor_of_any_shape_has_a_part_for_each_worker(after: str) -> None:
+    assert len(cursors_of(after, 3)) == 3
