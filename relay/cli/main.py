@@ -22,6 +22,7 @@ _COMMANDS = (
     "send",
     "serve",
     "tail",
+    "test",
     "topology",
     "vendors",
 )

@@ -234,7 +234,7 @@ def samples(name: str) -> list[Traversable]:
     found: list[Traversable] = []
     for folder in (vendor_folder, vendor_folder / "field", vendor_folder / "malformed"):
         if folder.is_dir():
-            samples_here = [file for file in folder.iterdir() if _is_sample(file.name)]
+            samples_here = [file for file in folder.iterdir() if is_sample(file.name)]
             found += sorted(samples_here, key=lambda file: file.name)
     return found
 
@@ -253,5 +253,6 @@ def known_fields(name: str, vendor: Vendor) -> KnownFields | None:
     return None if is_empty else known
 
 
-def _is_sample(name: str) -> bool:
+def is_sample(name: str) -> bool:
+    """Return whether a file of that name is a payload, and no expectation of one."""
     return name.endswith((".json", ".txt")) and not name.endswith(".expected.json")

@@ -1,46 +1,34 @@
-"""`relay inspect`: what would become of a delivery. Nothing is stored or sent."""
+"""`relay inspect`: what would become of a delivery, or of each in a folder. Nothing is sent."""
 
 import json
-import secrets
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from multidict import CIMultiDict
 
+from relay.cli.dry_run import Inspection, inspect, payloads_in
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
-from relay.cli.output import show_document, show_json, show_row
+from relay.cli.output import show_document, show_json, show_row, show_table
 from relay.configured import sources_of
-from relay.errors import RelayError, Unauthenticated
-from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.errors import RelayError
+from relay.ingress.processing import ProcessedDelivery, Source
 from relay.process.command import config_option
 from relay.settings import load
-from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Inspection:
-    """What would become of a delivery.
+class _Asked(NamedTuple):
+    """What is the same for each file."""
 
-    Args:
-        processed: its events, or why it would be quarantined.
-        new_ids: those that a resend would not have.
-        is_authenticated: whether a secret was found in it.
-    """
-
-    processed: ProcessedDelivery
-    new_ids: frozenset[str]
-    is_authenticated: bool
-
-    @property
-    def status(self) -> str:
-        """What would become of it, in one word."""
-        if self.processed.reason:
-            return "quarantined"
-        return "accepted" if self.processed.messages else "handshake"
+    source: Source
+    headers: CIMultiDict[str]
+    query: str
+    must_authenticate: bool
+    limit_bytes: int
 
 
 def _read_headers(
@@ -58,7 +46,7 @@ def _read_headers(
 @click.command("inspect")
 @config_option
 @click.argument("source_name", metavar="SOURCE")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("path", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--header",
     "headers",
@@ -73,7 +61,7 @@ def _read_headers(
 def command(
     config: Path | None,
     source_name: str,
-    file: Path,
+    path: Path,
     headers: CIMultiDict[str],
     query: str,
     *,
@@ -82,47 +70,100 @@ def command(
 ) -> None:
     """Show what would become of a delivery.
 
-    Its body is in FILE, or standard input for `-`. It is taken as authenticated unless
-    --authenticate is given. Nothing is stored or sent.
+    Its body is the file PATH, or standard input for `-`. Of a folder, a table shows what would
+    become of each .json and .txt in it and below, expectations left out. A delivery is taken as
+    authenticated unless --authenticate is given. Nothing is stored or sent.
     """
     settings = load(config)
     sources = sources_of(settings)
     if source_name not in sources:
         raise RelayError(f"There is no source {source_name!r}; there are {', '.join(sources)}.")
-    body = read_body(file)
-    if len(body) > settings.ingress.body_limit_bytes:
-        raise RelayError(
-            f"It would be refused with 413: {len(body)} bytes are more than "
-            f"ingress.body_limit_bytes = {settings.ingress.body_limit_bytes}."
-        )
-    delivery = Request(body=body, headers=headers, query_string=query, received_at=time.time())
-    inspection = _inspect(delivery, sources[source_name], must_authenticate=authenticate)
+    limit_bytes = settings.ingress.body_limit_bytes
+    asked = _Asked(sources[source_name], headers, query, authenticate, limit_bytes)
+    if path.is_dir():
+        _inspect_folder(path, asked, as_json=as_json)
+        return
+    inspection = _inspect(path, asked)
     if as_json:
         show_json(_described(inspection))
     else:
         _show(inspection)
 
 
-def _inspect(delivery: Request, source: Source, *, must_authenticate: bool) -> _Inspection:
-    is_authenticated = True
-    try:
-        source.vendor.authenticate(delivery, source.secrets)
-    except Unauthenticated as error:
-        if must_authenticate:
-            raise RelayError(f"It would be refused with 401: {error}.") from error
-        source, is_authenticated = replace(source, secrets=Secrets(())), False
-    now = time.time()
-    processed, resent = (
-        process_delivery(delivery, source, now, secrets.token_hex(16)) for _ in range(2)
+def _inspect(path: Path, asked: _Asked) -> Inspection:
+    delivery = Request(
+        body=read_body(path, asked.limit_bytes),
+        headers=asked.headers,
+        query_string=asked.query,
+        received_at=time.time(),
     )
-    new_ids = {message.id for message in processed.messages}
-    new_ids -= {message.id for message in resent.messages}
-    return _Inspection(
-        processed=processed, new_ids=frozenset(new_ids), is_authenticated=is_authenticated
-    )
+    return inspect(delivery, asked.source, must_authenticate=asked.must_authenticate)
 
 
-def _described(inspection: _Inspection) -> dict[str, object]:
+# A folder.
+
+
+def _inspect_folder(folder: Path, asked: _Asked, *, as_json: bool) -> None:
+    found: dict[str, Inspection | RelayError] = {}
+    for path in payloads_in(folder):
+        try:
+            found[str(path.relative_to(folder))] = _inspect(path, asked)
+        except RelayError as error:
+            found[str(path.relative_to(folder))] = error
+    if as_json:
+        show_json([{"file": name, **_described_or_refused(each)} for name, each in found.items()])
+    else:
+        trusted = [each for each in found.values() if isinstance(each, Inspection)]
+        if not all(each.is_authenticated for each in trusted):
+            click.echo("Taken as authenticated where no secret was found.", err=True)
+        titles = ("File", "Verdict", "Type", "Routing key", "ID", "Note")
+        show_table(titles, [(name, *row) for name, each in found.items() for row in _rows(each)])
+    refused = sum(isinstance(each, RelayError) for each in found.values())
+    if refused:
+        raise RelayError(f"{refused} of {len(found)} files would be refused, or can't be read.")
+
+
+def _described_or_refused(found: Inspection | RelayError) -> dict[str, object]:
+    if isinstance(found, RelayError):
+        return {"status": "refused", "reason": str(found)}
+    return _described(found)
+
+
+def _rows(found: Inspection | RelayError) -> Iterator[tuple[str, ...]]:
+    """Yield verdict, type, routing key, id and a note: for each event, or once if there is none."""
+    if isinstance(found, RelayError):
+        yield "refused", "", "", "", str(found)
+        return
+    processed = found.processed
+    if not processed.messages:
+        yield found.status, "", "", "", _handshake_note(processed)
+    types, reasons = iter(processed.types), iter(_reasons(processed))
+    for message in processed.messages:
+        if message.is_quarantined:
+            yield "quarantined", "", message.routing_key, message.id, next(reasons)
+        else:
+            note = _id_note(message.id, found)
+            yield "accepted", next(types), message.routing_key, message.id, note
+
+
+def _reasons(processed: ProcessedDelivery) -> tuple[str, ...]:
+    return (processed.reason,) if processed.reason else processed.reasons
+
+
+def _handshake_note(processed: ProcessedDelivery) -> str:
+    if processed.answer:
+        return f"a question; the answer is {processed.answer.content_type}"
+    return "the token is read back" if processed.echo else "a test call without events"
+
+
+def _id_note(event_id: str, inspection: Inspection) -> str:
+    return "a new id per delivery" if event_id in inspection.new_ids else ""
+
+
+# One delivery.
+
+
+def _described(inspection: Inspection) -> dict[str, object]:
     described: dict[str, object] = {
         "status": inspection.status,
         "authenticated": inspection.is_authenticated,
@@ -156,7 +197,7 @@ def _quarantined_alone(processed: ProcessedDelivery) -> list[dict[str, str]]:
     ]
 
 
-def _show(inspection: _Inspection) -> None:
+def _show(inspection: Inspection) -> None:
     if not inspection.is_authenticated:
         click.echo("Taken as authenticated, though no secret was found in it.", err=True)
     processed = inspection.processed
@@ -166,10 +207,7 @@ def _show(inspection: _Inspection) -> None:
             cells = (str(processed.reason), message.id, message.routing_key)
             show_row("quarantined", *cells, styles=("red",))
         case "handshake":
-            what = "the token is read back" if processed.echo else "a test call without events"
-            if processed.answer:
-                what = f"a question; the answer is {processed.answer.content_type}"
-            show_row("handshake", what, styles=("green",))
+            show_row("handshake", _handshake_note(processed), styles=("green",))
         case _:
             reasons = iter(processed.reasons)
             for message in processed.messages:
@@ -177,7 +215,7 @@ def _show(inspection: _Inspection) -> None:
                     cells = (next(reasons), message.id, message.routing_key)
                     show_row("quarantined", *cells, styles=("red",))
                     continue
-                note = ["a new id per delivery"] if message.id in inspection.new_ids else []
-                row = ("accepted", message.id, message.routing_key, *note)
+                note = _id_note(message.id, inspection)
+                row = ("accepted", message.id, message.routing_key, *([note] if note else []))
                 show_row(*row, styles=("green", "", "cyan", "yellow"))
                 show_document(json.loads(message.body))

@@ -76,11 +76,11 @@ class KnownFields:
         *steps, last = pointer.split("/")[1:]
         place = self._root
         for step in steps:
-            place = place.element() if step == _ANY else place.field(_unescaped(step))
+            place = place.element() if step == _ANY else place.field(unescaped(step))
         if last == _ANY:
             place.is_open = True
         else:
-            place.field(_unescaped(last))
+            place.field(unescaped(last))
 
     def names(self) -> set[str]:
         """Return all names, whatever their place."""
@@ -101,7 +101,8 @@ def escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _unescaped(step: str) -> str:
+def unescaped(step: str) -> str:
+    """Return the name that a step of a JSON pointer says."""
     return step.replace("~1", "/").replace("~0", "~")
 
 

@@ -140,7 +140,8 @@ async def test_an_unknown_source_is_answered_with_the_known_ones(relay: RelayCom
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("/nowhere", "No such file or directory"), ("/", "Is a directory")]
+    ("path", "reason"),
+    [("/nowhere", "No such file or directory"), ("/etc/passwd/x", "Not a directory")],
 )
 async def test_a_file_that_cannot_be_read_is_named(
     relay: RelayCommand, path: str, reason: str
@@ -148,6 +149,69 @@ async def test_a_file_that_cannot_be_read_is_named(
     result = await relay("inspect", "swiftsell", path)
 
     assert (result.code, result.err) == (1, f"relay: The file {path} can't be read: {reason}.\n")
+
+
+async def test_a_folder_gives_a_table_with_a_line_per_event(relay: RelayCommand) -> None:
+    folder = SAMPLES / "acquire"
+
+    result = await relay("inspect", "acquire", str(folder))
+    shown = json.loads((await relay("inspect", "acquire", str(folder), "--json")).out)
+
+    rows = {row[0]: row[1:] for row in result.rows}
+    payloads = {path.relative_to(folder) for path in folder.rglob("*.json")}
+    payloads |= {path.relative_to(folder) for path in folder.rglob("*.txt")}
+    names = {str(path) for path in payloads if not path.name.endswith(".expected.json")}
+    assert (result.code, result.err) == (0, "Taken as authenticated where no secret was found.\n")
+    assert set(rows) == {each["file"] for each in shown} == names
+    verdict, event_type, key, event_id, note = rows["04-chat_on_message-short.repaired.json"]
+    assert (verdict, event_type, note) == ("accepted", "message.created", "a new id per delivery")
+    assert (key, len(event_id)) == ("acquire.message.created.message", 32)
+    [malformed] = [each for each in shown if each["file"] == "malformed/06-chat_on_close.txt"]
+    assert rows["malformed/06-chat_on_close.txt"] == [
+        *("quarantined", "", "acquire.not_json", malformed["id"], "not_json")
+    ]
+
+
+async def test_a_folder_with_a_file_that_would_be_refused_is_no_success(
+    relay: RelayCommand, tmp_path: Path
+) -> None:
+    folder = tmp_path / "payloads"
+    folder.mkdir()
+    (folder / "1-large.json").write_bytes(b"x" * 2000)
+    (folder / "2-\x1b[31m.json").write_bytes(b'{"events":[NaN,{"event":{"type":"note"}}]}')
+    (folder / "3.json").write_bytes(SECRET.encode())
+    (folder / "3.expected.json").write_bytes(b"{}")
+    (folder / "notes.md").write_bytes(b"")
+    limit = {"RELAY_INGRESS__BODY_LIMIT_BYTES": "1000"}
+
+    result = await relay("inspect", "swiftsell", str(folder), **limit)
+    shown = json.loads((await relay("inspect", "swiftsell", str(folder), "--json", **limit)).out)
+    unsigned = await relay("inspect", "swiftsell", str(folder), "--authenticate")
+
+    assert (result.code, result.err.splitlines()[1:]) == (
+        1,
+        ["relay: 1 of 3 files would be refused, or can't be read."],
+    )
+    assert [row[:3] for row in result.rows] == [
+        ["1-large.json", "refused", ""],
+        [r"2-\u001b[31m.json", "quarantined", ""],
+        [r"2-\u001b[31m.json", "accepted", "note.created"],
+        ["3.json", "handshake", ""],
+    ]
+    assert [each["status"] for each in shown] == ["refused", "accepted", "handshake"]
+    assert [row[1] for row in unsigned.rows] == ["refused", "refused", "handshake"]
+
+
+async def test_a_folder_without_payloads_says_so(relay: RelayCommand, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+
+    result = await relay("inspect", "swiftsell", str(folder))
+
+    assert (result.code, result.err) == (
+        1,
+        f"relay: There is no payload in {folder}: no .json and no .txt.\n",
+    )
 
 
 async def test_a_header_without_a_colon_is_a_usage_error(relay: RelayCommand) -> None:

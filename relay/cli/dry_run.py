@@ -1,0 +1,83 @@
+"""What would become of deliveries: of one, or of all in a folder. Nothing is stored or sent."""
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from relay.errors import RelayError, Unauthenticated
+from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.vendors import is_sample
+from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.request import Request
+
+_MAX_ENTRIES = 100_000
+"""Of a folder and all below it: somebody may name the wrong one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What would become of a delivery.
+
+    Args:
+        processed: its events, or why it would be quarantined.
+        new_ids: those that a resend would not have.
+        is_authenticated: whether a secret was found in it.
+    """
+
+    processed: ProcessedDelivery
+    new_ids: frozenset[str]
+    is_authenticated: bool
+
+    @property
+    def status(self) -> str:
+        """What would become of it, in one word."""
+        if self.processed.reason:
+            return "quarantined"
+        return "accepted" if self.processed.messages else "handshake"
+
+
+def inspect(delivery: Request, source: Source, *, must_authenticate: bool = False) -> Inspection:
+    """Return what would become of a delivery.
+
+    Args:
+        delivery: as it would come in.
+        source: where.
+        must_authenticate: whether one without a live secret would be refused; else it is taken as
+            authenticated.
+
+    Raises:
+        RelayError: it would be refused.
+    """
+    is_authenticated = True
+    try:
+        source.vendor.authenticate(delivery, source.secrets)
+    except Unauthenticated as error:
+        if must_authenticate:
+            raise RelayError(f"It would be refused with 401: {error}.") from error
+        source, is_authenticated = replace(source, secrets=Secrets(())), False
+    now = time.time()
+    processed, resent = (
+        process_delivery(delivery, source, now, secrets.token_hex(16)) for _ in range(2)
+    )
+    new_ids = {message.id for message in processed.messages}
+    new_ids -= {message.id for message in resent.messages}
+    return Inspection(
+        processed=processed, new_ids=frozenset(new_ids), is_authenticated=is_authenticated
+    )
+
+
+def payloads_in(folder: Path) -> list[Path]:
+    """Return the payloads in a folder and below it: `.json` and `.txt`, but no `.expected.json`.
+
+    Raises:
+        RelayError: there is none, or the folder is too large.
+    """
+    entries = list(islice(folder.rglob("*"), _MAX_ENTRIES + 1))
+    if len(entries) > _MAX_ENTRIES:
+        raise RelayError(f"{folder} has more than {_MAX_ENTRIES:,} files: is it the right folder?")
+    found = sorted(path for path in entries if is_sample(path.name) and path.is_file())
+    if not found:
+        raise RelayError(f"There is no payload in {folder}: no .json and no .txt.")
+    return found
