@@ -1,8 +1,8 @@
 """Drift: fields in what a vendor sends that neither its samples nor its code know.
 
-Events are looked at after they are answered, once a second, and no more of them than takes 0.3 % of
-a processor: up to some 350 a second that is all of them, beyond it the first of each second. Names
-are kept, in memory, never values.
+Events are looked at after they are answered, once a second, and no more of them than takes about
+0.3 % of a processor: up to some 170 a second that is all of them, beyond it the first of each
+second. Names are kept, in memory, never values.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from relay.process.safe_traceback import safe_traceback
 from relay.vendors.kit.forms import form_fields
 from relay.vendors.kit.known_fields import MAX_NAME_CHARACTERS, KnownFields, UnknownField
 
-MAX_BYTES_PER_S = 512 * 1024
-"""Of events: each KiB takes about 5 µs."""
+MAX_BYTES_PER_S = 256 * 1024
+"""Of events: each KiB takes 6 to 13 µs, the more the busier the machine's other cores are."""
 MAX_EVENT_BYTES = 128 * 1024
 """A larger one would hold up requests for more than a millisecond."""
 MAX_PLACES = 100
