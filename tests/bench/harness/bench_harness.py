@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from deploy.local.private_server import free_port
-from relay import vendors
+from tests.bench.harness import workload
 from tests.bench.harness.bound_queue import EXCHANGE, BoundQueue
 from tests.bench.load import Plan, Report
 from tests.support.eventually import eventually
@@ -167,7 +167,7 @@ class BenchHarness:
             directory,
             broker_url=self.url,
             exchange=EXCHANGE,
-            vendors=tuple(vendors.discover()),
+            vendors=workload.NAMES,
             checkout=checkout,
             **settings,
         )

@@ -8,6 +8,7 @@ in) and what is larger than 20 kB, since a few of these would decide the result.
 import random
 import time
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -24,7 +25,9 @@ from tests.support.relay_process import SECRET
 MAX_BYTES = 20_000
 _TRANSCRIPT_BYTES = 5 * 1024 * 1024 - 1024  # a little below the relay's default limit
 _SEED = 1
-_VENDORS = vendors.discover()
+NAMES = ("acquire", "channeltalk", "pickyassist", "supporthunt", "swiftsell")
+"""The vendors of every benchmark so far: with others in it a result could not be compared."""
+_VENDORS = {name: vendors.discover()[name] for name in NAMES}
 
 
 class Call(NamedTuple):
@@ -64,7 +67,10 @@ def _payloads() -> list[tuple[str, bytes]]:
 
 
 def _documented(vendor: str) -> Iterator[bytes]:
+    documented = files(vendors) / "samples" / vendor
     for sample in vendors.samples(vendor):
+        if not (documented / sample.name).is_file():
+            continue  # seen in the field, or malformed: an older relay may not understand it
         body = sample.read_bytes()
         delivery = _VENDORS[vendor].sign(body, SECRET)
         understood = _understood(vendor, delivery)
