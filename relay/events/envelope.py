@@ -3,7 +3,6 @@
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -78,13 +77,13 @@ def encode_each(  # noqa: PLR0913  as `encode_events`, and the element that a de
     if len(elements) > MAX_EVENTS:
         raise Malformed("too_many_events")
     head = _properties_head(origin, traceparent)
-    counts: defaultdict[bytes, int] = defaultdict(lambda: number)
+    counts: dict[bytes, int] = {}
     encoded: list[Message | NotUnderstood] = []
     for element in elements:
         if isinstance(element, NotUnderstood):
             encoded.append(element)
             continue
-        event_id = _event_id(element, counts, origin, delivery_id)
+        event_id = _event_id(element, counts, number, origin, delivery_id)
         try:
             encoded.append(_encode(element, event_id, origin, received_at, head))
         except Malformed as error:
@@ -95,7 +94,7 @@ def encode_each(  # noqa: PLR0913  as `encode_events`, and the element that a de
 
 
 def _event_id(
-    event: NormalizedEvent, counts: defaultdict[bytes, int], origin: Origin, delivery_id: str
+    event: NormalizedEvent, counts: dict[bytes, int], first: int, origin: Origin, delivery_id: str
 ) -> str:
     """Return the id of an event, and count its element: equal ones of a delivery get different ids.
 
@@ -105,7 +104,7 @@ def _event_id(
     raw, identity = event.raw, event.identity
     if isinstance(identity, tuple):
         return message_id(origin, b"\0" + orjson.dumps(identity))
-    number = counts[raw]
+    number = counts.get(raw, first)
     counts[raw] = number + 1
     content = raw if identity == "element" else delivery_id.encode() + b"\0" + raw
     return message_id(origin, content, number)
