@@ -11,6 +11,7 @@ from relay.broker.publisher import ConnectionState, Publisher
 from relay.errors import NotDurable, OutboxError
 from relay.observability import probes, recent_requests
 from relay.observability.drift_report import DriftReport
+from relay.observability.last_seen import LastSeen
 from relay.observability.metrics import BrokerMetrics, OutboxMetrics
 from relay.observability.recent_requests import RecentPage, RecentRequests
 from relay.outbox.stats import Stats, age_s
@@ -46,13 +47,14 @@ class Admin:
         self._blocked_checkpoints = 0  # as far as they are counted
 
     def application(
-        self, drift: Callable[[], DriftReport], recent: RecentRequests
+        self, drift: Callable[[], DriftReport], recent: RecentRequests, last_seen: LastSeen
     ) -> web.Application:
         """Return the web application to serve.
 
         Args:
             drift: counts what it has not counted yet, and returns what `/drift` shows.
             recent: the requests that `/recent` shows.
+            last_seen: knows which sources are silent.
         """
 
         async def refresh() -> None:
@@ -65,8 +67,13 @@ class Admin:
         async def answer_recent(query: Mapping[str, str]) -> RecentPage:
             return recent.page(recent_requests.read_query(query))
 
+        async def answer_readiness() -> dict[str, object]:
+            answer = await self._readiness()
+            silent = last_seen.silent(time.time())
+            return answer | {"silent": silent} if silent else answer
+
         return probes.application(
-            readiness=self._readiness,
+            readiness=answer_readiness,
             refresh=refresh,
             registry=self._registry,
             documents={"/drift": answer_drift, "/recent": answer_recent},

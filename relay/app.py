@@ -117,6 +117,7 @@ class _Relay:
         self._subprocess = ProcessingSubprocess()
         self._drift = Drift(DriftMetrics(registry))
         self._recent = RecentRequests()
+        self._ingress_metrics = IngressMetrics(registry)
         self._ingress = Ingress(
             sink=self._storage.sink,
             sources=sources_of(settings),
@@ -125,7 +126,7 @@ class _Relay:
                 trusted_proxies=settings.ingress.trusted_proxies,
             ),
             subprocess=self._subprocess,
-            outcomes=Outcomes(IngressMetrics(registry), self._tracing, self._drift, self._recent),
+            outcomes=Outcomes(self._ingress_metrics, self._tracing, self._drift, self._recent),
         )
         orphan_drain = self._storage.orphan_drain
         self._admin = Admin(
@@ -194,7 +195,10 @@ class _Relay:
     def _answering_probes(self) -> AbstractAsyncContextManager[None]:
         """Listen for probes. A worker answers its supervisor alone, on a Unix socket."""
         runner = web.AppRunner(
-            self._admin.application(self._drift.report, self._recent), access_log=None
+            self._admin.application(
+                self._drift.report, self._recent, self._ingress_metrics.last_seen
+            ),
+            access_log=None,
         )
         if self._worker:
             return listeners.listening_locally(runner, self._worker.admin_socket, "admin")

@@ -46,6 +46,7 @@ def _source(name: str, section: SourceSettings) -> Source:
         secrets=Secrets(resolve_secrets(section.secrets)),
         echo=section.echo or "json",
         allow_from=tuple(section.allow_from),
+        expect_every_s=section.expect_every_s,
     )
 
 

@@ -33,6 +33,8 @@ _MAX_HEADER_BYTES = 1024 * 1024
 """Each connection may hold so much before anything is known of its caller."""
 _MIN_OUTBOX_BYTES = 1024 * 1024
 """For each worker."""
+_MAX_EXPECTED_S = 604_800
+"""A week: so far back does the alert look."""
 _MAPPED_PREFIX_BITS = 96
 """What an IPv6 address has before the IPv4 address mapped into it (RFC 4291, 2.5.5.2)."""
 
@@ -168,6 +170,7 @@ class SourceSettings(Section):
     insecure: bool = False
     secrets: Strings = Field(default=[], repr=False, validate_default=True)
     allow_from: Networks = Field(default=[])
+    expect_every_s: float = Field(default=0, ge=0, le=_MAX_EXPECTED_S)
     echo: Literal["json", "text", "mirror"] | None = None
     preset: Any = None
     verify: Any = None

@@ -204,6 +204,7 @@ class Ingress:
     def _pending(
         self, request: RequestContext, processed: ProcessedDelivery
     ) -> PendingResponse | None:
+        self._outcomes.note_authenticated(request)
         if processed.messages:
             return PendingResponse(self, request, processed)
         self.finish(request, processed)  # a handshake

@@ -70,6 +70,8 @@ class Outcomes:
         self._sources = frozenset(sources)
         self._secrets = [value for source in sources.values() for value in source.secrets.values]
         self._metrics.show(self._sources)
+        expected = {name: source.expect_every_s for name, source in sources.items()}
+        self._metrics.last_seen.watch(expected, time.time())
 
     def begin_span(
         self, request: RequestContext, headers: Mapping[str, str]
@@ -79,6 +81,10 @@ class Outcomes:
             origin, traceparent = request.source.origin, traceparent_of(headers)
             request.span = self._tracing.receiving(origin, traceparent, request.received_at)
         return request.span
+
+    def note_authenticated(self, request: RequestContext) -> None:
+        """Note that a source was heard of, whatever becomes of the request."""
+        self._metrics.last_seen.times[request.source_name] = request.received_at
 
     def response(self, request: RequestContext, outcome: ProcessedDelivery | Exception) -> Response:
         """Return the answer to a request, and note what its log line says of it."""

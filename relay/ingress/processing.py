@@ -35,6 +35,7 @@ class Source:
         secrets: the live secrets.
         echo: how a handshake's token is read back.
         allow_from: networks that may call; empty means all.
+        expect_every_s: in what time it should be heard of; 0 if it is not watched.
     """
 
     origin: Origin
@@ -42,6 +43,7 @@ class Source:
     secrets: Secrets
     echo: EchoStyle = "json"
     allow_from: tuple[Network, ...] = ()
+    expect_every_s: float = 0
 
 
 class ProcessedDelivery(NamedTuple):

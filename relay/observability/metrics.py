@@ -14,6 +14,7 @@ from prometheus_client import (
 
 from relay.errors import AUTHENTICATION_REASONS
 from relay.events.event import TYPES
+from relay.observability.last_seen import LastSeen
 from relay.observability.tallies import Durations, Tally
 from relay.process import log_writer
 
@@ -86,6 +87,7 @@ class IngressMetrics:
         self.quarantined = Counter(
             "relay_quarantined", "Deliveries quarantined.", ["source"], registry=registry
         )
+        self.last_seen = LastSeen(registry)
         self.answer_seconds = Durations(
             "relay_answer_seconds",
             "From the end of a request's headers to its answer.",

@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay.observability import drift_report, probes, recent_requests
+from relay.observability import drift_report, last_seen, probes, recent_requests
 from relay.observability.drift_report import DriftReport
 from relay.observability.metrics import WorkerMetrics
 from relay.observability.recent_requests import RecentPage
@@ -156,6 +156,9 @@ def _aggregate(workers: list[_Readiness], *, is_closing: bool) -> _Readiness:
             "oldest_age_s": max(outbox["oldest_age_s"] for outbox in outboxes),
             "parked": _total_parked([outbox["parked"] for outbox in outboxes]),
         }
+    answering = [worker for worker in workers if "broker" in worker]
+    if silent := last_seen.silent_everywhere([worker.get("silent", {}) for worker in answering]):
+        result["silent"] = silent
     result["workers"] = workers
     return result
 

@@ -1,10 +1,10 @@
 """The metrics of several workers as those of one receiver, from what they show Prometheus.
 
-All are sums, except for ages, where it is the maximum. Counters and histograms never go backwards:
-those of a worker that died or does not answer keep their last scraped value.
+All are sums, except for ages and for what is alike in all workers, where it is the maximum, and for
+starts, where it is the minimum. Counters, histograms and sightings never go backwards: those of a
+worker that died or does not answer keep their last scraped value.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 _MONOTONIC = {"counter", "histogram"}
-_AGES = {"relay_outbox_oldest_age_seconds"}
+_SIGHTINGS = {"relay_source_last_seen_timestamp_seconds"}
+_STARTS = {"relay_source_watched_since_timestamp_seconds"}
+_MAXIMA = {"relay_outbox_oldest_age_seconds", "relay_source_expect_every_seconds", *_SIGHTINGS}
 
 
 class _Key(NamedTuple):
@@ -36,7 +38,7 @@ class MetricsSum(Collector):
     def __init__(self) -> None:
         self._families: dict[str, Metric] = {}
         self._scrapes: dict[int, _Scrape] = {}
-        self._of_the_dead: defaultdict[_Key, float] = defaultdict(float)
+        self._of_the_dead: dict[_Key, float] = {}
 
     def update(self, worker: int, pid: int, text: str) -> None:
         """Take what a worker shows now. Another pid than last time means that it was restarted."""
@@ -49,7 +51,7 @@ class MetricsSum(Collector):
         last = self._scrapes.get(worker)
         if last and last.pid != pid:
             for key, value in self._monotonic(last.samples).items():
-                self._of_the_dead[key] += value
+                self._of_the_dead[key] = _combined(key, self._of_the_dead.get(key), value)
         self._scrapes[worker] = _Scrape(pid, samples)
 
     def drop_gauges(self, worker: int) -> None:
@@ -58,7 +60,11 @@ class MetricsSum(Collector):
             self._scrapes[worker] = last._replace(samples=self._monotonic(last.samples))
 
     def _monotonic(self, samples: _Samples) -> _Samples:
-        return {key: value for key, value in samples.items() if self._type_of(key) in _MONOTONIC}
+        return {
+            key: value
+            for key, value in samples.items()
+            if self._type_of(key) in _MONOTONIC or key.family in _SIGHTINGS
+        }
 
     def _type_of(self, key: _Key) -> str:
         return self._families[key.family].type
@@ -68,10 +74,7 @@ class MetricsSum(Collector):
         values = dict(self._of_the_dead)
         for _, samples in self._scrapes.values():
             for key, value in samples.items():
-                if key.family in _AGES:
-                    values[key] = max(values.get(key, value), value)
-                else:
-                    values[key] = values.get(key, 0.0) + value
+                values[key] = _combined(key, values.get(key), value)
         summed = {
             name: Metric(name, family.documentation, family.type)
             for name, family in self._families.items()
@@ -79,3 +82,12 @@ class MetricsSum(Collector):
         for key, value in values.items():
             summed[key.family].add_sample(key.sample, dict(key.labels), value)
         yield from summed.values()
+
+
+def _combined(key: _Key, total: float | None, value: float) -> float:
+    """Return the total of several workers with that of one more."""
+    if total is None:
+        return value
+    if key.family in _STARTS:
+        return min(total, value)
+    return max(total, value) if key.family in _MAXIMA else total + value

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -185,6 +186,7 @@ async def test_every_panel_shows_something_and_every_alert_can_be_evaluated(
             exchange=events.name,
             vendors=tuple(vendors.discover()),
             broker={"declare_topology": False},
+            sources__swiftsell={"expect_every_s": 3600},
         )
         admin = next(
             json.loads(line)["address"] for line in consumer.lines() if '"listening"' in line
@@ -211,5 +213,5 @@ async def test_every_panel_shows_something_and_every_alert_can_be_evaluated(
 
 def names_in(expression: str) -> set[str]:
     """Return the metrics an expression is about."""
-    words = expression.replace("(", " ").replace("{", " ").replace("[", " ").split()
+    words = re.split(r"[^a-z0-9_:]+", expression)
     return {word for word in words if word.startswith(("relay_", "rabbitmq_"))}

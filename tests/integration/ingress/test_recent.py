@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import time
+from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import orjson
 import pytest
 
 from relay import vendors
+from relay.errors import OutboxFull
 from relay.observability.recent_requests import RecentQuery
+from relay.sink import PendingDelivery, Sink, complete_all
 from tests.integration.conftest import Running, Start, source
 from tests.support.eventually import eventually
 
@@ -18,6 +22,13 @@ TOKEN = "tok-3f9a7c55e1d24b60"
 BODY = Path("relay/vendors/samples/pickyassist/01-chat_assigned.json").read_bytes()
 TEXT = vendors.samples("swiftsell")[1].read_bytes()
 VALUES = ["visible-value", "other-value"]
+
+
+class Full(Sink):
+    """Has no room."""
+
+    def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
+        complete_all(deliveries, OutboxFull("the outbox is full"))
 
 
 def rows(running: Running) -> list[dict[str, Any]]:
@@ -212,3 +223,36 @@ async def test_a_stranger_behind_a_proxy_is_shown_by_the_address_it_reports(star
     await running.post("/in/nobody", headers={"X-Forwarded-For": "203.0.113.7"})
 
     assert rows(running)[0]["client"] == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "is_seen"),
+    [
+        (f"/in/pickyassist/{TOKEN}", BODY, True),
+        (f"/in/pickyassist/{TOKEN}", b"no JSON", True),
+        (f"/in/pickyassist/{TOKEN}", b"", True),  # a test call without events
+        (f"/in/pickyassist/{TOKEN}", b"[" + b" " * 70_000 + b"]", True),  # in the subprocess
+        ("/in/pickyassist/wrong", BODY, False),
+        ("/in/pickyassist", BODY, False),
+        (f"/in/nobody/{TOKEN}", BODY, False),
+    ],
+)
+async def test_a_source_is_seen_when_somebody_authenticates(
+    start: Start, path: str, body: bytes, *, is_seen: bool
+) -> None:
+    running = await start(source("pickyassist", TOKEN))
+
+    await running.post(path, body)
+
+    seen = running.counted("relay_source_last_seen_timestamp_seconds", source="pickyassist")
+    assert (abs(time.time() - seen) < 60) == is_seen
+    assert not running.counted("relay_source_last_seen_timestamp_seconds", source="nobody")
+
+
+async def test_a_source_is_seen_though_its_event_can_not_be_kept(start: Start) -> None:
+    running = await start(source("pickyassist", TOKEN), sink=Full())
+
+    assert (await running.post(f"/in/pickyassist/{TOKEN}", BODY)).status == 503
+
+    assert running.counted("relay_source_last_seen_timestamp_seconds", source="pickyassist")
+    assert (rows(running)[0]["reason"], rows(running)[0]["verdict"]) == ("outbox-full", "refused")

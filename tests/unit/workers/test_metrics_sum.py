@@ -137,3 +137,27 @@ def test_the_names_and_their_descriptions_stay(total: MetricsSum) -> None:
     total.update(1, 101, two.text)
 
     assert list(lines(generate_latest(registry).decode())) == list(lines(one.text))
+
+
+def test_a_source_was_seen_when_the_last_worker_saw_it_even_one_that_died(
+    total: MetricsSum,
+) -> None:
+    one, two = Shown(), Shown()
+    for shown, since, seen in ((one, 10.0, 300.0), (two, 20.0, 200.0)):
+        shown.ingress.last_seen.watch({"acme": 60}, since)
+        shown.ingress.last_seen.times["acme"] = seen
+    total.update(0, 100, one.text)
+    total.update(1, 101, two.text)
+    name = "relay_source_last_seen_timestamp_seconds"
+    assert value(total, name, source="acme") == 300.0
+    assert value(total, "relay_source_watched_since_timestamp_seconds", source="acme") == 10.0
+    assert value(total, "relay_source_expect_every_seconds", source="acme") == 60.0
+
+    total.drop_gauges(0)
+    assert value(total, name, source="acme") == 300.0
+
+    restarted = Shown()
+    restarted.ingress.last_seen.watch({"acme": 60}, 400.0)
+    total.update(0, 102, restarted.text)
+    assert value(total, name, source="acme") == 300.0
+    assert value(total, "relay_source_watched_since_timestamp_seconds", source="acme") == 20.0
