@@ -5,7 +5,7 @@ not even a secret's length shows, and every secret is tried, even after one has 
 """
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from relay.errors import Unauthenticated
@@ -77,4 +77,27 @@ def require_signature(signature: str | None, bodies: Iterable[bytes], secrets: S
     if signature is None:
         raise Unauthenticated("there is no signature", "signature_missing")
     if not any(secrets.has_signed(signature, body) for body in bodies):
+        raise Unauthenticated("no live secret has made this signature", "signature_wrong")
+
+
+def require_signature_by(
+    sign: Callable[[bytes, str], str], signature: str | None, message: bytes, secrets: Secrets
+) -> None:
+    """Raise Unauthenticated unless a signature is what a vendor makes of a message.
+
+    Args:
+        sign: makes the signature of a message under a secret, as it stands in the header.
+        signature: as it came, or None when the request carried none.
+        message: what is signed, as sent.
+        secrets: the keys.
+    """
+    if not secrets.values:
+        return
+    if signature is None:
+        raise Unauthenticated("there is no signature", "signature_missing")
+    given = _digest(signature)
+    matches = [
+        hmac.compare_digest(given, _digest(sign(message, secret))) for secret in secrets.values
+    ]
+    if not any(matches):
         raise Unauthenticated("no live secret has made this signature", "signature_wrong")

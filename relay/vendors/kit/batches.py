@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from relay.errors import Malformed
-from relay.events.event import NormalizedEvent, NotUnderstood
+from relay.events.event import MAX_EVENTS, NormalizedEvent, NotUnderstood
 from relay.events.quarantine import VENDOR_ERROR
 from relay.vendors.kit import raw_json
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|%b)*+[\[\]{}]' % _STRING, re.DOTALL)
+_TO_ELEMENT_END = re.compile(rb'(?:[^",\[\]{}]++|%b)*+' % _STRING, re.DOTALL)
 
 
 class Element(NamedTuple):
@@ -89,6 +92,67 @@ def split_batch(body: bytes, name: str) -> tuple[bytes, Sequence[bytes]]:
         elements.append(element)
         end = stop
     return b"".join([*parts, body[end:]]), [element for element in elements if element]
+
+
+def split_arrays(body: bytes, begin: re.Pattern[bytes]) -> tuple[bytes, list[bytes]]:
+    """Cut the elements out of arrays, wherever in a JSON text they are.
+
+    Only strings and brackets are looked at, so an element may hold whatever is not allowed.
+
+    Args:
+        body: the text.
+        begin: matches the name of such an array up to its bracket; see `array_begin`. One within
+            an element is not looked for.
+
+    Returns:
+        The body with a 0 in the place of each element, to be parsed by the caller, and the
+        elements as sent. The caller checks by it that the arrays are where they should be.
+
+    Raises:
+        Malformed: `too_many_events`.
+    """
+    parts: list[bytes] = []
+    elements: list[bytes] = []
+    position = 0
+    while match := begin.search(body, position):
+        start = match.end()
+        parts.append(body[position:start])
+        position = start
+        while element := body[start : (end := _element_end(body, start))].strip(
+            raw_json.WHITE_SPACE
+        ):
+            if len(elements) == MAX_EVENTS:
+                raise Malformed("too_many_events")
+            elements.append(element)
+            parts.append(b"0" if start == match.end() else b",0")
+            position = end
+            if body[end : end + 1] != b",":
+                break
+            start = end + 1
+    parts.append(body[position:])
+    return b"".join(parts), elements
+
+
+def array_begin(*names: str) -> re.Pattern[bytes]:
+    """Return what finds the beginning of an array with one of these names."""
+    return re.compile(rb'"(?:%b)"[ \t\n\r]*:[ \t\n\r]*\[' % "|".join(names).encode())
+
+
+def _element_end(body: bytes, start: int) -> int:
+    """Return where the array's element that begins at start ends: at a comma or a bracket."""
+    depth, position = 0, start
+    while True:
+        if depth:
+            match = _TO_BRACKET.match(body, position)
+            if not match:
+                return len(body)
+            position = match.end()
+            depth += 1 if body[position - 1] in b"[{" else -1
+        else:
+            position = _TO_ELEMENT_END.match(body, position).end()  # type: ignore[union-attr]
+            if body[position : position + 1] not in (b"[", b"{"):
+                return position
+            depth, position = 1, position + 1
 
 
 def _spans(body: bytes, name: str) -> Iterator[tuple[int, int]]:

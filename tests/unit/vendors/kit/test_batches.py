@@ -1,0 +1,89 @@
+"""Deliveries cut into their elements, of which some may be no JSON."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.errors import Malformed
+from relay.events.event import MAX_EVENTS
+from relay.vendors.kit.batches import array_begin, split_arrays
+
+EVENTS = array_begin("events")
+BOTH = array_begin("changes", "messaging")
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.sampled_from('a"\\[]{},: \n'), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "rest", "elements"),
+    [
+        (b'{"events":[]}', b'{"events":[]}', []),
+        (b'{"events": [ ] }', b'{"events": [ ] }', []),
+        (b'{"events":[1]}', b'{"events":[0]}', [b"1"]),
+        (
+            b'{"a":1,"events" :\n[ {"b":[1,2]} , "x,]" ],"z":[3]}',
+            b'{"a":1,"events" :\n[0,0],"z":[3]}',
+            [b'{"b":[1,2]}', b'"x,]"'],
+        ),
+        (b'{"events":[NaN,{"a":\'x\'},{"b":1,}]}', b'{"events":[0,0,0]}',
+         [b"NaN", b"{\"a\":'x'}", b'{"b":1,}']),
+        (b'{"events":[{"events":[1,2]},3]}', b'{"events":[0,0]}', [b'{"events":[1,2]}', b"3"]),
+        (b'{"events":[1],"b":{"events":[2,3]}}', b'{"events":[0],"b":{"events":[0,0]}}',
+         [b"1", b"2", b"3"]),
+        (b'{"event":[1]}', b'{"event":[1]}', []),
+        (b'{"events":{"a":[1]}}', b'{"events":{"a":[1]}}', []),
+        (b'{"a":"\\"events\\":[1]"}', b'{"a":"\\"events\\":[1]"}', []),
+        (b'{"events":[{"a":1', b'{"events":[0', [b'{"a":1']),
+        (b'{"events":[', b'{"events":[', []),
+        (b'{"events":["a', b'{"events":["a', []),
+        (b'{"events":[}]', b'{"events":[}]', []),
+        (b'{"events":[1,]}', b'{"events":[0,]}', [b"1"]),
+    ],
+)  # fmt: skip
+def test_elements_are_cut_out_as_they_were_sent(
+    body: bytes, rest: bytes, elements: list[bytes]
+) -> None:
+    assert split_arrays(body, EVENTS) == (rest, elements)
+
+
+def test_several_names_are_cut_in_the_order_of_their_elements() -> None:
+    body = b'{"entry":[{"messaging":[1,2]},{"changes":[3],"other":[4]}]}'
+
+    found = split_arrays(body, BOTH)
+
+    assert found == (
+        b'{"entry":[{"messaging":[0,0]},{"changes":[0],"other":[4]}]}',
+        [b"1", b"2", b"3"],
+    )
+
+
+@given(st.lists(values, max_size=4), st.booleans())
+def test_whatever_the_elements_are_none_is_lost_or_changed(
+    wanted: list[object],
+    is_spaced: bool,  # noqa: FBT001  of hypothesis
+) -> None:
+    separators = (" , ", " : ") if is_spaced else (",", ":")
+    body = json.dumps({"a": "[", "events": wanted, "b": []}, separators=separators).encode()
+
+    rest, elements = split_arrays(body, EVENTS)
+
+    assert [json.loads(element) for element in elements] == wanted
+    assert json.loads(rest) == {"a": "[", "events": [0] * len(wanted), "b": []}
+
+
+@pytest.mark.parametrize("element", [b"1", b"{}", b'""'])
+def test_more_elements_than_a_delivery_may_hold_are_not_cut(element: bytes) -> None:
+    allowed = b'{"events":[' + b",".join([element] * MAX_EVENTS) + b"]}"
+
+    assert len(split_arrays(allowed, EVENTS)[1]) == MAX_EVENTS
+    with pytest.raises(Malformed, match="too_many_events"):
+        split_arrays(allowed.replace(b"[", b"[1,"), EVENTS)
