@@ -150,12 +150,20 @@ def configure(name: str, options: Mapping[str, Any], secrets: Sequence[str]) -> 
     vendor = discover().get(name)
     if vendor:
         if options:
-            raise SettingsError([f"{option}: {name} takes no such setting" for option in options])
+            raise SettingsError([f"{option}: {_takes_none(name)}" for option in options])
         return name, vendor
     makes = configurable().get(name)
     if makes is None:
         raise SettingsError([f"vendor: {name!r} is none of {', '.join(names())}"])
     return makes.configure(name, options, secrets)
+
+
+def _takes_none(name: str) -> str:
+    """Return why a vendor with a module of its own takes no options, and who may take them."""
+    others = [other for other, makes in configurable().items() if name in makes.NAMES]
+    if not others:
+        return f"{name} takes no such setting"
+    return f'{name} takes no such setting; vendor = "generic" with preset = "{name}" does'
 
 
 def names() -> list[str]:

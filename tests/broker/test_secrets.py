@@ -1,6 +1,7 @@
 """A whole run, then a search of all it put out: no secret, in no spelling, is anywhere."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -37,7 +38,8 @@ def signed(name: str) -> Iterator[OutgoingRequest]:
     """Every sample as the vendor sends it, with each secret in turn."""
     for secret in SECRETS[name]:
         for sample in vendors.samples(name):
-            yield vendors.discover()[name].sign(sample.read_bytes(), secret)
+            vendor = vendors.discover()[name]
+            yield vendors.sign(vendor, sample.read_bytes(), secret, time.time())
 
 
 def misplaced(name: str) -> Iterator[OutgoingRequest]:

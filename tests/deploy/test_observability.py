@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ async def send_samples(relay: RelayProcess) -> None:
     async with aiohttp.ClientSession() as http:
         for name, vendor in vendors.discover().items():
             for sample in vendors.samples(name):
-                delivery = vendor.sign(sample.read_bytes(), SECRET)
+                delivery = vendors.sign(vendor, sample.read_bytes(), SECRET, time.time())
                 path = f"/{delivery.path_secret}" if delivery.path_secret else ""
                 async with http.post(
                     f"{relay.url}/in/{name}{path}",

@@ -35,6 +35,16 @@ def exact(text: bytes) -> Any:
     )
 
 
+def parts(node: Any) -> Iterator[Any]:
+    """Yield all values within one that was read exactly, and that itself."""
+    yield node
+    if isinstance(node, tuple) and node and isinstance(node[0], tuple):
+        node = [value for _, value in node]
+    if isinstance(node, list):
+        for value in node:
+            yield from parts(value)
+
+
 def _digits(digits: str) -> tuple[str, str]:
     return "number", digits
 

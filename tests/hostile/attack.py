@@ -1,5 +1,6 @@
 """What an attack is: bytes for raw sockets, and how they may be answered. Values only."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -69,7 +70,7 @@ def request(
 
 def signed(vendor: str, body: bytes, headers: Mapping[str, object] | None = None) -> bytes:
     """Return body as its vendor would send it, to the source of that name."""
-    delivery = VENDORS[vendor].sign(body, SECRET)
+    delivery = vendors.sign(VENDORS[vendor], body, SECRET, time.time())
     path = f"/in/{vendor}"
     if delivery.path_secret:
         path += "/" + quote(delivery.path_secret, safe="")

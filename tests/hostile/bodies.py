@@ -18,6 +18,10 @@ _TYPES = {
     "acquire": b'{"event":VALUE,"data":{"caseId":1}}',
     "channeltalk": b'{"type":VALUE,"event":VALUE,"entity":{"id":"1"}}',
     "pickyassist": b'{"event_id":VALUE,"contact_id":"1"}',
+    "intercom": b'{"topic":VALUE,"id":"1"}',
+    "line": b'{"events":[{"type":VALUE}]}',
+    "meta": b'{"entry":[{"changes":[{"field":"messages","value":{"messages":[{"type":VALUE}]}}]}]}',
+    "zendesk": b'{"events":[{"type":VALUE,"payload":{}}]}',
 }
 """By vendor, a delivery with VALUE for its type, of which the routing key is made."""
 
@@ -33,6 +37,18 @@ FIELDS = {
     b'"plainText":VALUE,"createdAt":VALUE,"personType":"user","personId":VALUE}}',
     "pickyassist": b'{"event_id":1,"contact_id":VALUE,"user":VALUE,"timestamp":VALUE,'
     b'"channel":VALUE,"project_id":VALUE}',
+    "intercom": b'{"topic":"conversation.user.created","id":VALUE,"created_at":VALUE,"data":{'
+    b'"item":{"type":"conversation","id":VALUE,"state":VALUE,"source":{"id":VALUE,"body":VALUE,'
+    b'"author":{"type":"user","id":VALUE,"name":VALUE}}}}}',
+    "line": b'{"destination":VALUE,"events":[{"type":"message","timestamp":VALUE,"webhookEventId":'
+    b'VALUE,"source":{"type":VALUE,"userId":VALUE},"message":{"type":"text","id":VALUE,"text":'
+    b"VALUE}}]}",
+    "meta": b'{"object":"page","entry":[{"id":VALUE,"messaging":[{"sender":{"id":VALUE},'
+    b'"recipient":{"id":VALUE},"timestamp":VALUE,"message":{"mid":VALUE,"text":VALUE,'
+    b'"attachments":VALUE}}]}]}',
+    "zendesk": b'{"type":"zen:event-type:ticket.comment_added","id":VALUE,"time":VALUE,'
+    b'"detail":{"id":VALUE},"event":{"comment":{"id":VALUE,"body":VALUE,"is_public":true,"author":{'
+    b'"id":VALUE,"name":VALUE,"is_staff":true}}}}',
 }
 """By vendor, a delivery with VALUE for ids, texts and times."""
 

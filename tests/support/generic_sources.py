@@ -16,7 +16,16 @@ PUBLIC_URL = "https://hooks.example.com/in/acme"
 def generic_source(
     *secrets: str, vendor: str = "generic", name: str = "acme", **options: Any
 ) -> Source:
-    """Return a source whose options are those of the settings."""
+    """Return a source whose options are those of the settings.
+
+    Args:
+        secrets: the live ones.
+        vendor: `generic` or a preset; one that has a module of its own is named as a preset.
+        name: of the source.
+        options: the tables of the settings.
+    """
+    if vendor in vendors.discover():
+        vendor, options = "generic", {"preset": vendor, **options}
     word, sender = vendors.configure(vendor, options, secrets)
     return Source(origin=Origin(vendor=word, source=name), vendor=sender, secrets=Secrets(secrets))
 

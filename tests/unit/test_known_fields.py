@@ -21,7 +21,12 @@ SAMPLES = [
     for sample in vendors.samples(name)
 ]
 READS_REQUEST = {"request.headers", "headers"}
-NOT_OF_ELEMENTS = {"events", "token", "actor"}
+NOT_OF_ELEMENTS = {
+    *("events", "token", "actor"),
+    # What stands around the elements of a delivery.
+    *("destination", "app", "object", "metadata", "phone_number_id"),
+    *("contacts", "wa_id", "user_id", "profile"),
+}
 
 
 def known_fields(name: str) -> KnownFields:

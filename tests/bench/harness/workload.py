@@ -61,7 +61,9 @@ def messages() -> list[Message]:
 
 
 def _payloads() -> list[tuple[str, bytes]]:
-    payloads = [(vendor, body) for vendor in _VENDORS for body in _documented(vendor)]
+    # A signature with its time is too old after minutes, and these bytes are sent for longer.
+    timeless = [name for name, code in _VENDORS.items() if not getattr(code, "SIGNS_TIME", False)]
+    payloads = [(vendor, body) for vendor in timeless for body in _documented(vendor)]
     random.Random(_SEED).shuffle(payloads)  # noqa: S311  the same order every time
     return payloads
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -37,10 +38,26 @@ def bodies(name: str) -> list[bytes]:
     return [sample.read_bytes() for sample in samples]
 
 
+def elements_in(document: Any) -> Iterable[dict[str, Any]]:
+    """Yield what is an event in a delivery: all of it, or the elements of its innermost lists."""
+    if "entry" not in document:
+        yield from document.get("events", [document])
+        return
+    for entry in document["entry"]:
+        yield from (entry.get("messaging") or entry.get("standby") or [])
+        for change in entry.get("changes", []):
+            names = ("messages", "statuses", "message_echoes")
+            yield from [each for name in names for each in change["value"].get(name, [])] or [
+                change
+            ]
+        if "value" in entry:
+            yield entry
+
+
 def changed(body: bytes) -> bytes:
     """Return a delivery whose elements have one field more."""
     document = json.loads(body)
-    for element in document.get("events", [document]):
+    for element in elements_in(document):
         element[NAME] = {"secret": "value"}
     return json.dumps(document).encode()
 
@@ -48,7 +65,7 @@ def changed(body: bytes) -> bytes:
 async def post(relay: RelayProcess, name: str, payloads: Iterable[bytes]) -> None:
     async with aiohttp.ClientSession() as http:
         for body in payloads:
-            delivery = VENDORS[name].sign(body, SECRET)
+            delivery = vendors.sign(VENDORS[name], body, SECRET, time.time())
             url = f"{relay.url}/in/{name}"
             if delivery.path_secret:
                 url += f"/{delivery.path_secret}"

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,14 @@ RECIPES = re.findall(
 )
 
 
+def preset_of(section: dict[str, Any]) -> str:
+    """Return the preset of a source. One with a module of its own can't be named as vendor."""
+    return str(section.get("preset", section["vendor"]))
+
+
 def test_there_is_a_recipe_for_each_preset() -> None:
     named = [
-        next(iter(tomllib.loads(toml)["sources"].values()))["vendor"] for _, toml, *_ in RECIPES
+        preset_of(next(iter(tomllib.loads(toml)["sources"].values()))) for _, toml, *_ in RECIPES
     ]
 
     assert sorted(named) == sorted(PRESETS)
@@ -34,13 +40,13 @@ def test_a_recipe_can_be_copied(
     title, toml, enter, test = recipe
     ((name, section),) = tomllib.loads(toml)["sources"].items()
     for variable in re.findall(r"env:(\w+)", toml):
-        monkeypatch.setenv(variable, SENDERS[section["vendor"]].secrets[0])
+        monkeypatch.setenv(variable, SENDERS[preset_of(section)].secrets[0])
     path = tmp_path / "relay.toml"
     path.write_text(toml)
 
     source = sources_of(load(path))[name]
 
-    assert source.origin.vendor == section["vendor"]
+    assert source.origin.vendor == preset_of(section)
     assert title
     assert enter
     assert test

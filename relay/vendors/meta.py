@@ -1,0 +1,346 @@
+"""Meta webhooks: WhatsApp Cloud API, Messenger and Instagram messaging.
+
+https://developers.facebook.com/docs/graph-api/webhooks/getting-started
+https://developers.facebook.com/documentation/business-messaging/messenger-platform/webhooks
+https://developers.facebook.com/documentation/instagram-platform/webhooks/examples
+
+`X-Hub-Signature-256` is the hex HMAC-SHA256 of the body under the app secret. Saving the URL makes
+a GET with the verify token, which wants to read `hub.challenge`. One POST holds several entries,
+each with several events.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from relay.errors import Malformed
+from relay.events.event import Data, Identity, NormalizedEvent, NotUnderstood
+from relay.events.timestamps import from_epoch_ms
+from relay.vendors.kit import raw_json
+from relay.vendors.kit.authentication import (
+    Secrets,
+    require_secret,
+    require_signature_by,
+    signature_of,
+)
+from relay.vendors.kit.batches import (
+    Element,
+    array_begin,
+    read_element,
+    split_arrays,
+    understand_each,
+)
+from relay.vendors.kit.fields import (
+    actor,
+    attachment,
+    contact,
+    identifier,
+    mapping,
+    message_kind,
+    sequence,
+    text,
+    without_empty,
+)
+from relay.vendors.kit.request import Answer, OutgoingRequest, Request
+from relay.vendors.parts import meta_whatsapp
+
+SIGNATURE = "x-hub-signature-256"
+TYPES = meta_whatsapp.TYPES
+FIELDS = (
+    *meta_whatsapp.FIELDS,
+    *("/message/is_unsupported", "/message/attachments/*/payload/attachment_id"),
+)
+
+_MAX_CHALLENGE_CHARACTERS = 1024
+_ENTRIES = array_begin("entry")
+_MESSAGING = ("messaging", "standby")
+_LISTS = array_begin("changes", *_MESSAGING)
+_WHATSAPP_LISTS = array_begin(*meta_whatsapp.LISTS)
+_WHATSAPP_FIELDS = {"messages", "smb_message_echoes"}
+_CHANNELS = {"page": "messenger", "instagram": "instagram"}
+# The apps of Meta's own inboxes, where a person writes.
+# https://developers.facebook.com/docs/messenger-platform/handover-protocol
+_INBOX_APPS = {"263902037430900", "1217981644879628"}
+_KNOWN = ("message", "postback", "reaction", "message_edit", "delivery", "read")
+_ADDRESSES = {"sender", "recipient", "timestamp", "source"}
+# By what an element is known that comes alone; the first that it has.
+_MARKS = {
+    "sender": "messaging",
+    "recipient": "messaging",
+    "status": "statuses",
+    "to": "message_echoes",
+    "from": "messages",
+}
+
+
+class _ElementContext(NamedTuple):
+    """Where an element is: the list it is in, and what is said around it."""
+
+    kind: str
+    object_type: str | None = None
+    account_id: str | None = None
+    value: Mapping[str, Any] = {}
+
+
+class _PlacedElement(NamedTuple):
+    context: _ElementContext
+    value: Any
+
+
+def authenticate(request: Request, secrets: Secrets) -> None:
+    """Raise Unauthenticated unless the body was signed with a live app secret."""
+    require_signature_by(_header_of, request.headers.get(SIGNATURE), request.body, secrets)
+
+
+def answer(request: Request, secrets: Secrets) -> Answer | None:
+    """Return the challenge to a GET whose verify token is live; None for any other question.
+
+    Raises:
+        Unauthenticated: the verify token is no live secret.
+    """
+    if request.method != "GET" or "subscribe" not in request.query("hub.mode"):
+        return None
+    require_secret(request.query("hub.verify_token"), secrets)
+    challenge = next(iter(request.query("hub.challenge")), "")
+    if not 0 < len(challenge) <= _MAX_CHALLENGE_CHARACTERS:
+        return None
+    return Answer(body=challenge.encode(errors="replace"))
+
+
+def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
+    """Return one event per message, status or change; none for an empty call.
+
+    An element may also come alone, as the quarantine keeps one that was not understood.
+
+    Raises:
+        Malformed: `not_json`, `too_deep`, `unknown_shape` or `too_many_events`, where that is so
+            of all elements.
+    """
+    body = raw_json.strip_bom(request.body)
+    if not body:
+        return []
+    return understand_each(_elements(body), _normalized)
+
+
+def sign(body: bytes, secret: str) -> OutgoingRequest:
+    """Return the delivery of body with the signature of its bytes."""
+    headers = {"Content-Type": "application/json", SIGNATURE: _header_of(body, secret)}
+    return OutgoingRequest(body=body, headers=headers)
+
+
+def _header_of(message: bytes, secret: str) -> str:
+    return f"sha256={signature_of(message, secret)}"
+
+
+# Cutting a delivery into its elements.
+
+
+def _elements(body: bytes) -> list[Element | NotUnderstood]:
+    rest, entries = split_arrays(body, _ENTRIES)
+    document = mapping(raw_json.parse(raw_json.repair(rest)))
+    if "entry" not in document:
+        return _alone(body)
+    if document["entry"] != [0] * len(entries):
+        raise Malformed("unknown_shape")
+    object_type = text(document.get("object"))
+    return [element for entry in entries for element in _of_entry(entry, object_type)]
+
+
+def _alone(body: bytes) -> list[Element | NotUnderstood]:
+    """Return an element that comes without what was around it."""
+    element = read_element(body)
+    value = mapping(element.value) if isinstance(element, Element) else {}
+    if "field" in value and "value" in value:
+        return list(_of_change(body, _ElementContext("changes")))
+    if any(name in value for name in ("changes", *_MESSAGING)):
+        return list(_of_entry(body, None))
+    for name, kind in _MARKS.items():
+        if name in value:
+            return [_read(body, _ElementContext(kind))]
+    raise Malformed("unknown_shape")
+
+
+def _of_entry(entry: bytes, object_type: str | None) -> Iterator[Element | NotUnderstood]:
+    rest, texts = split_arrays(entry, _LISTS)
+    try:
+        members = mapping(raw_json.parse(raw_json.repair(rest)))
+    except Malformed as error:
+        yield NotUnderstood(reason=error.reason, raw=entry)
+        return
+    kinds = _kinds(members, ("changes", *_MESSAGING))
+    account_id = identifier(members.get("id"))
+    if not texts or len(kinds) != len(texts):
+        # Nothing else is known but the comments of Instagram, which have no list around them.
+        yield _read(entry, _ElementContext("changes", object_type, account_id))
+        return
+    for kind, element in zip(kinds, texts, strict=True):
+        context = _ElementContext(kind, object_type, account_id)
+        if kind == "changes":
+            yield from _of_change(element, context)
+        else:
+            yield _read(element, context)
+
+
+def _of_change(change: bytes, context: _ElementContext) -> Iterator[Element | NotUnderstood]:
+    """Yield the messages and statuses of a change; the change itself if it is another one."""
+    rest, texts = split_arrays(change, _WHATSAPP_LISTS)
+    try:
+        members = mapping(raw_json.parse(raw_json.repair(rest)))
+    except Malformed as error:
+        yield NotUnderstood(reason=error.reason, raw=change)
+        return
+    value = mapping(members.get("value"))
+    kinds = _kinds(value, meta_whatsapp.LISTS)
+    if text(members.get("field")) in _WHATSAPP_FIELDS and texts and len(kinds) == len(texts):
+        for kind, element in zip(kinds, texts, strict=True):
+            yield _read(element, context._replace(kind=kind, value=value))
+    else:
+        yield _read(change, context)
+
+
+def _kinds(members: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return for each element that was cut out of one of the lists which one it was."""
+    return [
+        name
+        for name, value in members.items()
+        if name in names and type(value) is list and value == [0] * len(value)
+        for _ in value
+    ]
+
+
+def _read(raw: bytes, context: _ElementContext) -> Element | NotUnderstood:
+    element = read_element(raw)
+    if isinstance(element, NotUnderstood):
+        return element
+    return element._replace(value=_PlacedElement(context, element.value))
+
+
+# What an element says.
+
+
+def _normalized(found: _PlacedElement, raw: bytes) -> NormalizedEvent:
+    context, element = found.context, found.value
+    if type(element) is not dict:
+        raise Malformed("unknown_shape")
+    account = without_empty(id=context.account_id)
+    if context.kind in meta_whatsapp.LISTS:
+        return meta_whatsapp.normalized(context.kind, element, raw, context.value, account)
+    if context.kind in _MESSAGING:
+        return _messaging(element, raw, context, account)
+    field = text(element.get("field"))
+    if field is None:
+        raise Malformed("unknown_shape")
+    return NormalizedEvent(
+        type="unrecognized",
+        detail=field,
+        vendortype=field,
+        data=without_empty(account=account),
+        raw=raw,
+        identity="delivery",  # it has no id, and no clock of its own
+    )
+
+
+def _messaging(
+    element: Mapping[str, Any], raw: bytes, context: _ElementContext, account: Data
+) -> NormalizedEvent:
+    others = [name for name in element if name and name not in _ADDRESSES]
+    if not others:
+        raise Malformed("unknown_shape")
+    name = next((name for name in _KNOWN if name in element), others[0])
+    content = mapping(element.get(name))
+    sender = identifier(mapping(element.get("sender")).get("id"))
+    recipient = identifier(mapping(element.get("recipient")).get("id"))
+    is_ours = content.get("is_echo") is True or (sender and sender == context.account_id)
+    person = recipient if is_ours else sender
+    who = _sender_of(content) if is_ours else actor("contact", person)
+    data = without_empty(
+        contact=contact(person),
+        account=account,
+        channel=without_empty(type=_CHANNELS.get(context.object_type or "")),
+        actor=who,
+    )
+    event_type, specific = _content(name, content)
+    return NormalizedEvent(
+        type=event_type,
+        detail=_detail(event_type, name, specific),
+        vendortype=name,
+        time=from_epoch_ms(element.get("timestamp")),
+        data=data | specific,
+        raw=raw,
+        identity=_identity(name, content, element),
+    )
+
+
+def _sender_of(content: Mapping[str, Any]) -> Data:
+    """Return who wrote for the business: an app, unless it is the inbox of a person."""
+    app_id = identifier(content.get("app_id"))
+    return actor("bot", app_id) if app_id and app_id not in _INBOX_APPS else actor("agent")
+
+
+def _detail(event_type: str, name: str, specific: Data) -> str:
+    if event_type == "message.created":
+        return str(specific["message"]["kind"])
+    return name if event_type == "unrecognized" else ""
+
+
+def _content(name: str, content: Mapping[str, Any]) -> tuple[str, Data]:
+    message_id, status = identifier(content.get("mid")), None
+    match name:
+        case "message" if content.get("is_deleted") is True:
+            event_type, message, status = "message.updated", {}, "deleted"
+        case "message":
+            event_type, message = "message.created", _message(content)
+        case "postback":
+            event_type, message = "message.created", {"kind": name}
+            message |= _choice(content.get("title"), content.get("payload"))
+        case "reaction":  # `mid` is the message reacted to; the reaction has no id of its own
+            event_type, message, message_id = "message.created", {"kind": name}, None
+            if content.get("action") != "unreact":
+                message |= _choice(content.get("emoji") or content.get("reaction"), None)
+        case "message_edit":
+            event_type, message = "message.updated", _choice(content.get("text"), None)
+        case "delivery" | "read":  # without an id, all messages up to `watermark` are meant
+            event_type, message, status = "message.status_changed", {}, name
+            mids = sequence(content.get("mids"))
+            message_id = identifier(mids[0]) if len(mids) == 1 else message_id
+        case _:
+            return "unrecognized", {}
+    message = without_empty(id=message_id) | message
+    return event_type, without_empty(message=message, status=status)
+
+
+def _message(content: Mapping[str, Any]) -> Data:
+    files = list(map(mapping, sequence(content.get("attachments"))))
+    kind = "text" if text(content.get("text")) else None
+    if not kind and files:
+        kind = message_kind(files[0].get("type"))
+    return without_empty(
+        id=identifier(content.get("mid")),
+        kind=kind or ("unsupported" if content.get("is_unsupported") is True else "unknown"),
+        attachments=list(filter(None, map(_attachment, files))),
+    ) | _choice(content.get("text"), mapping(content.get("quick_reply")).get("payload"))
+
+
+def _choice(said: object, payload: object) -> Data:
+    variables = [] if payload is None else [{"name": "payload", "value": payload}]
+    return without_empty(text=text(said), variables=variables)
+
+
+def _attachment(file: Mapping[str, Any]) -> Data:
+    payload = mapping(file.get("payload"))
+    return attachment(
+        url=payload.get("url") or file.get("url"), attachment_id=payload.get("attachment_id")
+    )
+
+
+def _identity(name: str, content: Mapping[str, Any], element: Mapping[str, Any]) -> Identity:
+    """Return what tells an occurrence apart: its id, else the element if it has its milliseconds.
+
+    An `id` of a message is the same in all that is said of it later, so that is named, too.
+    """
+    message_id = identifier(content.get("mid"))
+    has_clock = type(element.get("timestamp")) is int
+    if message_id and name == "message":
+        return ("deleted" if content.get("is_deleted") is True else name), message_id
+    if message_id and name == "postback":
+        return name, message_id
+    return "element" if has_clock else "delivery"
