@@ -17,6 +17,7 @@ _COMMANDS = (
     "inspect",
     "outbox",
     "quarantine",
+    "recent",
     "replay",
     "schema",
     "send",

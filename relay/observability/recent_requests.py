@@ -53,6 +53,7 @@ MAX_EVENTS_SHOWN = 20
 
 _ENTRY_BYTES = 1536
 """About what an entry takes without names: its tuple, the line with its values, and some ids."""
+VERDICTS = ("accepted", "quarantined", "handshake", "refused")
 _FILTERS = ("source", "verdict", "reason", "type")
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}

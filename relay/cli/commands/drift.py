@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from relay.cli.admin_port import admin_url, urls_option
 from relay.cli.client import admin_document
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_table
@@ -14,28 +15,21 @@ from relay.errors import RelayError
 from relay.observability import drift_report
 from relay.observability.drift_report import DriftReport, DriftRow
 from relay.process.command import config_option, run
-from relay.settings import load
 from relay.vendors.kit.fields import mapping, sequence
 
 _PATH = "/drift"
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  nothing is bound
 
 
 @click.command("drift")
 @config_option
-@click.option(
-    "--url",
-    "urls",
-    multiple=True,
-    help="A receiver's admin port; else the one of the settings, on this machine. May be repeated.",
-)
+@urls_option
 @json_option
 def command(config: Path | None, urls: tuple[str, ...], *, as_json: bool) -> None:
     """List fields that nobody knows in what vendors send, the newest first.
 
     Receivers keep their names since they started, never their values.
     """
-    report = run(_ask_all(urls or [_admin_url(config)]))
+    report = run(_ask_all(urls or [admin_url(config)]))
     if as_json:
         show_json(report["fields"])
         return
@@ -48,12 +42,6 @@ def command(config: Path | None, urls: tuple[str, ...], *, as_json: bool) -> Non
 def _cells(row: DriftRow) -> Sequence[object]:
     counted = (row["first_seen"], row["last_seen"], row["count"])
     return (*counted, row["vendor"], row["type"], row["path"])
-
-
-def _admin_url(config: Path | None) -> str:
-    admin = load(config).admin
-    host = _ANY_ADDRESS.get(admin.host, admin.host)
-    return f"http://[{host}]:{admin.port}" if ":" in host else f"http://{host}:{admin.port}"
 
 
 async def _ask_all(urls: Sequence[str]) -> DriftReport:
