@@ -32,7 +32,7 @@ from prometheus_client import CollectorRegistry
 
 from relay.admin import Admin
 from relay.broker.publisher import BrokerOptions, Publisher
-from relay.configured import exchange_chooser, sources_of, topology_of
+from relay.configured import exchange_chooser, source_exchanges, sources_of, topology_of
 from relay.confirm_sink import ConfirmSink
 from relay.errors import SettingsError
 from relay.forwarder import Forwarder
@@ -236,6 +236,7 @@ class _Relay:
         """Read sources and secrets again. A bad file is reported and changes nothing."""
         try:
             settings = load(config)
+            self._require_same_exchanges(settings)
             self._ingress.sources = sources_of(settings)
         except SettingsError as error:
             log.error("reload failed", problems=error.problems)  # noqa: TRY400  no traceback
@@ -246,6 +247,15 @@ class _Relay:
         ]
         if changed:
             log.warning("restart needed", sections=changed)
+
+    def _require_same_exchanges(self, settings: Settings) -> None:
+        """Raise SettingsError if the exchange of a source changes: it is declared at start."""
+        before, now = source_exchanges(self._settings), source_exchanges(settings)
+        changed = [name for name in settings.sources if before.get(name) != now.get(name)]
+        if changed:
+            raise SettingsError(
+                [f"sources.{name}.exchange: it changes at a restart only." for name in changed]
+            )
 
 
 def _publisher(settings: Settings, metrics: BrokerMetrics, tracing: "Tracing | None") -> Publisher:

@@ -6,10 +6,10 @@ The relay's components are put together in app.py.
 from collections.abc import Callable
 
 from relay.errors import SettingsError
-from relay.events import topology
+from relay.events import amqp, topology
 from relay.events.message import Message, Origin
 from relay.ingress.processing import Source
-from relay.settings import Settings, SourceSettings, configured_vendor
+from relay.settings import Settings, SourceSettings, configured_vendor, rules_of
 from relay.settings_file import resolve_secrets
 from relay.vendors.kit.authentication import Secrets
 
@@ -47,6 +47,7 @@ def _source(name: str, section: SourceSettings) -> Source:
         echo=section.echo or "json",
         allow_from=tuple(section.allow_from),
         expect_every_s=section.expect_every_s,
+        rules=rules_of(section, vendor),
     )
 
 
@@ -59,17 +60,39 @@ def topology_of(settings: Settings) -> topology.Topology:
         unrouted_max_length=broker.unrouted_max_length,
         quarantine_max_length=broker.quarantine_max_length,
         history=bounds if history.enabled else None,
+        others=sorted(set(source_exchanges(settings).values())),
     )
 
 
-def publish_exchange(settings: Settings) -> str:
-    """Return the exchange that events are published to: with a history, the one in front."""
-    name = settings.broker.exchange
-    return topology.history_exchange(name) if settings.history.enabled else name
+def source_exchanges(settings: Settings) -> dict[str, str]:
+    """Return the exchanges of those sources that have one of their own, by source."""
+    return {
+        name: section.exchange
+        for name, section in settings.sources.items()
+        if section.exchange and section.exchange != settings.broker.exchange
+    }
 
 
 def exchange_chooser(settings: Settings) -> Callable[[Message], str]:
-    """Return what chooses the exchange of a message: the quarantine's, or that for events."""
-    events = publish_exchange(settings)
+    """Return what chooses the exchange of a message: the quarantine's, or that for its events.
+
+    With a history, that is the one in front of these.
+    """
+    events = _front(settings, settings.broker.exchange)
     quarantine = topology.quarantine_exchange(settings.broker.exchange)
-    return lambda message: quarantine if message.is_quarantined else events
+    of_sources = {
+        name: _front(settings, exchange) for name, exchange in source_exchanges(settings).items()
+    }
+    if not of_sources:
+        return lambda message: quarantine if message.is_quarantined else events
+
+    def choose(message: Message) -> str:
+        if message.is_quarantined:
+            return quarantine
+        return of_sources.get(amqp.source_in(message.properties) or "", events)
+
+    return choose
+
+
+def _front(settings: Settings, exchange: str) -> str:
+    return topology.history_exchange(exchange) if settings.history.enabled else exchange

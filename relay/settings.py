@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -22,6 +23,9 @@ from pydantic_core import PydanticCustomError
 
 from relay import broker_url, vendors
 from relay.errors import SettingsError
+from relay.events import ignored_types, request_headers, topology
+from relay.events.redaction_rules import MIN_KEY_CHARACTERS, redaction_of
+from relay.events.source_rules import SourceRules
 from relay.settings_file import File, Section, Strings, listed, load_as, resolve_secrets
 
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -67,9 +71,16 @@ def _hosts(value: object) -> object:
     return value if isinstance(value, str) and hosts == [value] else hosts
 
 
+def _table(value: object) -> object:
+    """Read a table from one environment variable, as JSON."""
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 Networks = Annotated[list[Network], BeforeValidator(listed)]
 Hosts = Annotated[str | list[str], BeforeValidator(_hosts)]
+Table = Annotated[dict[str, str], BeforeValidator(_table)]
+ExchangeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -103,7 +114,7 @@ class BrokerSettings(Section):
     """RabbitMQ."""
 
     urls: Strings = Field(default=["amqp://guest:guest@127.0.0.1:5672/"], min_length=1, repr=False)
-    exchange: str = Field(default="webhooks", pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
+    exchange: ExchangeName = "webhooks"
     declare_topology: bool = True
     heartbeat_s: int = Field(default=10, ge=1, le=600)
     confirm_timeout_s: float = Field(default=30, gt=0)
@@ -172,6 +183,11 @@ class SourceSettings(Section):
     allow_from: Networks = Field(default=[])
     expect_every_s: float = Field(default=0, ge=0, le=_MAX_EXPECTED_S)
     echo: Literal["json", "text", "mirror"] | None = None
+    exchange: ExchangeName | None = None
+    headers: Strings = Field(default=[])
+    redact: Table = Field(default={})
+    redaction_key: str | None = Field(default=None, repr=False, validate_default=True)
+    ignore: Strings = Field(default=[])
     preset: Any = None
     verify: Any = None
     challenge: Any = None
@@ -204,12 +220,41 @@ class SourceSettings(Section):
             raise ValueError(f"{vendor} wants no token read back; remove it")
         return echo
 
+    @field_validator("exchange")
+    @classmethod
+    def _check_exchange(cls, exchange: str | None) -> str | None:
+        if exchange is not None:
+            topology.check_source_exchange(exchange)
+        return exchange
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: list[str]) -> list[str]:
+        return list(request_headers.names_of(headers))
+
+    @field_validator("redact")
+    @classmethod
+    def _check_redact(cls, redact: dict[str, str]) -> dict[str, str]:
+        redaction_of(redact, "")
+        return redact
+
+    @field_validator("redaction_key")
+    @classmethod
+    def _check_redaction_key(cls, key: str | None, info: ValidationInfo) -> str | None:
+        if key is None:
+            if "pseudonym" in info.data.get("redact", {}).values():
+                raise ValueError("there is none, but redact makes pseudonyms")
+        elif len(resolve_secrets([key])[0]) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"it has fewer than {MIN_KEY_CHARACTERS} characters")
+        return key
+
     @field_validator("event")
     @classmethod
     def _check_options(cls, event: object, info: ValidationInfo) -> object:
         if "vendor" in info.data and "secrets" in info.data:
             try:
-                configured_vendor(info.data | {"event": event})
+                _, vendor = configured_vendor(info.data | {"event": event})
+                _ignored_by(info.data.get("ignore", []), vendor)
             except SettingsError as error:
                 problems = {"problems": list(error.problems)}
                 raise PydanticCustomError("several", "several", problems) from error
@@ -239,6 +284,32 @@ def configured_vendor(section: Mapping[str, Any]) -> tuple[str, vendors.Vendor]:
                 raise SettingsError([f"{table}.{key}: {error}"]) from error
             options[table] = {**values, key: secrets}
     return vendors.configure(name, options, resolve_secrets(section["secrets"]))
+
+
+def _ignored_by(patterns: list[str], vendor: vendors.Vendor) -> re.Pattern[str] | None:
+    try:
+        return ignored_types.pattern_of(patterns, vendors.types(vendor))
+    except ValueError as error:
+        raise SettingsError([f"ignore: {error}"]) from error
+
+
+def rules_of(section: SourceSettings, vendor: vendors.Vendor) -> SourceRules | None:
+    """Return what a source's settings change of its messages; None for nothing.
+
+    Raises:
+        SettingsError: as `configured_vendor`.
+    """
+    if not (section.redact or section.headers or section.ignore):
+        return None
+    try:
+        key = resolve_secrets([section.redaction_key])[0] if section.redaction_key else None
+    except ValueError as error:
+        raise SettingsError([f"redaction_key: {error}"]) from error
+    return SourceRules(
+        redaction=redaction_of(section.redact, key) if section.redact else None,
+        headers=tuple(section.headers),
+        ignored=_ignored_by(section.ignore, vendor),
+    )
 
 
 class Settings(File):

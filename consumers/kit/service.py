@@ -144,7 +144,7 @@ class Service:
                 ),
                 broker=EventBroker(
                     urls=broker.urls,
-                    exchange=broker.exchange,
+                    exchange=settings.exchange or broker.exchange,
                     declare_topology=broker.declare_topology,
                     heartbeat_s=broker.heartbeat_s,
                 ),

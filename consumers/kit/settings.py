@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from consumers.kit.consumer import Consumer
 from relay.errors import SettingsError
-from relay.settings import AdminSettings, BrokerSettings, LogSettings, TracingSettings
+from relay.settings import (
+    AdminSettings,
+    BrokerSettings,
+    ExchangeName,
+    LogSettings,
+    TracingSettings,
+)
 from relay.settings_file import File, Section, listed, load_as, sentences
 
 _PREFETCH = 100
@@ -58,6 +64,7 @@ class ConsumerAdminSettings(AdminSettings):
 class ConsumerSettings(Section):
     """What every service's section may set. A service with more settings derives from it."""
 
+    exchange: Literal[""] | ExchangeName = ""
     prefetch: int | None = Field(default=None, ge=1, le=_MAX_PREFETCH)
     concurrency: int = Field(default=16, ge=1, le=1000)
     handler_timeout_s: float = Field(default=60, gt=0, le=_CONSUMER_TIMEOUT_S / 2)

@@ -24,18 +24,20 @@ class Inspection:
         processed: its events, or why it would be quarantined.
         new_ids: those that a resend would not have.
         is_authenticated: whether a secret was found in it.
+        is_redacting: whether its source has `redact`.
     """
 
     processed: ProcessedDelivery
     new_ids: frozenset[str]
     is_authenticated: bool
+    is_redacting: bool
 
     @property
     def status(self) -> str:
         """What would become of it, in one word."""
         if self.processed.reason:
             return "quarantined"
-        return "accepted" if self.processed.messages else "handshake"
+        return "accepted" if self.processed.messages or self.processed.ignored else "handshake"
 
 
 def inspect(delivery: Request, source: Source, *, must_authenticate: bool = False) -> Inspection:
@@ -64,7 +66,10 @@ def inspect(delivery: Request, source: Source, *, must_authenticate: bool = Fals
     new_ids = {message.id for message in processed.messages}
     new_ids -= {message.id for message in resent.messages}
     return Inspection(
-        processed=processed, new_ids=frozenset(new_ids), is_authenticated=is_authenticated
+        processed=processed,
+        new_ids=frozenset(new_ids),
+        is_authenticated=is_authenticated,
+        is_redacting=bool(source.rules and source.rules.redaction),
     )
 
 

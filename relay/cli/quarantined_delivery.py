@@ -14,6 +14,7 @@ from pamqp import commands
 from relay.errors import BrokerError, Malformed, RelayError
 from relay.events.message import Message, Origin
 from relay.events.quarantine import VENDOR_ERROR
+from relay.events.source_rules import DeliveryRules
 from relay.ingress.processing import Source, understand
 from relay.vendors import Vendor
 from relay.vendors.kit.authentication import Secrets
@@ -36,6 +37,7 @@ class QuarantinedDelivery:
         content_type: as sent.
         size: of the body, in bytes.
         headers: of the request, secrets removed.
+        is_redacted: whether its source's `redact` changed it before it was kept.
     """
 
     id: str
@@ -48,6 +50,7 @@ class QuarantinedDelivery:
     content_type: str
     size: int
     headers: dict[str, str]
+    is_redacted: bool = False
 
     @classmethod
     def of(cls, message: AbstractIncomingMessage) -> Self:
@@ -65,6 +68,7 @@ class QuarantinedDelivery:
             content_type=str(headers.get("content-type", "")),
             size=len(message.body),
             headers={name: str(value) for name, value in mapping(headers.get("headers")).items()},
+            is_redacted=str(headers.get("redacted", "")) == "true",
         )
 
 
@@ -93,6 +97,10 @@ def process_again(
         vendor=vendor,
         secrets=Secrets(()),  # they were removed when it was quarantined
     )
+    rules = None
+    if configured.rules:
+        is_again = delivery.is_redacted
+        rules = DeliveryRules(configured.rules, request.headers, (), is_again=is_again)
     try:
         return understand(
             request,
@@ -100,6 +108,7 @@ def process_again(
             delivery.received_at,
             delivery.delivery_id,
             number=delivery.number,
+            rules=rules,
         ).messages
     except Malformed as error:
         raise RelayError(f"it still is not understood ({error.reason})") from error

@@ -45,6 +45,7 @@ _header_head = struct.Struct(">BHIHHQ").pack
 _HEADER_HEAD_BYTES = 12  # of the payload, before the properties
 # A header in an encoded table: its name, a short string, then `S` and a long string (4.2.5.5).
 _TRACEPARENT = re.compile(rb"\x0btraceparentS\x00\x00\x00\x37([0-9a-f-]{55})")
+_SOURCE = b"\x06sourceS\x00\x00\x00"  # then a byte: no source's name is longer
 _timestamp = struct.Struct(">Q").pack
 
 
@@ -84,6 +85,17 @@ def traceparent_in(encoded: bytes) -> str | None:
     """Return the header `traceparent` of encoded properties, without decoding the others."""
     match = _TRACEPARENT.search(encoded)
     return match[1].decode() if match else None
+
+
+def source_in(encoded: bytes) -> str | None:
+    """Return the header `source` of encoded properties, without decoding the others.
+
+    No header of a request can look like it: HTTP allows no zero byte in a field.
+    """
+    at = encoded.find(_SOURCE) + len(_SOURCE)
+    if at < len(_SOURCE):
+        return None
+    return encoded[at + 1 : at + 1 + encoded[at]].decode()
 
 
 @lru_cache(maxsize=1024)

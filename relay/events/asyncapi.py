@@ -26,32 +26,34 @@ _PORTS = {"amqp": 5672, "amqps": 5671}
 def document(
     *,
     version: str,
-    exchange: str,
     urls: Iterable[str],
-    sources: Mapping[str, Iterable[str]],
+    sources: Mapping[str, Mapping[str, Iterable[str]]],
     types: Mapping[str, Iterable[str]],
+    headers: Iterable[str] = (),
 ) -> Document:
     """Return the document.
 
     Args:
         version: of the relay.
-        exchange: the name of the events' exchange.
         urls: of the brokers; user and password are left out.
-        sources: the names of the configured sources, by vendor.
+        sources: the names of the configured sources, by the exchange of their events and by
+            vendor; first the relay's exchange, after which that of the quarantine is named.
         types: the types of events a vendor sends, by vendor.
+        headers: names of the headers that stand for those of requests.
     """
-    events = [
-        (vendor, event_type, f"From {', '.join(sorted(sources[vendor]))}.")
-        for vendor in sorted(sources)
-        for event_type in sorted(types[vendor])
-    ]
+    main, *_ = sources
     channels = {
-        topology.routing_key(vendor, event_type): _channel(vendor, event_type, exchange, about)
-        for vendor, event_type, about in events
+        _channel_id(vendor, event_type, "" if exchange == main else exchange): _channel(
+            vendor, event_type, exchange, f"From {', '.join(sorted(names))}."
+        )
+        for exchange, of_exchange in sources.items()
+        for vendor, names in sorted(of_exchange.items())
+        for event_type in sorted(types[vendor])
     }
-    channels["quarantine"] = _quarantine_channel(exchange, sources)
-    published = sorted({event_type for _, event_type, _ in events})
-    messages = {event_type: _message(event_type) for event_type in published}
+    vendors = {vendor for of_exchange in sources.values() for vendor in of_exchange}
+    channels["quarantine"] = _quarantine_channel(main, vendors)
+    published = sorted({event_type for vendor in vendors for event_type in types[vendor]})
+    messages = {event_type: _message(event_type, headers) for event_type in published}
     payloads = {event_type: _payload(event_type) for event_type in published}
     return {
         "asyncapi": "3.0.0",
@@ -79,6 +81,12 @@ def _server(url: str) -> Document:
         "protocolVersion": "0.9.1",
         "pathname": "/" + unquote(parts.path.removeprefix("/")),
     }
+
+
+def _channel_id(vendor: str, event_type: str, exchange: str) -> str:
+    """Return an id made of `A-Za-z0-9._-`, as those of operations must be."""
+    key = topology.routing_key(vendor, event_type)
+    return f"{exchange.replace(':', '_')}.{key}" if exchange else key
 
 
 def _channel(vendor: str, event_type: str, exchange: str, about: str) -> Document:
@@ -128,7 +136,8 @@ def _operation(channel: str) -> Document:
     }
 
 
-def _message(event_type: str) -> Document:
+def _message(event_type: str, headers: Iterable[str]) -> Document:
+    of_request = {"type": "string", "description": "A header of the request."}
     return {
         "name": event_type,
         "title": schemas.schema(event_type)["title"],
@@ -140,6 +149,7 @@ def _message(event_type: str) -> Document:
                 "vendor": {"type": "string"},
                 "source": {"type": "string", "description": "The configured source."},
                 "traceparent": {"type": "string", "description": "W3C trace context."},
+                **dict.fromkeys(headers, of_request),
             },
         },
         "payload": {"$ref": f"#/components/schemas/{event_type}"},

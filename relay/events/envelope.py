@@ -11,10 +11,12 @@ import orjson
 
 from relay.errors import Malformed
 from relay.events import amqp, topology
-from relay.events.event import MAX_EVENTS, Data, NormalizedEvent, NotUnderstood
+from relay.events.event import MAX_EVENTS, Data, IgnoredEvent, NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin, message_id
 from relay.events.quarantine import VENDOR_ERROR
+from relay.events.source_rules import DeliveryRules
 from relay.events.timestamps import from_clock
+from relay.events.value_replacer import MASK
 
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 """RabbitMQ 4's bound. It closes the channel over a larger message, and so stops all others. Many
@@ -47,7 +49,8 @@ def encode_events(
     ):
         if isinstance(element, NotUnderstood):
             raise element.error or Malformed(element.reason)
-        messages.append(element)
+        if isinstance(element, Message):
+            messages.append(element)
     return messages
 
 
@@ -59,7 +62,8 @@ def encode_each(  # noqa: PLR0913  as `encode_events`, and the element that a de
     delivery_id: str,
     traceparent: str | None = None,
     number: int = 0,
-) -> list[Message | NotUnderstood]:
+    rules: DeliveryRules | None = None,
+) -> list[Message | NotUnderstood | IgnoredEvent]:
     """Encode the events of one delivery; `too_large` is one whose document would exceed 16 MiB.
 
     Args:
@@ -70,22 +74,29 @@ def encode_each(  # noqa: PLR0913  as `encode_events`, and the element that a de
             from those of another delivery.
         traceparent: of the request.
         number: of equal elements that came before these in the delivery that they are from.
+        rules: of the source, if it has any. Ids are made before they apply.
 
     Raises:
         Malformed: `too_many_events`.
     """
     if len(elements) > MAX_EVENTS:
         raise Malformed("too_many_events")
-    head = _properties_head(origin, traceparent)
+    if rules:
+        rules.learn(elements)
+    head = _properties_head(origin, traceparent, rules.message_headers() if rules else None)
     counts: dict[bytes, int] = {}
-    encoded: list[Message | NotUnderstood] = []
+    encoded: list[Message | NotUnderstood | IgnoredEvent] = []
     for element in elements:
         if isinstance(element, NotUnderstood):
             encoded.append(element)
             continue
         event_id = _event_id(element, counts, number, origin, delivery_id)
+        if rules and rules.is_ignored(element):
+            encoded.append(IgnoredEvent(event_id))
+            continue
         try:
-            encoded.append(_encode(element, event_id, origin, received_at, head))
+            event = rules.event(element) if rules else element
+            encoded.append(_encode(event, event_id, origin, received_at, head))
         except Malformed as error:
             encoded.append(NotUnderstood(reason=error.reason, raw=element.raw))
         except Exception as error:  # noqa: BLE001  data that can't be encoded is the vendor's bug
@@ -156,15 +167,16 @@ def _subject(data: Data) -> tuple[str, str]:
     """Return what the event is about, and what must stay in order.
 
     That is the conversation, else the contact. Where neither has an id, it is about nothing that
-    can be named, but a contact's phone keeps it in order.
+    can be named, but a contact's phone keeps it in order. What is masked is the same for all, so
+    it names nothing.
     """
     for party in ("conversation", "contact"):
         fields = data.get(party)
-        if fields and (party_id := fields.get("id")):
+        if fields and (party_id := fields.get("id")) and party_id != MASK:
             key = _attribute(party_id)
             return f"{party}/{key}", key
     phone = data.get("contact", {}).get("phone")
-    return "", _attribute(phone) if phone else ""
+    return "", _attribute(phone) if phone and phone != MASK else ""
 
 
 def _attribute(text: str) -> str:
@@ -174,12 +186,13 @@ def _attribute(text: str) -> str:
     return "".join([c if c.isprintable() else "_" for c in text[:_MAX_ATTRIBUTE_CHARACTERS]])
 
 
-def _properties_head(origin: Origin, traceparent: str | None) -> bytes:
-    if not traceparent:
+def _properties_head(origin: Origin, traceparent: str | None, more: dict[str, str] | None) -> bytes:
+    if not traceparent and not more:
         return _untraced_properties_head(origin.vendor, origin.source)
-    return amqp.properties_head(
-        {"vendor": origin.vendor, "source": origin.source, "traceparent": traceparent}
-    )
+    headers = {"vendor": origin.vendor, "source": origin.source}
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return amqp.properties_head(headers | (more or {}))
 
 
 @lru_cache(maxsize=256)  # traced ones are not cached: each request has its own

@@ -87,3 +87,9 @@ class NotUnderstood(NamedTuple):
     reason: str
     raw: bytes
     error: Exception | None = None
+
+
+class IgnoredEvent(NamedTuple):
+    """An event that its source's settings leave out: it has an id, and is not published."""
+
+    id: str

@@ -4,6 +4,7 @@ Consumers bind to these names: they never change.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,7 @@ MAX_ROUTING_KEY_BYTES = 255
 """A short string's length is one octet (AMQP 0-9-1, 4.2.5.3)."""
 
 _MAX_WORD_CHARACTERS = 100
+_SUFFIXES = (".unrouted", ".quarantine", ".history", ".retry")
 _NOT_IN_WORD = re.compile(r"[^a-z0-9_]")
 
 # RabbitMQ 4 drops a message of a quorum queue after 20 deliveries by default, and each look at the
@@ -49,6 +51,14 @@ def quarantine_exchange(exchange: str) -> str:
 def history_exchange(exchange: str) -> str:
     """Return the exchange in front of the events'. It also feeds the stream of the same name."""
     return f"{exchange}.history"
+
+
+def check_source_exchange(exchange: str) -> None:
+    """Raise ValueError if the events of a source can't have an exchange of this name."""
+    if exchange.startswith("amq."):
+        raise ValueError("names that begin with amq. are RabbitMQ's own")
+    if exchange.endswith(_SUFFIXES):
+        raise ValueError(f"names that end with {', '.join(_SUFFIXES)} are those of other exchanges")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +111,7 @@ def topology(
     unrouted_max_length: int,
     quarantine_max_length: int,
     history: History | None = None,
+    others: Sequence[str] = (),
 ) -> Topology:
     """Return what the relay publishes to.
 
@@ -115,12 +126,17 @@ def topology(
         unrouted_max_length: messages the unrouted queue holds.
         quarantine_max_length: messages the quarantine queue holds.
         history: bounds of the history, or None for no history.
+        others: names of exchanges that some sources have for themselves. Their unrouted events and
+            their history are where those of all others are.
     """
     unrouted, quarantine = unrouted_exchange(exchange), quarantine_exchange(exchange)
     exchanges = [
         Exchange(name=unrouted, kind="fanout"),
         Exchange(name=quarantine, kind="topic"),
-        Exchange(name=exchange, kind="topic", arguments={"alternate-exchange": unrouted}),
+        *[
+            Exchange(name=name, kind="topic", arguments={"alternate-exchange": unrouted})
+            for name in (exchange, *others)
+        ],
     ]
     queues = [_queue(unrouted, unrouted_max_length), _queue(quarantine, quarantine_max_length)]
     bindings = [
@@ -128,13 +144,15 @@ def topology(
         Binding(exchange=quarantine, pattern="#", to=quarantine),
     ]
     if history:
-        name = history_exchange(exchange)
-        exchanges.append(Exchange(name=name, kind="topic"))
-        queues.append(_stream(name, history))
-        bindings += [
-            Binding(exchange=name, pattern="#", to=name),
-            Binding(exchange=name, pattern="#", to=exchange, is_to_exchange=True),
-        ]
+        stream = history_exchange(exchange)
+        queues.append(_stream(stream, history))
+        for events in (exchange, *others):
+            name = history_exchange(events)
+            exchanges.append(Exchange(name=name, kind="topic"))
+            bindings += [
+                Binding(exchange=name, pattern="#", to=stream),
+                Binding(exchange=name, pattern="#", to=events, is_to_exchange=True),
+            ]
     return Topology(exchanges=tuple(exchanges), queues=tuple(queues), bindings=tuple(bindings))
 
 

@@ -47,7 +47,7 @@ def accepted_response(processed: ProcessedDelivery, style: EchoStyle) -> Respons
     if processed.answer:
         return _answer_question(processed.answer)
     echo, messages = processed.echo, processed.messages
-    if echo and not messages:
+    if echo and not messages and not processed.ignored:
         return _answer_handshake(echo, style)
     document: dict[str, object]
     if processed.reason:
@@ -56,6 +56,8 @@ def accepted_response(processed: ProcessedDelivery, style: EchoStyle) -> Respons
         document = {"status": "accepted", "events": [message.id for message in messages]}
         if processed.reasons:
             document |= _apart(processed)
+        if processed.ignored:
+            document["ignored"] = processed.ignored
     if echo:
         document["token"] = echo.token
     return Response(orjson.dumps(document))

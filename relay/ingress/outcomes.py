@@ -104,8 +104,10 @@ class Outcomes:
             self._metrics.quarantined.labels(origin.source).inc()
         elif processed.reasons:
             self._metrics.quarantined.labels(origin.source).inc(len(processed.reasons))
-        elif not processed.messages:
+        elif not processed.messages and not processed.ignored:
             self._metrics.handshakes.labels(origin.source).inc()
+        if processed.ignored:
+            self._metrics.ignored.labels(origin.source).inc(len(processed.ignored))
         for event_type in processed.types:
             self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
         if self._drift and request.request:
@@ -186,13 +188,24 @@ def _details(processed: ProcessedDelivery) -> dict[str, object]:
 
 
 def _summary(processed: ProcessedDelivery) -> dict[str, object]:
+    """Return what the log says of a delivery, beside what it says of every request."""
+    summary = _summary_of_messages(processed)
+    if processed.ignored:
+        summary["ignored"] = len(processed.ignored)
+    if processed.is_unredacted:
+        summary["unredacted"] = True
+    return summary
+
+
+def _summary_of_messages(processed: ProcessedDelivery) -> dict[str, object]:
     if processed.reason:
         return {"quarantined": processed.reason, "event_id": processed.messages[0].id}
     if not processed.messages:
-        return {"handshake": True}
+        return {} if processed.ignored else {"handshake": True}
     if processed.reasons:
-        event_id = next(message.id for message in processed.messages if not message.is_quarantined)
-        summary: dict[str, object] = {"events": len(processed.types), "event_id": event_id}
+        first = processed.messages[0]
+        event = next((each for each in processed.messages if not each.is_quarantined), first)
+        summary: dict[str, object] = {"events": len(processed.types), "event_id": event.id}
         quarantined = {"quarantined_alone": len(processed.reasons)}
         return summary | quarantined | {"reasons": sorted({*processed.reasons})}
     if len(processed.messages) == 1:

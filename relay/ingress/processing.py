@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 
 from relay.errors import Malformed, MethodNotAllowed
 from relay.events.envelope import encode_each
-from relay.events.event import NormalizedEvent, NotUnderstood
+from relay.events.event import IgnoredEvent, NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin
 from relay.events.quarantine import VENDOR_ERROR, encode_quarantined
+from relay.events.source_rules import DeliveryRules, SourceRules
 from relay.events.traceparent import traceparent_of
 from relay.ingress.client_address import Network
 from relay.process.safe_traceback import safe_traceback
@@ -36,6 +37,7 @@ class Source:
         echo: how a handshake's token is read back.
         allow_from: networks that may call; empty means all.
         expect_every_s: in what time it should be heard of; 0 if it is not watched.
+        rules: what is redacted, goes along or is left out; None for nothing of that.
     """
 
     origin: Origin
@@ -44,6 +46,7 @@ class Source:
     echo: EchoStyle = "json"
     allow_from: tuple[Network, ...] = ()
     expect_every_s: float = 0
+    rules: SourceRules | None = None
 
 
 class ProcessedDelivery(NamedTuple):
@@ -57,6 +60,8 @@ class ProcessedDelivery(NamedTuple):
         reasons: why each of the others among the messages is quarantined alone.
         failure: what the vendor's bug is and where, when that is why.
         answer: to a question of the vendor's own, which is a handshake, too.
+        ignored: ids of the events that the source's settings leave out.
+        is_unredacted: whether some of what is quarantined could not be redacted, as it should be.
     """
 
     messages: Sequence[Message]
@@ -66,6 +71,8 @@ class ProcessedDelivery(NamedTuple):
     reasons: tuple[str, ...] = ()
     failure: Mapping[str, str] | None = None
     answer: Answer | None = None
+    ignored: tuple[str, ...] = ()
+    is_unredacted: bool = False
 
 
 def process_delivery(
@@ -94,15 +101,24 @@ def process_delivery(
     if echo and echo.is_handshake:
         return ProcessedDelivery(messages=[], echo=echo)
     failure: Mapping[str, str] | None = None
+    rules = None
+    if source.rules:
+        rules = DeliveryRules(source.rules, delivery.headers, source.secrets.values)
     try:
-        return understand(delivery, source, received_at, delivery_id, echo=echo)
+        return understand(delivery, source, received_at, delivery_id, echo=echo, rules=rules)
     except Malformed as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
         reason, failure = VENDOR_ERROR, safe_traceback(error)
-    quarantine = _quarantine_of(delivery, source, received_at, delivery_id)
+    quarantine = _quarantine_of(delivery, source, received_at, delivery_id, rules)
     message = quarantine(delivery.body, reason=reason)
-    return ProcessedDelivery(messages=[message], echo=echo, reason=reason, failure=failure)
+    return ProcessedDelivery(
+        messages=[message],
+        echo=echo,
+        reason=reason,
+        failure=failure,
+        is_unredacted=bool(rules and rules.is_unredacted),
+    )
 
 
 def _answered(delivery: Request, source: Source) -> ProcessedDelivery:
@@ -121,10 +137,12 @@ def understand(  # noqa: PLR0913  as `process_delivery`, and what only one of it
     *,
     echo: Echo | None = None,
     number: int = 0,
+    rules: DeliveryRules | None = None,
 ) -> ProcessedDelivery:
     """Normalize and encode an authenticated delivery; see `process_delivery` and `encode_each`.
 
-    Of several elements, each that is not understood is quarantined alone.
+    Of several elements, each that is not understood is quarantined alone. The rules of the source
+    apply as this delivery has them, not those of `source`.
 
     Raises:
         Malformed: none of it is understood. If that is a bug, it is raised.
@@ -137,24 +155,42 @@ def understand(  # noqa: PLR0913  as `process_delivery`, and what only one of it
         delivery_id=delivery_id,
         traceparent=traceparent_of(delivery.headers),
         number=number,
+        rules=rules,
     )
     messages = [element for element in encoded if isinstance(element, Message)]
-    others: list[NotUnderstood] = []
-    if len(messages) < len(encoded):
-        others = [element for element in encoded if isinstance(element, NotUnderstood)]
-        if not messages:
-            raise others[0].error or Malformed(others[0].reason)
-        messages = _quarantine_each(encoded, delivery, source, received_at, delivery_id)
-        elements = [
-            element
-            for element, result in zip(elements, encoded, strict=True)
-            if isinstance(result, Message)
-        ]
-    types = tuple([element.type for element in elements if isinstance(element, NormalizedEvent)])
+    if len(messages) == len(encoded):
+        types = [element.type for element in elements if isinstance(element, NormalizedEvent)]
+        return ProcessedDelivery(messages, tuple(types), echo)
+    others = [element for element in encoded if isinstance(element, NotUnderstood)]
+    ignored = tuple([element.id for element in encoded if isinstance(element, IgnoredEvent)])
+    if not messages and not ignored:
+        raise others[0].error or Malformed(others[0].reason)
     if not others:
-        return ProcessedDelivery(messages, types, echo)
-    reasons = tuple([element.reason for element in others])
-    return ProcessedDelivery(messages, types, echo, reasons=reasons, failure=_failure_of(others))
+        return ProcessedDelivery(messages, _types_of(elements, encoded), echo, ignored=ignored)
+    quarantine = _quarantine_of(delivery, source, received_at, delivery_id, rules)
+    return ProcessedDelivery(
+        _quarantine_each(encoded, quarantine),
+        _types_of(elements, encoded),
+        echo,
+        reasons=tuple([element.reason for element in others]),
+        failure=_failure_of(others),
+        ignored=ignored,
+        is_unredacted=bool(rules and rules.is_unredacted),
+    )
+
+
+def _types_of(
+    elements: Sequence[NormalizedEvent | NotUnderstood],
+    encoded: Sequence[Message | NotUnderstood | IgnoredEvent],
+) -> tuple[str, ...]:
+    """Return the types of the events that became messages."""
+    return tuple(
+        [
+            element.type
+            for element, result in zip(elements, encoded, strict=True)
+            if type(result) is Message and isinstance(element, NormalizedEvent)
+        ]
+    )
 
 
 def _failure_of(elements: Sequence[NotUnderstood]) -> Mapping[str, str] | None:
@@ -166,7 +202,11 @@ def _failure_of(elements: Sequence[NotUnderstood]) -> Mapping[str, str] | None:
 
 
 def _quarantine_of(
-    delivery: Request, source: Source, received_at: float, delivery_id: str
+    delivery: Request,
+    source: Source,
+    received_at: float,
+    delivery_id: str,
+    rules: DeliveryRules | None,
 ) -> partial[Message]:
     """Return `encode_quarantined` for a body, or an element of one, with what both have alike."""
     return partial(
@@ -176,27 +216,23 @@ def _quarantine_of(
         delivery_id=delivery_id,
         headers=delivery.headers,
         secrets=source.secrets.values,
+        rules=rules,
     )
 
 
 def _quarantine_each(
-    encoded: Sequence[Message | NotUnderstood],
-    delivery: Request,
-    source: Source,
-    received_at: float,
-    delivery_id: str,
+    encoded: Sequence[Message | NotUnderstood | IgnoredEvent], quarantine: partial[Message]
 ) -> list[Message]:
-    """Return all as messages; equal elements of a delivery get different ids.
+    """Return as messages what is not ignored; equal elements of a delivery get different ids.
 
     Those are counted as the events that they may become: by their text once it is repaired.
     """
-    quarantine = _quarantine_of(delivery, source, received_at, delivery_id)
     counts: Counter[bytes] = Counter()
     messages: list[Message] = []
     for element in encoded:
         if isinstance(element, Message):
             messages.append(element)
-        else:
+        elif isinstance(element, NotUnderstood):
             text = raw_json.repair(element.raw)
             number = counts[text]
             messages.append(quarantine(element.raw, reason=element.reason, number=number))

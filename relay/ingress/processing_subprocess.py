@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 from relay import vendors
 from relay.errors import InternalError, Refused, ServiceUnavailable
 from relay.events.message import Origin
+from relay.events.source_rules import SourceRules
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.process.safe_traceback import safe_traceback
 from relay.vendors.kit.authentication import Secrets
@@ -45,6 +46,7 @@ class _Question(NamedTuple):
     origin: Origin
     vendor: vendors.Vendor | None
     secrets: tuple[str, ...]
+    rules: SourceRules | None
     received_at: float
     delivery_id: str
 
@@ -77,6 +79,7 @@ class ProcessingSubprocess:
             origin=source.origin,
             vendor=None if isinstance(source.vendor, ModuleType) else source.vendor,
             secrets=source.secrets.values,
+            rules=source.rules,
             received_at=received_at,
             delivery_id=delivery_id,
         )
@@ -143,6 +146,7 @@ def _result_of(question: _Question, known: Mapping[str, vendors.Vendor]) -> _Res
         origin=question.origin,
         vendor=question.vendor or known[question.origin.vendor],
         secrets=Secrets(question.secrets),
+        rules=question.rules,
     )
     try:
         return process_delivery(

@@ -88,6 +88,10 @@ class IngressMetrics:
             "relay_quarantined", "Deliveries quarantined.", ["source"], registry=registry
         )
         self.last_seen = LastSeen(registry)
+        self.ignored = Counter(
+            "relay_ignored", "Events that the source's settings leave out.", ["source"],
+            registry=registry,
+        )  # fmt: skip
         self.answer_seconds = Durations(
             "relay_answer_seconds",
             "From the end of a request's headers to its answer.",
@@ -98,7 +102,7 @@ class IngressMetrics:
     def show(self, sources: Iterable[str]) -> None:
         """Show zeros for sources: Prometheus sees no increase in a counter that starts at 1."""
         for name in sources:
-            for counter in (self.handshakes, self.quarantined):
+            for counter in (self.handshakes, self.quarantined, self.ignored):
                 counter.labels(name)
             for reason in AUTHENTICATION_REASONS:
                 self.unauthenticated.labels(name, reason)

@@ -74,6 +74,31 @@ def test_a_service_has_the_rights_to_its_own_queues_and_to_no_others(
     assert not re.search(rights["write"], "webhooks")
 
 
+def test_the_relay_may_write_to_exchanges_of_sources_and_to_no_queue_of_its_own() -> None:
+    (rights,) = [
+        permission for permission in DEFINITIONS["permissions"] if permission["user"] == "relay"
+    ]
+    readers = [
+        permission["read"]
+        for permission in DEFINITIONS["permissions"]
+        if permission["user"] not in {"relay", "operator"}
+    ]
+
+    for name in ("webhooks", "webhooks-crm", "webhooks-a_b-1"):
+        for exchange in (name, topology.history_exchange(name)):
+            assert re.search(rights["write"], exchange)
+    assert re.search(rights["write"], topology.quarantine_exchange("webhooks"))
+    for other in (
+        "webhooks.unrouted",
+        "webhooks-crm.quarantine",
+        "webhooks-",
+        "webhooksx",
+        "archive",
+    ):
+        assert not re.search(rights["write"], other)
+    assert not any(re.search(pattern, "webhooks-crm") for pattern in readers)
+
+
 def test_the_bounds_are_on_the_services_own_queues_alone() -> None:
     (policy,) = DEFINITIONS["policies"]
 

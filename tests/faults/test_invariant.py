@@ -44,6 +44,29 @@ def test_a_run_without_loss_holds_and_is_counted() -> None:
     assert verdict.answers == {0: 1, 200: 3, 401: 1}
 
 
+def test_what_is_ignored_is_neither_lost_nor_stored() -> None:
+    verdict = invariant.check(
+        [delivery(1, ignored=["1x"]), delivery(2, ids=[], ignored=["2"])], [arrival(1)], [], []
+    )
+
+    assert verdict.holds
+    assert (verdict.acknowledged, verdict.delivered, verdict.ignored) == (3, 1, 2)
+
+
+def test_what_is_said_to_be_ignored_but_stored_is_a_violation() -> None:
+    kept = [Kept("2x", 2, 1)]
+
+    verdict = invariant.check(
+        [delivery(1, ids=[], ignored=["1"]), delivery(2, ignored=["2x"])],
+        [arrival(1), arrival(2)],
+        kept,
+        [],
+    )
+
+    assert verdict.ignored_but_stored == ["1", "2x"]
+    assert not verdict.holds
+
+
 def test_an_acknowledged_event_that_is_nowhere_is_lost() -> None:
     verdict = invariant.check([delivery(1, "1", "1b"), delivery(2)], [arrival(1)], [], [])
 

@@ -20,6 +20,7 @@ EXAMPLE = Path("deploy/relay.example.toml")
 def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWIFTSELL_TOKEN", "secret")
     monkeypatch.setenv("ORDERS_SECRET", "secret")
+    monkeypatch.setenv("REDACTION_KEY", "a key of 16 characters or more")
     monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.example.com/1")
     key = base64.b64encode(bytes(32)).decode()
     monkeypatch.setenv("CRM_WEBHOOK_SECRET", f"whsec_{key}")

@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "relay.sink": "relay.events relay.process",
     "relay.settings_file": "relay.errors",
     "relay.broker_url": "relay.settings_file",
-    "relay.settings": "relay.broker_url relay.errors relay.settings_file relay.vendors",
+    "relay.settings": "relay.broker_url relay.errors relay.events relay.settings_file"
+    " relay.vendors",
     "relay.outbox": "relay.errors relay.events relay.process relay.sink",
     "relay.broker": "relay.broker_url relay.errors relay.events relay.observability relay.process",
     # Neither broker nor outbox: no outage of theirs can fail a request but through the sink.
@@ -80,10 +81,10 @@ PURE_ROOMS = {"relay.errors", "relay.events", "relay.vendors.kit", *OF_VENDORS}
 # All that a pure module needs of others. None of it reads a clock, a file or the environment.
 PURE_LIBRARIES = {
     *("base64", "binascii", "codecs", "collections", "collections.abc", "contextlib"),
-    *("dataclasses", "datetime", "email.utils", "enum", "functools", "hashlib", "hmac", "html"),
-    *("http", "inspect", "ipaddress", "itertools", "json", "math", "orjson", "pamqp", "pathlib"),
-    *("pamqp.common", "re", "struct", "traceback", "types", "typing", "urllib.parse", "yarl"),
-    "cryptography",
+    *("dataclasses", "datetime", "email.utils", "enum", "fnmatch", "functools", "hashlib", "hmac"),
+    *("html", "http", "inspect", "ipaddress", "itertools", "json", "math", "orjson", "pamqp"),
+    *("pamqp.common", "pathlib", "re", "struct", "traceback", "types", "typing", "urllib.parse"),
+    *("cryptography", "yarl"),
 }
 FINDS_FILES_OF_ITS_PACKAGE = {"relay.vendors", "relay.events.schemas"}
 FINDS_MODULES = {"importlib", "importlib.resources", "importlib.resources.abc", "pkgutil"}

@@ -259,3 +259,34 @@ def test_tracing_without_its_extra_is_a_problem(
     assert problem == (
         "tracing.enabled: OpenTelemetry is not installed; install relay with its extra: [otel]."
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "setting", "words"),
+    [
+        ({"exchange": ""}, "exchange", "match"),
+        ({"exchange": "a b"}, "exchange", "match"),
+        ({"exchange": "amq.topic"}, "exchange", "amq."),
+        ({"exchange": "webhooks.unrouted"}, "exchange", ".unrouted"),
+        ({"exchange": "acme.history"}, "exchange", ".history"),
+        ({"headers": ["X-Signature"]}, "headers", "credential"),
+        ({"headers": ["x y"]}, "headers", "no name"),
+        ({"ignore": ["nope.created"]}, "ignore", "matches no type"),
+        ({"ignore": ["contact.deleted"]}, "ignore", "matches no type"),
+        ({"redact": '{"/contact/email": "hide"}'}, "redact", "hide"),
+        ({"redact": '{"contact": "mask"}'}, "redact", "JSON pointer"),
+        ({"redact": '{"/raw": "remove"}'}, "redact", "/raw/*"),
+        ({"redact": '["/a"]'}, "redact", "dictionary"),
+        ({"redact": '{"/contact/id": "pseudonym"}'}, "redaction_key", "there is none"),
+        ({"redaction_key": "short"}, "redaction_key", "fewer than 16"),
+        ({"redaction_key": "env:NO_SUCH_VARIABLE"}, "redaction_key", "NO_SUCH_VARIABLE"),
+        ({"redaction_key": "env:EMPTY"}, "redaction_key", "EMPTY"),
+    ],
+)
+def test_what_a_source_does_to_its_events_is_checked(
+    fields: dict[str, Any], setting: str, words: str, problems_of: Callable[[str], list[str]]
+) -> None:
+    (problem,) = problems_of(source(secrets=["tok-1"], **fields))
+
+    assert problem.startswith(f"sources.acme.{setting}: ")
+    assert words in problem

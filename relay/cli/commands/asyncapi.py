@@ -9,8 +9,9 @@ import click
 from relay import vendors
 from relay.broker.connection import read_url
 from relay.cli.output import show_json
-from relay.configured import sources_of
+from relay.configured import source_exchanges, sources_of
 from relay.events import asyncapi
+from relay.events.request_headers import PREFIX
 from relay.process.command import config_option
 from relay.settings import load
 
@@ -20,17 +21,24 @@ from relay.settings import load
 def command(config: Path | None) -> None:
     """Print an AsyncAPI 3 document of the configured sources: channels, keys and schemas."""
     settings = load(config)
-    sources: defaultdict[str, list[str]] = defaultdict(list)
+    own = source_exchanges(settings)
+    main = settings.broker.exchange
+    sources: dict[str, defaultdict[str, list[str]]] = {
+        exchange: defaultdict(list) for exchange in (main, *sorted(own.values()))
+    }
     types: defaultdict[str, set[str]] = defaultdict(set)
+    headers: set[str] = set()
     for name, source in sources_of(settings).items():
-        sources[source.origin.vendor].append(name)
+        sources[own.get(name, main)][source.origin.vendor].append(name)
         types[source.origin.vendor] |= vendors.types(source.vendor)
+        if source.rules:
+            headers |= {f"{PREFIX}{header}" for header in source.rules.headers}
     show_json(
         asyncapi.document(
             version=metadata.version("relay"),
-            exchange=settings.broker.exchange,
             urls=[read_url(url) for url in settings.broker.urls],
             sources=sources,
             types=types,
+            headers=sorted(headers),
         )
     )

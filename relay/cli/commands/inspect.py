@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from relay.cli.dry_run import Inspection, inspect, payloads_in
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
-from relay.cli.output import show_document, show_json, show_row, show_table
+from relay.cli.output import printable, show_document, show_json, show_row, show_table
 from relay.configured import sources_of
 from relay.errors import RelayError
 from relay.ingress.processing import ProcessedDelivery, Source
@@ -135,7 +135,9 @@ def _rows(found: Inspection | RelayError) -> Iterator[tuple[str, ...]]:
         yield "refused", "", "", "", str(found)
         return
     processed = found.processed
-    if not processed.messages:
+    for event_id in processed.ignored:
+        yield "ignored", "", "", event_id, ""
+    if not processed.messages and not processed.ignored:
         yield found.status, "", "", "", _handshake_note(processed)
     types, reasons = iter(processed.types), iter(_reasons(processed))
     for message in processed.messages:
@@ -173,6 +175,8 @@ def _described(inspection: Inspection) -> dict[str, object]:
         case "quarantined":
             described |= {"reason": inspection.processed.reason, "id": messages[0].id}
             described |= {"routing_key": messages[0].routing_key}
+            if inspection.is_redacting:
+                described |= _kept(inspection.processed, messages[0].body)
         case "accepted":
             described["events"] = [
                 {
@@ -184,9 +188,17 @@ def _described(inspection: Inspection) -> dict[str, object]:
                 for message in messages
                 if not message.is_quarantined
             ]
+            if inspection.processed.ignored:
+                described["ignored"] = list(inspection.processed.ignored)
             if inspection.processed.reasons:
                 described["quarantined"] = _quarantined_alone(inspection.processed)
     return described
+
+
+def _kept(processed: ProcessedDelivery, body: bytes) -> dict[str, object]:
+    """Return what would be kept of a delivery, which its source's `redact` may change."""
+    kept: dict[str, object] = {"body": body.decode(errors="replace")}
+    return kept | ({"unredacted": True} if processed.is_unredacted else {})
 
 
 def _quarantined_alone(processed: ProcessedDelivery) -> list[dict[str, str]]:
@@ -201,11 +213,17 @@ def _show(inspection: Inspection) -> None:
     if not inspection.is_authenticated:
         click.echo("Taken as authenticated, though no secret was found in it.", err=True)
     processed = inspection.processed
+    if processed.is_unredacted:
+        click.echo("What is quarantined can't be redacted; see `redact`.", err=True)
+    for event_id in processed.ignored:
+        show_row("ignored", event_id, styles=("yellow",))
     match inspection.status:
         case "quarantined":
             message = processed.messages[0]
             cells = (str(processed.reason), message.id, message.routing_key)
             show_row("quarantined", *cells, styles=("red",))
+            if inspection.is_redacting:
+                click.echo(printable(message.body.decode(errors="backslashreplace"), keep="\n\t"))
         case "handshake":
             show_row("handshake", _handshake_note(processed), styles=("green",))
         case _:

@@ -16,10 +16,11 @@ from consumers.kit.event import parse
 from relay.broker.connection import declare
 from relay.cli.connection import connected
 from relay.cli.event_format import on_one_line, show_event
+from relay.configured import source_exchanges
 from relay.errors import BrokerError, RelayError
 from relay.events.topology import MAX_ROUTING_KEY_BYTES, Exchange, Topology
 from relay.process.command import config_option, run
-from relay.settings import BrokerSettings, load
+from relay.settings import Settings, load
 
 _PREFETCH = 100
 _MAX_QUEUE_MESSAGES = 10_000
@@ -45,7 +46,7 @@ def command(
     that nobody else has a binding for comes here while this runs, not into the queue of
     unrouted ones.
     """
-    settings = load(config).broker
+    settings = load(config)
     run(_until_interrupted(_tail(settings, patterns or ("#",), count, as_json=as_json)))
 
 
@@ -59,11 +60,12 @@ async def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _tail(
-    settings: BrokerSettings, patterns: Sequence[str], count: int | None, *, as_json: bool
+    settings: Settings, patterns: Sequence[str], count: int | None, *, as_json: bool
 ) -> None:
-    async with connected(settings) as connection:
-        queue = await _bound_queue(connection, settings.exchange, patterns)
-        click.echo(f"Waiting for {' '.join(patterns)} on {settings.exchange}.", err=True)
+    exchanges = [settings.broker.exchange, *sorted(set(source_exchanges(settings).values()))]
+    async with connected(settings.broker) as connection:
+        queue = await _bound_queue(connection, exchanges, patterns)
+        click.echo(f"Waiting for {' '.join(patterns)} on {', '.join(exchanges)}.", err=True)
         shown = 0
         async with queue.iterator() as messages:
             async for message in messages:
@@ -76,10 +78,10 @@ async def _tail(
 
 
 async def _bound_queue(
-    connection: AbstractConnection, exchange: str, patterns: Sequence[str]
+    connection: AbstractConnection, exchanges: Sequence[str], patterns: Sequence[str]
 ) -> AbstractQueue:
-    """Declare a queue that lives as long as the connection, bound to exchange with patterns."""
-    needed = Topology(exchanges=(Exchange(name=exchange, kind="topic"),))
+    """Declare a queue that lives as long as the connection, bound to exchanges with patterns."""
+    needed = Topology(exchanges=tuple([Exchange(name=name, kind="topic") for name in exchanges]))
     await declare(connection, needed, passive=True)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=_PREFETCH)
@@ -88,7 +90,8 @@ async def _bound_queue(
     for pattern in patterns:
         if len(pattern.encode()) > MAX_ROUTING_KEY_BYTES:
             raise RelayError(f"A pattern has at most {MAX_ROUTING_KEY_BYTES} bytes.")
-        await queue.bind(exchange, pattern)
+        for exchange in exchanges:
+            await queue.bind(exchange, pattern)
     return queue
 
 

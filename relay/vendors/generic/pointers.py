@@ -1,4 +1,4 @@
-"""JSON pointers (RFC 6901) into a body: what they find, and where in the text it stands. Pure.
+"""JSON pointers into a body: what they find, and where in the text it stands. Pure.
 
 A step `*` stands for every element of an array.
 """
@@ -8,26 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-Steps = tuple[str, ...]
+from relay.events.json_pointers import EVERY, Steps
 
-EVERY = "*"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
-_BAD_ESCAPE = re.compile(r"~(?![01])")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)  # only the positions are of interest
-
-
-def parse_pointer(text: str) -> Steps:
-    """Return the steps of a pointer such as `/data/0/id`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not text.startswith("/") or _BAD_ESCAPE.search(text):
-        raise ValueError(f"{text!r} is no JSON pointer, such as /data/id")
-    return tuple(
-        step.replace("~1", "/").replace("~0", "~") for step in text.removeprefix("/").split("/")
-    )
 
 
 def find(value: Any, steps: Steps) -> Any:

@@ -9,10 +9,11 @@ from urllib.parse import unquote_plus
 import orjson
 
 from relay.errors import Malformed, Unauthenticated
+from relay.events.json_pointers import Steps
 from relay.events.redaction import MARK
 from relay.vendors.generic import forms
 from relay.vendors.generic.headers import only
-from relay.vendors.generic.pointers import Steps, find_all, spans
+from relay.vendors.generic.pointers import find_all, spans
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest, Request

@@ -6,11 +6,11 @@ from hashlib import new as new_digest
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from relay.events.json_pointers import Steps, parse_pointer
 from relay.vendors.generic.form_signatures import FormRule
 from relay.vendors.generic.keys import KEY_KINDS
 from relay.vendors.generic.moments import NOTATIONS, Notation
 from relay.vendors.generic.options import OptionTable
-from relay.vendors.generic.pointers import Steps, parse_pointer
 from relay.vendors.generic.signatures import Encoding, SignatureRule
 from relay.vendors.generic.standard_webhooks import StandardWebhooksRule
 from relay.vendors.generic.templates import SignedTemplate, parse_template, split_pattern

@@ -235,3 +235,25 @@ async def test_a_stranger_cannot_drive_the_terminal(relay: RelayCommand) -> None
 
     assert "\\u009b2J\\u202e" in result.out
     assert "\x9b" not in result.out
+
+
+async def test_what_the_source_redacts_and_ignores_is_seen(tmp_path: Path) -> None:
+    redact = json.dumps({"/message/text": "mask", "/raw/event/payload/message/text": "mask"})
+    settings = {"redact": redact, "ignore": ["note.*"]}
+    RelayProcess(
+        tmp_path, broker_url="amqp://guest:guest@127.0.0.1:1/", sources__swiftsell=settings
+    )
+    relay = RelayCommand(tmp_path / "relay.toml")
+    quarantined = b'{"event":{"payload":{"message":{"text":"Hiiiii"}}},"n":1.0}'
+
+    event = json.loads((await relay("inspect", "swiftsell", str(TEXT), "--json")).out)
+    odd = await relay("inspect", "swiftsell", "-", "--json", stdin=quarantined)
+    bad = await relay("inspect", "swiftsell", "-", stdin=b"Hiiiii")
+    note = await relay("inspect", "swiftsell", "-", stdin=b'{"events":[{"event":{"type":"note"}}]}')
+
+    assert event["events"][0]["event"]["data"]["message"]["text"] == "***"
+    assert "Hiiiii" not in json.dumps(event)
+    assert json.loads(odd.out)["body"] == quarantined.decode().replace("Hiiiii", "***")
+    assert "can't be redacted" in bad.err
+    assert bad.rows[-1] == ["Hiiiii"]
+    assert note.rows[0][0] == "ignored"

@@ -1,8 +1,9 @@
 """The invariant: what must hold after a run, whatever failed during it. Pure.
 
-Every acknowledged event was delivered, quarantined, or is still in an outbox; nothing that was
-refused exists anywhere; duplicates have the id of the original; conversations are in order while
-nothing is broken. Where the broker refuses single events, the others are innocent, and do not wait.
+Every acknowledged event was delivered, quarantined, is still in an outbox, or was said to be
+ignored; nothing that was refused or ignored exists anywhere; duplicates have the id of the
+original; conversations are in order while nothing is broken. Where the broker refuses single
+events, the others are innocent, and do not wait.
 """
 
 from collections import Counter, defaultdict
@@ -26,12 +27,14 @@ class Verdict:
 
     Args:
         sent: deliveries.
-        acknowledged: distinct events that were answered 200, quarantined ones too.
+        acknowledged: distinct events that were answered 200, quarantined and ignored ones too.
+        ignored: those that the settings leave out.
         delivered, quarantined, waiting: where the distinct events of the run were found.
         duplicates: arrivals beyond the first of each event.
         longest_outage_s: the longest time without a 200 for anybody.
         answers: deliveries by status; 0 is no answer.
         lost: ids that were acknowledged and are nowhere.
+        ignored_but_stored: ids that were said to be ignored, and are somewhere.
         refused_but_stored: deliveries answered 401 or 413 of which something exists.
         id_conflicts: events that exist under two ids, or ids that two events share.
         out_of_order: pairs of deliveries of one conversation that overtook each other while
@@ -48,11 +51,13 @@ class Verdict:
     acknowledged: int
     delivered: int
     quarantined: int
+    ignored: int
     waiting: int
     duplicates: int
     longest_outage_s: float
     answers: dict[int, int]
     lost: list[str]
+    ignored_but_stored: list[str]
     refused_but_stored: list[int]
     id_conflicts: list[str]
     out_of_order: list[tuple[int, int]]
@@ -69,7 +74,7 @@ class Verdict:
     def violations(self) -> dict[str, list[Any]]:
         """Return the first few of each kind."""
         kinds = (
-            *("lost", "refused_but_stored", "id_conflicts", "out_of_order"),
+            *("lost", "ignored_but_stored", "refused_but_stored", "id_conflicts", "out_of_order"),
             *("wrong_status", "failed", "consumer_mismatches", "held_up"),
         )
         return {kind: getattr(self, kind)[:_SHOWN] for kind in kinds}
@@ -104,16 +109,15 @@ def check(
         consumer_mismatches: see `Verdict`.
     """
     acknowledged = {event_id for d in deliveries if d.status == ACCEPTED for event_id in d.ids}
+    ignored = {event_id for d in deliveries for event_id in d.ignored}
     arrived = [arrival.id for arrival in arrivals]
     found = {*arrived, *[entry.id for entry in kept]}
-    existing = {arrival.number for arrival in arrivals} | {entry.number for entry in kept}
     quarantined = {arrival.id for arrival in arrivals if arrival.queue == QUARANTINE}
-    refused = {delivery.number for delivery in deliveries if delivery.status in _REFUSED}
-    excused = _NOT_ACCEPTED | {"poisoned"} if may_refuse_poison else _NOT_ACCEPTED
     waits = [] if wait_limit_s is None else list(_waits(deliveries, arrivals))
     return Verdict(
         sent=len(deliveries),
-        acknowledged=len(acknowledged),
+        acknowledged=len(acknowledged | ignored),
+        ignored=len(ignored),
         delivered=len(set(arrived) - quarantined),
         quarantined=len(quarantined),
         waiting=len({entry.id for entry in kept}),
@@ -121,15 +125,28 @@ def check(
         longest_outage_s=round(_longest_outage_s(deliveries), 3),
         answers=dict(sorted(Counter([delivery.status for delivery in deliveries]).items())),
         lost=sorted(acknowledged - found),
-        refused_but_stored=sorted(refused & existing),
+        ignored_but_stored=sorted(ignored & found),
+        refused_but_stored=sorted(_refused_but_stored(deliveries, arrivals, kept)),
         id_conflicts=sorted(_id_conflicts(deliveries, arrivals, kept)),
         out_of_order=list(_out_of_order(deliveries, arrivals, windows)),
         wrong_status=[d.number for d in deliveries if not _is_right(d)],
-        failed=[d.number for d in deliveries if must_accept_all and not _is_answered(d, excused)],
+        failed=_failed(deliveries, may_refuse_poison=may_refuse_poison) if must_accept_all else [],
         consumer_mismatches=list(consumer_mismatches),
         longest_wait_s=round(max([wait_s for _, wait_s in waits]), 3) if waits else None,
         held_up=sorted({number for number, wait_s in waits if wait_s > (wait_limit_s or 0)}),
     )
+
+
+def _refused_but_stored(
+    deliveries: Sequence[Delivery], arrivals: Sequence[Arrival], kept: Sequence[Kept]
+) -> set[int]:
+    refused = {delivery.number for delivery in deliveries if delivery.status in _REFUSED}
+    return refused & ({each.number for each in arrivals} | {each.number for each in kept})
+
+
+def _failed(deliveries: Sequence[Delivery], *, may_refuse_poison: bool) -> list[int]:
+    excused = _NOT_ACCEPTED | {"poisoned"} if may_refuse_poison else _NOT_ACCEPTED
+    return [d.number for d in deliveries if not _is_answered(d, excused)]
 
 
 def _is_answered(delivery: Delivery, excused: Collection[Kind]) -> bool:

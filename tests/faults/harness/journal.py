@@ -3,6 +3,7 @@
 Times are of the monotonic clock, which all processes of a machine share and nobody can set.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Literal, NamedTuple, TypeVar
 
@@ -34,6 +35,7 @@ class Delivery(NamedTuple):
     answered_at: float
     status: int  # NO_ANSWER: nobody knows what became of it
     ids: list[str]
+    ignored: Sequence[str] = ()  # ids of events that the settings leave out
 
 
 class Arrival(NamedTuple):

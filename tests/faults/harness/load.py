@@ -97,9 +97,10 @@ class _Sender:
         sent_at = monotonic()
         status = NO_ANSWER
         ids: list[str] = []
+        ignored: list[str] = []
         try:
             async with asyncio.timeout(self._options.give_up_s):
-                status, ids = await self._exchange(planned.request)
+                status, ids, ignored = await self._exchange(planned.request)
         except (OSError, EOFError, TimeoutError):
             self._disconnect()
             await self._wait(_RECONNECT_S)
@@ -111,10 +112,11 @@ class _Sender:
             answered_at=monotonic(),
             status=status,
             ids=ids,
+            ignored=ignored,
         )
         self._journal.write(entry)
 
-    async def _exchange(self, request: bytes) -> tuple[int, list[str]]:
+    async def _exchange(self, request: bytes) -> tuple[int, list[str], list[str]]:
         if self._connection is None:
             self._connection = await asyncio.open_connection(self._options.host, self._options.port)
         reader, writer = self._connection
@@ -126,9 +128,10 @@ class _Sender:
         if b"connection: close" in head:
             self._disconnect()
         if status != ACCEPTED:
-            return status, []
+            return status, [], []
         answer = orjson.loads(body)
-        return status, answer["events"] if "events" in answer else [answer["id"]]
+        ids = answer["events"] if "events" in answer else [answer["id"]]
+        return status, ids, answer.get("ignored", [])
 
     def _disconnect(self) -> None:
         if self._connection:

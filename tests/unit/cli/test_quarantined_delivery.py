@@ -13,6 +13,8 @@ from relay.cli.quarantined_delivery import QuarantinedDelivery, process_again
 from relay.errors import Malformed
 from relay.events.event import Identity, NormalizedEvent, NotUnderstood
 from relay.events.message import Message, Origin
+from relay.events.redaction_rules import redaction_of
+from relay.events.source_rules import SourceRules
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors import Vendor
 from relay.vendors.kit.authentication import Secrets
@@ -69,12 +71,16 @@ class Lines:
         )
 
 
-def received(lines: Sequence[bytes], vendor: Vendor) -> ProcessedDelivery:
-    source = Source(origin=ORIGIN, vendor=vendor, secrets=Secrets(()))
+def received(
+    lines: Sequence[bytes], vendor: Vendor, rules: SourceRules | None = None
+) -> ProcessedDelivery:
+    source = Source(origin=ORIGIN, vendor=vendor, secrets=Secrets(()), rules=rules)
     return process_delivery(Request(body=b"\n".join(lines)), source, 1.5, "d1")
 
 
-def released(message: Message, vendor: Vendor) -> Sequence[Message]:
+def released(
+    message: Message, vendor: Vendor, rules: SourceRules | None = None
+) -> Sequence[Message]:
     """Return what becomes of a message of the quarantine once it has been through RabbitMQ."""
     properties = commands.Basic.Properties()
     properties.unmarshal(int.from_bytes(message.properties[:2]), message.properties[2:])
@@ -82,7 +88,7 @@ def released(message: Message, vendor: Vendor) -> Sequence[Message]:
         headers=properties.headers, message_id=properties.message_id, body=message.body
     )
     delivery = QuarantinedDelivery.of(cast("AbstractIncomingMessage", arrived))
-    sources = {"acme": Source(origin=ORIGIN, vendor=vendor, secrets=Secrets([]))}
+    sources = {"acme": Source(origin=ORIGIN, vendor=vendor, secrets=Secrets([]), rules=rules)}
     return process_again(delivery, message.body, sources, {})
 
 
@@ -172,3 +178,25 @@ def test_data_that_can_not_be_encoded_is_a_bug_of_one_element() -> None:
 
     assert (found.reasons, found.types) == (("vendor_error",), ("unrecognized",))
     assert found.failure
+
+
+@pytest.mark.parametrize("redact", [{"/raw/who": "pseudonym"}, {"/contact/id": "pseudonym"}])
+def test_a_release_redacts_what_is_not_yet_and_makes_no_pseudonym_of_a_pseudonym(
+    redact: dict[str, str],
+) -> None:
+    class Contacts(Lines):
+        """Lines that may have a contact."""
+
+        def _understand(self, value: Any, raw: bytes) -> NormalizedEvent:
+            event = super()._understand({"b": value}, raw)
+            return event._replace(data={"contact": {"id": value["who"]}})
+
+    rules = SourceRules(redaction=redaction_of(redact | {"/contact/id": "pseudonym"}, "k" * 16))
+    line = b'{"who":"contact-4711"}'
+    understood = received([line], Contacts("b", ("v", "1")), rules)
+    found = received([line], Contacts("", ("v", "1")), rules)
+
+    [message] = found.messages
+    assert message.is_quarantined
+    assert (b"contact-4711" in message.body) == ("/raw/who" not in redact)
+    assert released(message, Contacts("b", ("v", "1")), rules) == understood.messages

@@ -126,3 +126,30 @@ def test_a_full_queue_refuses_instead_of_losing_the_oldest() -> None:
         assert arguments["x-queue-type"] == "quorum"
         assert arguments["x-overflow"] == "reject-publish"
         assert arguments["x-delivery-limit"] > 10**9
+
+
+def test_exchanges_of_sources_share_what_is_unrouted_and_the_history() -> None:
+    bounds = topology.History(max_age_s=60, max_bytes=10_000_000)
+
+    wanted = topology.topology(
+        "hooks",
+        unrouted_max_length=1,
+        quarantine_max_length=1,
+        history=bounds,
+        others=["crm", "shop"],
+    )
+
+    kinds = {exchange.name: exchange.arguments for exchange in wanted.exchanges}
+    for name in ("hooks", "crm", "shop"):
+        assert kinds[name] == {"alternate-exchange": "hooks.unrouted"}
+        to = {
+            (each.to, each.pattern)
+            for each in wanted.bindings
+            if each.exchange == f"{name}.history"
+        }
+        assert to == {("hooks.history", "#"), (name, "#")}
+    assert [queue.name for queue in wanted.queues] == [
+        "hooks.unrouted",
+        "hooks.quarantine",
+        "hooks.history",
+    ]

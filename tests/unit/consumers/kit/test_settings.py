@@ -18,6 +18,7 @@ Written = Callable[[str], Path]
 Environment = Callable[..., None]
 
 DEFAULTS: dict[str, Any] = {
+    "exchange": "",
     "prefetch": None,
     "concurrency": 16,
     "handler_timeout_s": 60,

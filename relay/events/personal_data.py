@@ -1,0 +1,138 @@
+"""Personal data: what of an event is removed, masked or made a pseudonym before it is kept. Pure.
+
+A pointer finds values; what is done to a value where it was found is done to the same value
+wherever else the delivery has it, so that none is left in `raw`, in `subject` or in a header. The
+words that say what kind of event it is stay, for routing depends on them.
+"""
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
+
+from relay.events import json_tree
+from relay.events.event import Data, NormalizedEvent, NotUnderstood
+from relay.events.json_pointers import Steps
+from relay.events.redaction_rules import (
+    Located,
+    Redaction,
+    RedactionRule,
+    Values,
+    locate,
+    strictest,
+)
+from relay.events.value_replacer import Replacer
+
+MIN_SEARCHED_CHARACTERS = 4
+"""A shorter value is redacted where a pointer finds it, and as an id, but nowhere else."""
+
+_KEYS: tuple[Steps, ...] = (("conversation", "id"), ("contact", "id"), ("contact", "phone"))
+"""What `subject` and `partitionkey` are made of."""
+
+
+class Redactor:
+    """Redacts one delivery. First it must `learn` its events; then they may be redacted.
+
+    Args:
+        redaction: see there.
+        is_again: whether the delivery was redacted before and kept in quarantine: what looks like
+            a pseudonym is one.
+    """
+
+    def __init__(self, redaction: Redaction, *, is_again: bool = False) -> None:
+        self._redaction = redaction
+        self._is_again = is_again
+        self._values: Values = {}  # of the whole delivery
+
+    def learn(self, elements: Iterable[NormalizedEvent | NotUnderstood]) -> None:
+        """Find the values in the elements of a delivery."""
+        for element in elements:
+            if isinstance(element, NotUnderstood):
+                self._learn_body(element.raw)
+                continue
+            try:
+                found = self._located_in(element)
+            except (RecursionError, ValueError):
+                continue  # to redact it fails, too, and is dealt with there
+            _note(self._values, found)
+
+    def event(self, event: NormalizedEvent) -> NormalizedEvent:
+        """Return the event without what is to be redacted.
+
+        Raises:
+            ValueError, RecursionError: its `raw` can't be parsed.
+        """
+        own: Values = {}
+        located = self._located_in(event)
+        _note(own, located)
+        short = {value: word for value, word in located if len(value) < MIN_SEARCHED_CHARACTERS}
+        keys = [
+            RedactionRule(steps, short[key])
+            for steps in _KEYS
+            if (key := _at(event.data, steps)) in short
+        ]
+        replacer = self._replacer(own)
+        data = replacer.redacted(event.data, [*self._redaction.rules, *keys])
+        raw = replacer.redacted(json_tree.parse(event.raw), self._redaction.raw_rules)
+        return event._replace(
+            data=data,
+            raw=json_tree.dump(raw),
+            vendortype=replacer.name(event.vendortype),
+            detail=replacer.detail(event.detail),
+        )
+
+    def body(self, body: bytes) -> bytes | None:
+        """Return what was not understood without what is to be redacted; None if that can't be.
+
+        Its shape is unknown, so the pointers into `raw` begin at each of its objects and arrays.
+        """
+        rules = self._redaction.raw_rules
+        own = self._learn_body(body) if rules else None
+        if own is None:
+            return None
+        replacer = self._replacer(own | self._values)
+        return json_tree.dump(replacer.redacted(json_tree.parse(body), rules, rules))
+
+    def without_values(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that have none of the values that were found so far."""
+        together = unquote("\n".join(headers.values()))
+        present = [value for value in self._values if value in together]
+        return {
+            name: text
+            for name, text in headers.items()
+            if not any(value in unquote(text) for value in present)
+        }
+
+    def _replacer(self, searched: Values) -> "Replacer":
+        key = self._redaction.key
+        return Replacer(searched, self._values, key, is_again=self._is_again)
+
+    def _located_in(self, event: NormalizedEvent) -> Located:
+        located: Located = []
+        locate(event.data, self._redaction.rules, (), located)
+        if self._redaction.raw_rules:
+            locate(json_tree.parse(event.raw), self._redaction.raw_rules, (), located)
+        return located
+
+    def _learn_body(self, body: bytes) -> Values | None:
+        """Find the values in a body, and return them; None if it is no JSON."""
+        rules, located, own = self._redaction.raw_rules, Located(), Values()
+        try:
+            locate(json_tree.parse(body), rules, rules, located)
+        except (RecursionError, ValueError):
+            return None
+        _note(own, located)
+        _note(self._values, located)
+        return own
+
+
+def _note(values: Values, located: Located) -> None:
+    """Add what was found to values; of several words for a value, the strictest holds."""
+    for value, word in located:
+        for text in (value, value.strip()):
+            if len(text) >= MIN_SEARCHED_CHARACTERS:
+                values[text] = strictest([word, values.get(text, word)])
+
+
+def _at(data: Data, steps: Steps) -> str:
+    fields = data.get(steps[0])
+    value = fields.get(steps[1]) if type(fields) is dict else None
+    return value if type(value) is str else ""
