@@ -4,7 +4,8 @@
 
 Or `{"quarantined": "REASON"}`, or `{"handshake": true}`. Where some elements are quarantined alone,
 `quarantined` beside `events` lists their reasons. `raw` is a JSON pointer to the element in the
-payload. `request`, with `headers` and `query`, says how the payload comes in, where that matters.
+payload, `without` names members of it that are taken out, as a secret is. `request`, with
+`headers` and `query`, says how the payload comes in, where that matters.
 
 Ids are compared only where the expectation names them: many are another one for each delivery.
 """
@@ -85,14 +86,20 @@ def _problem(expected: object) -> str | None:
     events = expected.get("events", [])
     if type(events) is not list or not all(type(event) is dict for event in events):
         return "events must be an array of objects"
-    if any(type(event.get("raw", "")) is not str for event in events):
-        return "the raw of an event must be a JSON pointer"
+    if not all(map(_has_pointer, events)):
+        return "the raw of an event must be a JSON pointer, its without an array of strings"
     request = expected.get("request", {})
     headers = mapping(request).get("headers", {})
     texts = [mapping(request).get("query", ""), *mapping(headers).values()]
     if type(request) is not dict or type(headers) is not dict or set(map(type, texts)) - {str}:
         return "request must be an object with headers, an object of strings, and query, a string"
     return None
+
+
+def _has_pointer(event: Mapping[str, Any]) -> bool:
+    taken_out = event.get("without", [])
+    are_names = type(taken_out) is list and not set(map(type, taken_out)) - {str}
+    return type(event.get("raw", "")) is str and are_names
 
 
 def differences(body: bytes, expected: Mapping[str, Any], source: Source) -> list[Difference]:
@@ -173,7 +180,10 @@ def _with_element(event: Mapping[str, Any], document: Any) -> dict[str, Any]:
             part = mapping(part).get(name, _NOTHING)
     if part is _NOTHING or event["raw"][:1] not in {"", "/"}:
         raise RelayError(f"raw is {json.dumps(event['raw'])}, which points to nothing in it.")
-    return {**event, "raw": part}
+    taken_out = sequence(event.get("without"))
+    if taken_out and type(part) is dict:
+        part = {name: value for name, value in part.items() if name not in taken_out}
+    return {name: value for name, value in event.items() if name != "without"} | {"raw": part}
 
 
 def _parts(document: Any) -> Iterator[tuple[str, Any]]:

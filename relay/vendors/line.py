@@ -23,6 +23,7 @@ from relay.vendors.kit.batches import (
     array_begin,
     read_element,
     split_arrays,
+    split_batch,
     understand_each,
 )
 from relay.vendors.kit.fields import (
@@ -106,6 +107,11 @@ def _elements(body: bytes) -> list[Element | NotUnderstood]:
     if "events" not in document and text(document.get("type")):
         alone = read_element(body)
         return [_in_context(alone, None)]
+    if document.get("events") and document["events"] != [0] * len(texts):
+        # Some lie in another array of that name.
+        rest, outermost = split_batch(body, "events")
+        texts = list(outermost)
+        document = mapping(raw_json.parse(raw_json.repair(rest)))
     events = document.get("events")
     if type(events) is not list or events != [0] * len(texts):
         raise Malformed("unknown_shape")

@@ -72,7 +72,10 @@ async def test_every_sample_arrives_as_its_documentation_says(
             raw = event["data"].pop("raw")
             assert message.routing_key == wanted["routing_key"]
             assert event["data"] == wanted["data"], sample.name
-            assert raw == pointed_at(wanted["raw"], json.loads(sample.read_bytes()))
+            element = pointed_at(wanted["raw"], json.loads(sample.read_bytes()))
+            for secret in wanted.get("without", []):
+                del element[secret]
+            assert raw == element
             for attribute in ("type", "vendortype", "subject", "time", "partitionkey"):
                 assert event.get(attribute) == wanted.get(attribute)
 

@@ -22,6 +22,10 @@ _TYPES = {
     "line": b'{"events":[{"type":VALUE}]}',
     "meta": b'{"entry":[{"changes":[{"field":"messages","value":{"messages":[{"type":VALUE}]}}]}]}',
     "zendesk": b'{"events":[{"type":VALUE,"payload":{}}]}',
+    "telegram": b'{"update_id":1,"x":{"type":VALUE}}',
+    "chatwoot": b'{"event":VALUE,"id":1}',
+    "crisp": b'{"event":VALUE,"data":{"type":VALUE}}',
+    "livechat": b'{"action":VALUE,"payload":{"event":{"type":VALUE}}}',
 }
 """By vendor, a delivery with VALUE for its type, of which the routing key is made."""
 
@@ -49,6 +53,16 @@ FIELDS = {
     "zendesk": b'{"type":"zen:event-type:ticket.comment_added","id":VALUE,"time":VALUE,'
     b'"detail":{"id":VALUE},"event":{"comment":{"id":VALUE,"body":VALUE,"is_public":true,"author":{'
     b'"id":VALUE,"name":VALUE,"is_staff":true}}}}',
+    "telegram": b'{"update_id":VALUE,"message":{"message_id":VALUE,"date":VALUE,"text":VALUE,'
+    b'"from":{"id":VALUE,"first_name":VALUE},"chat":{"id":VALUE,"type":VALUE,"title":VALUE}}}',
+    "chatwoot": b'{"event":"message_created","id":VALUE,"content":VALUE,"created_at":VALUE,'
+    b'"sender":{"id":VALUE,"name":VALUE,"type":"user"},"conversation":{"id":VALUE,"channel":VALUE,'
+    b'"meta":{"sender":{"id":VALUE,"email":VALUE}}},"account":{"id":VALUE}}',
+    "crisp": b'{"event":"message:send","website_id":VALUE,"timestamp":VALUE,"data":{"session_id":'
+    b'VALUE,"fingerprint":VALUE,"type":VALUE,"content":VALUE,"origin":VALUE,"timestamp":VALUE,'
+    b'"user":{"user_id":VALUE,"nickname":VALUE}}}',
+    "livechat": b'{"action":"incoming_event","organization_id":VALUE,"payload":{"chat_id":VALUE,'
+    b'"event":{"id":VALUE,"type":"message","text":VALUE,"author_id":VALUE,"created_at":VALUE}}}',
 }
 """By vendor, a delivery with VALUE for ids, texts and times."""
 

@@ -52,12 +52,20 @@ def check_the_sample_gives_what_is_expected(
     assert {event["type"] for event in expected.get("events", [])} <= TYPES
 
 
+def is_body_with_secret(sent: bytes, body: bytes) -> bool:
+    """Return whether nothing differs but one member, which says the secret."""
+    changed, document = json.loads(sent), json.loads(body)
+    names = [name for name in changed if changed[name] != document.get(name)]
+    rest = {name: document[name] for name in document if name not in names}
+    return [changed.pop(name) for name in names] == [SECRET] and changed == rest
+
+
 def check_what_the_vendor_signs_is_let_in(vendor: vendors.Vendor, body: bytes) -> None:
     delivery = vendor.sign(body, SECRET)
 
     echo = vendor.authenticate(received(delivery), Secrets(["the-next-one", SECRET]))
 
-    assert delivery.body == body
+    assert delivery.body == body or is_body_with_secret(delivery.body, body)
     assert echo is None or (vendors.echoes(vendor) and echo.token == SECRET)
     with pytest.raises(Unauthenticated):
         vendor.authenticate(received(delivery), Secrets(["another"]))

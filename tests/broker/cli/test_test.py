@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from relay import vendors
 from tests.conftest import SAMPLES
 from tests.support.relay_command import RelayCommand, Result
 from tests.support.relay_process import SECRET, RelayProcess
@@ -29,11 +30,8 @@ SENT = {
 
 @pytest.fixture
 def relay(tmp_path: Path) -> RelayCommand:
-    RelayProcess(
-        tmp_path,
-        broker_url="amqp://guest:guest@127.0.0.1:1/",
-        vendors=("acquire", "pickyassist", "swiftsell", "supporthunt", "channeltalk"),
-    )
+    nowhere = "amqp://guest:guest@127.0.0.1:1/"
+    RelayProcess(tmp_path, broker_url=nowhere, vendors=tuple(vendors.discover()))
     return RelayCommand(tmp_path / "relay.toml")
 
 
@@ -275,6 +273,7 @@ async def test_an_expectation_may_say_how_the_payload_comes_in(
         (b'{"events":{}}', "events must be an array of objects"),
         (b'{"events":[1]}', "events must be an array of objects"),
         (b'{"events":[{"raw":1}]}', "the raw of an event must be a JSON pointer"),
+        (b'{"events":[{"without":"a"}]}', "its without an array of strings"),
         (b'{"events":[{"raw":"/nowhere"}]}', 'raw is "/nowhere", which points to nothing in it.'),
         (b'{"events":[{"raw":"event"}]}', 'raw is "event", which points to nothing in it.'),
         (b'{"events":[{"raw":"/data/0"}]}', 'raw is "/data/0", which points to nothing in it.'),

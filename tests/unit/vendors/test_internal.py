@@ -36,6 +36,8 @@ def is_internal(part: Any) -> bool:
     says = (
         part.get("type") == "note",
         part.get("chatType") in TEAM_CHATS,
+        part.get("private") is True,
+        "agents" in (part.get("visibility"), part.get("recipients")),
         isinstance(part.get("options"), list) and "private" in part["options"],
     )
     return any(says) or any(map(is_internal, part.values()))
@@ -78,7 +80,9 @@ def test_no_internal_sample_reaches_those_who_want_what_customers_see(
 
 
 def test_there_are_internal_samples_and_the_bindings_take_messages() -> None:
-    assert {vendor for vendor, _, _ in INTERNAL} >= {"channeltalk", "supporthunt", "swiftsell"}
+    assert {vendor for vendor, _, _ in INTERNAL} >= {
+        *("channeltalk", "chatwoot", "crisp", "livechat", "supporthunt", "swiftsell"),
+    }
     assert takers("channeltalk.message.created.text") == BINDINGS[:4]
     assert takers("acquire.message.updated") == [BINDINGS[0], BINDINGS[2], BINDINGS[4]]
 

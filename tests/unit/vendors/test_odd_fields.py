@@ -20,9 +20,16 @@ ODD = [None, "", [], {}, 0, -1, True, 1.5, 10**30, "\x00", [[]], {"": None}, [No
 TELLING = {
     "acquire": ["/event"],
     "channeltalk": ["/type", "/event", "/entity"],
+    "chatwoot": ["/event"],
+    "crisp": ["/event"],
+    "livechat": ["/action"],
     "pickyassist": ["/event_id"],
     "supporthunt": ["/events", "/events/0", "/events/0/event", "/events/0/event/type"],
     "swiftsell": ["/events", "/events/0", "/events/0/event", "/events/0/event/type"],
+    "telegram": [
+        *("/message", "/edited_message", "/channel_post", "/business_message", "/callback_query"),
+        *("/message_reaction", "/my_chat_member", "/chat_member", "/inline_query", "/poll_answer"),
+    ],
 }
 
 

@@ -275,7 +275,6 @@ def test_half_an_emoji_is_repaired_in_its_event_alone() -> None:
         (b'{"events":[1,"x"]}', "unknown_shape"),
         (b'{"events":[%b],"events":[]}' % TEXT, "unknown_shape"),
         (b'{"a":{"events":[%b]},"events":[]}' % TEXT, "unknown_shape"),
-        (b'{"\\u0065vents":[%b]}' % TEXT, "unknown_shape"),
         (b'{"events":[%b]' % TEXT, "not_json"),
         (b'{"events":[NaN]}', "not_json"),
         (b"events=1", "not_json"),
@@ -287,3 +286,19 @@ def test_what_is_not_understood_at_all_says_why(body: bytes, reason: str) -> Non
         normalize(line, Request(body=body))
 
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"zz":{"events":[null]},"events":[{"type":"follow"}]}',
+        b'{"events":[{"type":"follow"}],"zz":[{"events":[1,2]}]}',
+        b'{"\\u0065vents":[{"type":"follow"}]}',
+        b'{"zz":{"events":[{"type":"join"}]},"events":[{"type":"follow","n":NaN},{"type":"follow"}]}',
+    ],
+)
+def test_another_array_of_that_name_is_none_of_the_deliverys(body: bytes) -> None:
+    found = line.normalize(Request(body=body))
+
+    vendortypes = [event.vendortype for event in found if isinstance(event, NormalizedEvent)]
+    assert vendortypes == ["follow"]
