@@ -39,6 +39,8 @@ _MIN_OUTBOX_BYTES = 1024 * 1024
 """For each worker."""
 _MAX_EXPECTED_S = 604_800
 """A week: so far back does the alert look."""
+_MIN_TOKEN_CHARACTERS = 8
+_ADMIN_URL = re.compile(r"(?:https?|dns)://[A-Za-z0-9._\[\]:-]+/?")
 _MAPPED_PREFIX_BITS = 96
 """What an IPv6 address has before the IPv4 address mapped into it (RFC 4291, 2.5.5.2)."""
 
@@ -172,6 +174,50 @@ class TracingSettings(Section):
         if enabled and not find_spec("opentelemetry"):
             raise ValueError("OpenTelemetry is not installed; install relay with its extra: [otel]")
         return enabled
+
+
+class ConsoleTokens(Section):
+    """Who may open the console, by role: the secrets that log somebody in."""
+
+    viewer: Strings = Field(default=[], repr=False)
+    reader: Strings = Field(default=[], repr=False)
+    operator: Strings = Field(default=[], repr=False)
+
+    @field_validator("viewer", "reader", "operator")
+    @classmethod
+    def _check_tokens(cls, tokens: list[str]) -> list[str]:
+        for token in resolve_secrets(tokens):
+            if len(token) < _MIN_TOKEN_CHARACTERS:
+                raise ValueError(f"one has less than {_MIN_TOKEN_CHARACTERS} characters")
+        return tokens
+
+
+class ConsoleSettings(Section):
+    """The web page of `relay console`."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9080
+    hosts: Strings = Field(default=[])
+    receivers: Strings = Field(default=[])
+    services: dict[SourceName, str] = Field(default={})
+    tokens: ConsoleTokens = ConsoleTokens()
+    trusted_proxies: Networks = Field(default=[])
+
+    @field_validator("receivers")
+    @classmethod
+    def _check_receivers(cls, receivers: list[str]) -> list[str]:
+        for url in receivers:
+            if not _ADMIN_URL.fullmatch(url):
+                raise ValueError(f"{url!r} is neither http://HOST:PORT nor dns://NAME:PORT")
+        return receivers
+
+    @field_validator("services")
+    @classmethod
+    def _check_services(cls, services: dict[str, str]) -> dict[str, str]:
+        for name, url in services.items():
+            if url and not _ADMIN_URL.fullmatch(url):
+                raise ValueError(f"{name}: {url!r} is neither http://HOST:PORT nor empty")
+        return services
 
 
 class SourceSettings(Section):
@@ -322,6 +368,7 @@ class Settings(File):
     outbox: OutboxSettings = OutboxSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
+    console: ConsoleSettings = ConsoleSettings()
     sources: dict[SourceName, SourceSettings] = Field(default={})
     consumers: dict[str, dict[str, Any]] = Field(default={})
 

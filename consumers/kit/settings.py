@@ -44,6 +44,7 @@ class _Sections(File):
     admin: Any = None
     history: Any = None
     outbox: Any = None
+    console: Any = None
     sources: Any = None
 
 

@@ -11,6 +11,7 @@ from relay.process.command import CommandWithErrors, exiting_on_errors
 _COMMANDS = (
     "asyncapi",
     "check",
+    "console",
     "dead",
     "drift",
     "events",

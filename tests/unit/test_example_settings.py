@@ -46,7 +46,7 @@ def own_fields(kind: type[ConsumerSettings]) -> set[str]:
 def test_the_example_lists_every_setting_of_the_relay_with_its_default() -> None:
     settings = load(EXAMPLE)
 
-    for section in ("ingress", "admin", "broker", "history", "outbox", "log", "tracing"):
+    for section in ("ingress", "admin", "broker", "history", "outbox", "log", "tracing", "console"):
         assert_lists_all_with_defaults(getattr(settings, section))
     listed = [source.model_fields_set for source in settings.sources.values()]
     assert set().union(*listed) == set(SourceSettings.model_fields)

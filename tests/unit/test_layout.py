@@ -69,6 +69,9 @@ MAY_IMPORT = {
     " relay.settings",
     "relay.cli": "relay.broker relay.errors relay.events relay.ingress relay.observability"
     " relay.process relay.settings relay.vendors relay.vendors.kit",
+    "relay.console": "consumers.kit.queues relay.broker relay.cli relay.cli.commands"
+    " relay.configured relay.errors relay.events relay.events.schemas relay.ingress relay.process"
+    " relay.settings relay.settings_file relay.vendors",
     "relay.cli.commands": "*",
     "relay.__main__": "relay.cli",
 }
@@ -97,10 +100,15 @@ DOES_IO = {
 ONLY_IN = {
     "aiohttp": {
         *("relay.admin", "relay.app", "relay.cli.client", "relay.ingress.*", "relay.process.*"),
-        *("relay.observability.probes", "relay.workers.*"),
+        *("relay.observability.probes", "relay.workers.*", "relay.console.*"),
         *("consumers.kit.service", "consumers.SERVICE.sender", "consumers.SERVICE.webhook"),
     },
-    "aio_pika": {"relay.broker.*", "relay.cli.*", "consumers.kit.queues.bindings"},
+    "aio_pika": {
+        "relay.broker.*",
+        "relay.cli.*",
+        "relay.console.*",
+        "consumers.kit.queues.bindings",
+    },
     "aiormq": {"relay.broker.*", "consumers.kit.consuming.inbox"},
     "sqlite3": {
         *("relay.outbox.*", "consumers.kit.seen.sqlite", "consumers.SERVICE.sqlite"),
@@ -116,7 +124,7 @@ ONLY_IN = {
     "pydantic_settings": {"relay.settings_file"},
     "prometheus_client": {
         *("relay.admin", "relay.app", "relay.observability.*", "relay.workers.*"),
-        "relay.process.log_writer",
+        *("relay.process.log_writer", "relay.console.scrape"),
         *("consumers.kit.metrics", "consumers.kit.program", "consumers.kit.service"),
         *("consumers.SERVICE.endpoint", "consumers.SERVICE.service"),
     },
@@ -124,6 +132,7 @@ ONLY_IN = {
     "cryptography": {"relay.vendors.generic.public_keys"},
     "click": {"relay.process.command", "relay.cli.*", "consumers.kit.program"},
     "rich": {"relay.cli.*"},
+    "jinja2": {"relay.console.rendering"},
 }
 
 
@@ -234,13 +243,14 @@ def test_imports_go_in_no_circle() -> None:
     assert {*order.static_order()} == set(TREES)  # a circle has no order, and it says which
 
 
-def test_of_the_relay_only_its_commands_know_services() -> None:
+def test_of_the_relay_only_its_commands_and_the_console_know_services() -> None:
     importing = {
         module for module in TREES if any(name.startswith("consumers") for name in ours_of(module))
     }
 
     relay = {module for module in importing if module.startswith("relay.")}
-    assert {room_of(module) for module in relay} == {"relay.cli.commands", "relay.cli.replay"}
+    rooms = {"relay.cli.commands", "relay.cli.replay", "relay.console"}
+    assert {room_of(module) for module in relay} == rooms
 
 
 def test_services_do_not_know_each_other() -> None:
@@ -284,7 +294,7 @@ def test_a_library_is_imported_in_few_modules(library: str) -> None:
         assert any(is_in(module, {pattern}) for module in importing), f"{pattern} is not needed"
 
 
-def test_only_the_app_and_the_commands_read_the_relays_settings() -> None:
+def test_only_the_app_the_console_and_the_commands_read_the_relays_settings() -> None:
     readers = {
         module
         for module in TREES
@@ -292,7 +302,7 @@ def test_only_the_app_and_the_commands_read_the_relays_settings() -> None:
     }
 
     own = {module for module in readers if not module.startswith("relay.cli.")}
-    assert own == {"relay.app", "relay.configured"}
+    assert own == {"relay.app", "relay.configured", "relay.console.deployment"}
 
 
 def test_the_ingress_reaches_no_broker_and_the_broker_no_outbox() -> None:

@@ -32,7 +32,7 @@ def problems_of(path: Path | None = None) -> list[str]:
 
 DEFAULTS: dict[str, Any] = {
     "ingress": {
-        "host": "0.0.0.0",  # noqa: S104  the contract
+        "host": "0.0.0.0",
         "port": 8080,
         "workers": 1,
         "ack_after": "outbox",
@@ -61,6 +61,15 @@ DEFAULTS: dict[str, Any] = {
     },
     "log": {"format": "auto", "level": "info"},
     "tracing": {"enabled": False},
+    "console": {
+        "host": "127.0.0.1",
+        "port": 9080,
+        "hosts": [],
+        "receivers": [],
+        "services": {},
+        "tokens": {"viewer": [], "reader": [], "operator": []},
+        "trusted_proxies": [],
+    },
     "sources": {},
 }
 

@@ -13,14 +13,22 @@ from relay.configured import source_exchanges, sources_of
 from relay.events import asyncapi
 from relay.events.request_headers import PREFIX
 from relay.process.command import config_option
-from relay.settings import load
+from relay.settings import Settings, load
 
 
 @click.command("asyncapi")
 @config_option
 def command(config: Path | None) -> None:
     """Print an AsyncAPI 3 document of the configured sources: channels, keys and schemas."""
-    settings = load(config)
+    show_json(document_of(load(config)))
+
+
+def document_of(settings: Settings) -> asyncapi.Document:
+    """Return the AsyncAPI document of the configured sources.
+
+    Raises:
+        SettingsError: there is no source.
+    """
     own = source_exchanges(settings)
     main = settings.broker.exchange
     sources: dict[str, defaultdict[str, list[str]]] = {
@@ -33,12 +41,10 @@ def command(config: Path | None) -> None:
         types[source.origin.vendor] |= vendors.types(source.vendor)
         if source.rules:
             headers |= {f"{PREFIX}{header}" for header in source.rules.headers}
-    show_json(
-        asyncapi.document(
-            version=metadata.version("relay"),
-            urls=[read_url(url) for url in settings.broker.urls],
-            sources=sources,
-            types=types,
-            headers=sorted(headers),
-        )
+    return asyncapi.document(
+        version=metadata.version("relay"),
+        urls=[read_url(url) for url in settings.broker.urls],
+        sources=sources,
+        types=types,
+        headers=sorted(headers),
     )

@@ -10,7 +10,7 @@ import pytest
 from tests.broker.workers.conftest import is_ready, serve, total, workers
 from tests.support.eventually import LIMIT_S, eventually
 
-ANY_IPV4 = "0.0.0.0"  # noqa: S104  what is tested
+ANY_IPV4 = "0.0.0.0"
 both = pytest.mark.parametrize("count", [1, 2], ids=["one process", "workers"])
 
 

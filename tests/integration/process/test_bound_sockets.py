@@ -8,7 +8,7 @@ import pytest
 from relay.errors import RelayError
 from relay.process.bound_sockets import address_text, bound
 
-ANY_IPV4 = "0.0.0.0"  # noqa: S104  what is tested
+ANY_IPV4 = "0.0.0.0"
 
 
 def addresses(hosts: str | Sequence[str], port: int = 0) -> set[str]:

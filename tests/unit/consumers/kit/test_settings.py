@@ -125,7 +125,7 @@ def test_in_the_environment_only_what_it_says_replaces_what_the_file_says(
 
     found = read("[consumers.crm-sync.admin]\nhost = '0.0.0.0'\n")
 
-    assert (found.admin.host, found.admin.port) == ("0.0.0.0", 9099)  # noqa: S104  as configured
+    assert (found.admin.host, found.admin.port) == ("0.0.0.0", 9099)
 
 
 def test_a_table_within_a_section_is_merged_at_every_depth(

@@ -1,0 +1,118 @@
+"""What the console watches, out of the settings: the one module here that reads them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from aio_pika.abc import AbstractConnection
+
+from consumers.kit.queues.topology import dead_queue
+from relay.broker.connection import public_address, read_url
+from relay.cli.connection import connected
+from relay.configured import sources_of, topology_of
+from relay.console.access import Access, Role
+from relay.errors import BrokerError, SettingsError
+from relay.events.topology import Topology, quarantine_exchange, unrouted_exchange
+from relay.settings import BrokerSettings, Settings
+from relay.settings_file import resolve_secrets
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SHOWN_SECTIONS = ("ingress", "admin", "broker", "history", "outbox", "log", "tracing", "console")
+_HINT = "set console.tokens, or console.trusted_proxies for a proxy that says who somebody is."
+_NOT_SHOWN = {"urls", "tokens"}
+
+
+class Deployment:
+    """The relay that the settings describe, with its services.
+
+    Args:
+        settings: of the relay.
+
+    Raises:
+        SettingsError: the console would be open to everyone, or there is no source.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.console = settings.console
+        self.sources = sources_of(settings)
+        self.exchange = settings.broker.exchange
+        self.quarantine = quarantine_exchange(self.exchange)
+        self.unrouted = unrouted_exchange(self.exchange)
+        self.services = dict(self.console.services)
+        self.access = Access(tokens=self._tokens(), proxies=self.console.trusted_proxies)
+        if self.access.is_open and self.console.host not in _LOOPBACK:
+            raise SettingsError([f"console.host = {self.console.host!r} lets everyone in; {_HINT}"])
+
+    def _tokens(self) -> dict[Role, list[str]]:
+        tokens = self.console.tokens
+        return {
+            Role.VIEWER: resolve_secrets(tokens.viewer),
+            Role.READER: resolve_secrets(tokens.reader),
+            Role.OPERATOR: resolve_secrets(tokens.operator),
+        }
+
+    @property
+    def broker(self) -> BrokerSettings:
+        """How to reach RabbitMQ."""
+        return self.settings.broker
+
+    @property
+    def receivers(self) -> Sequence[str]:
+        """Admin URLs of receivers; without any in the settings the one that they describe."""
+        admin = self.settings.admin
+        host = f"[{admin.host}]" if ":" in admin.host else admin.host
+        own = f"http://{host.replace('0.0.0.0', '127.0.0.1')}:{admin.port}"  # noqa: S104  replaced
+        return self.console.receivers or [own]
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Names by which browsers may reach the console."""
+        return [*self.console.hosts, self.console.host]
+
+    @property
+    def person_queues(self) -> Sequence[str]:
+        """Queues whose messages wait for a person."""
+        return [self.quarantine, self.unrouted, *map(dead_queue, self.services)]
+
+    @property
+    def topology(self) -> Topology:
+        """What the relay needs in RabbitMQ."""
+        return topology_of(self.settings)
+
+    def connecting(self) -> AbstractAsyncContextManager[AbstractConnection]:
+        """Connect to RabbitMQ; see relay.cli.connection."""
+        return connected(self.broker)
+
+    def broker_addresses(self) -> list[str]:
+        """Return the brokers' addresses, without passwords."""
+        found = []
+        for url in self.broker.urls:
+            try:
+                found.append(public_address(read_url(url)))
+            except BrokerError as error:
+                found.append(str(error))
+        return found
+
+    def shown_settings(self) -> list[tuple[str, list[tuple[str, Any]]]]:
+        """Return the settings by section, without anything that is, or may hold, a secret."""
+        sections = [
+            (name, _shown(getattr(self.settings, name).model_dump())) for name in _SHOWN_SECTIONS
+        ]
+        for name, source in self.settings.sources.items():
+            values = source.model_dump(include={"vendor", "insecure", "allow_from"})
+            values["secrets"] = len(source.secrets)
+            sections.append((f"sources.{name}", _shown(values)))
+        return sections
+
+
+def _shown(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, _written(value)) for name, value in values.items() if name not in _NOT_SHOWN]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join([f"{name} {url}".strip() for name, url in value.items()]) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,132 @@
+"""The console's process: its parts put together, its pages by path, its listener."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from importlib import resources
+
+from aiohttp import web
+
+from relay.console.access import Access, Role
+from relay.console.deployment import Deployment
+from relay.console.guard import COOKIE, Guard, Handler, needing, read_form
+from relay.console.history import PolledHistory
+from relay.console.polling import Poller
+from relay.console.queues import QueueWatch
+from relay.console.rendering import Pages
+from relay.console.status import StatusPages
+from relay.process import tasks
+from relay.process.listeners import listening
+
+_MAX_FORM_BYTES = 65_536
+_STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_SHUTDOWN_S = 2.0
+
+
+async def serve(deployment: Deployment) -> None:
+    """Run the console until SIGTERM.
+
+    Raises:
+        RelayError: its address is taken.
+    """
+    stop = tasks.stop_signal()
+    console = deployment.console
+    async with running(deployment) as (application, parts):
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        async with listening(runner, console.host, console.port, "console"):
+            await tasks.first(stop.wait(), *parts)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    deployment: Deployment,
+) -> AsyncIterator[tuple[web.Application, Sequence[asyncio.Task[None]]]]:
+    """Run what the pages are made of while the context is open; yield the application."""
+    history = PolledHistory()
+    queues = QueueWatch(deployment.connecting, deployment.person_queues)
+    poller = Poller(
+        receivers=deployment.receivers,
+        services=deployment.services,
+        queues=queues,
+        history=history,
+    )
+    pages = Pages({"exchange": deployment.exchange, "is_open": deployment.access.is_open})
+    status = StatusPages(
+        deployment=deployment, pages=pages, poller=poller, queues=queues, history=history
+    )
+    guard = Guard(access=deployment.access, pages=pages, hosts=deployment.hosts)
+    application = web.Application(middlewares=[guard.middleware], client_max_size=_MAX_FORM_BYTES)
+    application.on_response_prepare.append(guard.prepare)
+    _add_login(application, deployment.access, pages)
+    _add_files(application)
+    viewer: dict[str, Handler] = {
+        "/": status.overview,
+        "/system": status.system,
+        "/catalogue": status.catalogue,
+        "/asyncapi.json": status.asyncapi,
+    }
+    for path, handler in viewer.items():
+        application.router.add_get(path, needing(Role.VIEWER, handler))
+    async with (
+        tasks.task("queues", queues.run()) as watching,
+        tasks.task("poller", poller.run()) as polling,
+    ):
+        yield application, (watching, polling)
+
+
+def _add_login(application: web.Application, access: Access, pages: Pages) -> None:
+    """Add the pages by which one logs in and out."""
+
+    async def form(request: web.Request) -> web.StreamResponse:
+        return pages.response(
+            "login.html", None, path="/login", next=_local(request.query.get("next", "")), error=""
+        )
+
+    async def log_in(request: web.Request) -> web.StreamResponse:
+        fields = await request.post()
+        target = _local(str(fields.get("next", "")))
+        session = access.log_in(str(fields.get("token", "")))
+        if session is None:
+            error = "This token is wrong, or too many wrong ones were tried; wait a minute."
+            return pages.response(
+                "login.html", None, status=401, path="/login", next=target, error=error
+            )
+        answer = web.HTTPSeeOther(target)
+        is_https = request.secure or request.headers.get("Origin", "").startswith("https:")
+        answer.set_cookie(
+            COOKIE, session, httponly=True, samesite="Strict", secure=is_https, path="/"
+        )
+        raise answer
+
+    async def log_out(request: web.Request) -> web.StreamResponse:
+        await read_form(request)
+        access.log_out(request.cookies.get(COOKIE, ""))
+        answer = web.HTTPSeeOther("/login")
+        answer.del_cookie(COOKIE)
+        raise answer
+
+    application.router.add_get("/login", form)
+    application.router.add_post("/login", log_in)
+    application.router.add_post("/logout", needing(Role.VIEWER, log_out))
+
+
+def _local(target: str) -> str:
+    r"""Return a path of ours; browsers take `//host` and `/\host` for another one."""
+    is_local = target.startswith("/") and not target.startswith(("//", "/\\"))
+    return target if is_local and target.isprintable() else "/"
+
+
+def _add_files(application: web.Application) -> None:
+    """Add the style sheet, the script and the icon."""
+    directory = resources.files("relay.console") / "static"
+    for name, content_type in _STATIC.items():
+        body = (directory / name).read_bytes()
+
+        async def answer(
+            _: web.Request, body: bytes = body, content_type: str = content_type
+        ) -> web.Response:
+            return web.Response(
+                body=body, content_type=content_type, headers={"Cache-Control": "no-cache"}
+            )
+
+        application.router.add_get(f"/static/{name}", answer)

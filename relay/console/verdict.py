@@ -1,0 +1,98 @@
+"""One sentence that says how things are; each of its parts leads to where one sees more. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from relay.console.polling import Polled
+
+Tone = Literal["good", "warn", "bad", "plain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the verdict: its text, where it leads, and how bad it is."""
+
+    text: str
+    href: str
+    tone: Tone
+
+
+def verdict(
+    receivers: Sequence[Polled],
+    services: Sequence[Polled],
+    queues: Mapping[str, int | None],
+    broker_error: str | None,
+) -> list[Part]:
+    """Return the verdict.
+
+    Args:
+        receivers: all that there should be.
+        services: likewise.
+        queues: how many messages wait for a person, by queue.
+        broker_error: why the console has no connection to RabbitMQ.
+    """
+    ready = [receiver for receiver in receivers if receiver.is_ready]
+    return [
+        _accepting(receivers, ready),
+        Part(
+            text=f"{len(ready)} of {len(receivers)} receivers ready.",
+            href="/system#receivers",
+            tone="good" if receivers and len(ready) == len(receivers) else "bad",
+        ),
+        *_services(services),
+        _broker(ready, broker_error),
+        _waiting(receivers),
+        _for_a_person(receivers, queues),
+    ]
+
+
+def _accepting(receivers: Sequence[Polled], ready: Sequence[Polled]) -> Part:
+    if not receivers:
+        text = "No receiver was found."
+        return Part(text=text, href="/system#receivers", tone="bad")
+    text = "Accepting." if ready else "Not accepting: no receiver is ready."
+    return Part(text=text, href="/system#receivers", tone="good" if ready else "bad")
+
+
+def _services(services: Sequence[Polled]) -> Iterator[Part]:
+    asked = [service for service in services if service.url]
+    ready = [service for service in asked if service.is_ready]
+    if asked:
+        yield Part(
+            text=f"{len(ready)} of {len(asked)} services ready.",
+            href="/system#services",
+            tone="good" if len(ready) == len(asked) else "bad",
+        )
+
+
+def _broker(ready: Sequence[Polled], error: str | None) -> Part:
+    apart = [each for each in ready if (each.readiness.get("broker") or {}).get("state")
+             != "connected"]  # fmt: skip
+    if apart:
+        text = f"{len(apart)} of {len(ready)} receivers are not connected to RabbitMQ."
+        return Part(text=text, href="/system#broker", tone="bad")
+    if error:
+        text = "The console can't reach RabbitMQ."
+        return Part(text=text, href="/system#broker", tone="warn")
+    return Part(text="RabbitMQ connected.", href="/system#broker", tone="good")
+
+
+def _waiting(receivers: Sequence[Polled]) -> Part:
+    outboxes = [receiver.outbox for receiver in receivers if receiver.outbox]
+    count = sum(outbox["messages"] for outbox in outboxes)
+    age_s = max((outbox["oldest_age_s"] for outbox in outboxes), default=0)
+    is_late = count > 0 and age_s > 60  # noqa: PLR2004  a minute is no burst any more
+    age = f", the oldest for {age_s:,.0f} s" if is_late else ""
+    tone: Tone = "warn" if is_late else "good"
+    return Part(text=f"{count:,} waiting{age}.", href="/system#receivers", tone=tone)
+
+
+def _for_a_person(receivers: Sequence[Polled], queues: Mapping[str, int | None]) -> Part:
+    places = [name for name, count in queues.items() if count]
+    parked = [each for each in receivers if (each.outbox.get("parked") or {}).get("count")]
+    count = len(places) + len(parked)
+    if not count:
+        return Part(text="Nothing needs a person.", href="/system#queues", tone="good")
+    text = "1 thing needs a person." if count == 1 else f"{count} things need a person."
+    return Part(text=text, href="/system#queues", tone="warn")
