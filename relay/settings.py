@@ -6,19 +6,10 @@ Only app.py, configured.py, the commands and the services read them. Components 
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import orjson
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from relay import broker_url, vendors
@@ -26,9 +17,8 @@ from relay.errors import SettingsError
 from relay.events import ignored_types, request_headers, topology
 from relay.events.redaction_rules import MIN_KEY_CHARACTERS, redaction_of
 from relay.events.source_rules import SourceRules
-from relay.settings_file import File, Section, Strings, listed, load_as, resolve_secrets
-
-_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+from relay.settings_file import File, Section, Strings, load_as, resolve_secrets
+from relay.settings_values import ExchangeName, Hosts, Networks, Port, SourceName, Table
 
 _MAX_BODY_BYTES = 7 * 1024 * 1024
 """An event holds the vendor's element and the text cut out of it, so up to twice the body.
@@ -41,50 +31,6 @@ _MAX_EXPECTED_S = 604_800
 """A week: so far back does the alert look."""
 _MIN_TOKEN_CHARACTERS = 8
 _ADMIN_URL = re.compile(r"(?:https?|dns)://[A-Za-z0-9._\[\]:-]+/?")
-_MAPPED_PREFIX_BITS = 96
-"""What an IPv6 address has before the IPv4 address mapped into it (RFC 4291, 2.5.5.2)."""
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    """Read a network, an IPv4 one in IPv6 clothes as itself: so are addresses read."""
-    try:
-        network = ip_network(str(value))
-    except ValueError as error:
-        raise ValueError(f"{value!r} is no network, such as 10.0.0.0/8") from error
-    mapped = getattr(network.network_address, "ipv4_mapped", None)
-    if mapped is None or network.prefixlen < _MAPPED_PREFIX_BITS:
-        return network
-    return IPv4Network((mapped, network.prefixlen - _MAPPED_PREFIX_BITS))
-
-
-def _source_name(name: str) -> str:
-    if not _SOURCE_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: up to 64 of a-z, 0-9, _ and -")
-    return name
-
-
-def _hosts(value: object) -> object:
-    """Read one host as itself, several as a list."""
-    hosts = listed(value)
-    if not isinstance(hosts, list) or not all(isinstance(host, str) and host for host in [*hosts]):
-        raise ValueError("it must be a name or an address, or a list of them")
-    if not hosts:
-        raise ValueError("there is none; 0.0.0.0 stands for all of IPv4, :: for IPv6, too")
-    return value if isinstance(value, str) and hosts == [value] else hosts
-
-
-def _table(value: object) -> object:
-    """Read a table from one environment variable, as JSON."""
-    return orjson.loads(value) if isinstance(value, str) else value
-
-
-Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
-Networks = Annotated[list[Network], BeforeValidator(listed)]
-Hosts = Annotated[str | list[str], BeforeValidator(_hosts)]
-Table = Annotated[dict[str, str], BeforeValidator(_table)]
-ExchangeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")]
-SourceName = Annotated[str, AfterValidator(_source_name)]
-Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class IngressSettings(Section):

@@ -16,8 +16,8 @@ from consumers.kit import Consumer, ConsumerSettings, Event, Unavailable
 from consumers.kit.database.url import NEEDS_PSYCOPG, parse_database_url
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from relay.process import tasks
-from relay.settings import Port
 from relay.settings_file import resolve_secrets
+from relay.settings_values import Port
 
 NAME = "archive"
 _DELETE_EVERY_S = 60.0

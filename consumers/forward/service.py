@@ -29,8 +29,8 @@ from consumers.forward.signature import key_of
 from consumers.kit import Consumer, ConsumerSettings
 from consumers.kit.consuming.decision import MAX_WAIT_S
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
-from relay.settings import Networks, Port
 from relay.settings_file import Section, Strings, resolve_secrets
+from relay.settings_values import Networks, Port
 
 NAME = "forward"
 

@@ -11,11 +11,11 @@ from relay.errors import SettingsError
 from relay.settings import (
     AdminSettings,
     BrokerSettings,
-    ExchangeName,
     LogSettings,
     TracingSettings,
 )
 from relay.settings_file import File, Section, listed, load_as, sentences
+from relay.settings_values import ExchangeName
 
 _PREFETCH = 100
 _MAX_PREFETCH = 2000  # a quorum queue allows no more

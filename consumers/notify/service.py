@@ -22,8 +22,8 @@ from consumers.kit import Consumer, ConsumerSettings, Event
 from consumers.kit.settings import Bindings, ConsumerAdminSettings
 from consumers.notify.template import Template, parse
 from consumers.notify.webhook import Webhook, open_webhooks
-from relay.settings import Port
 from relay.settings_file import Section, resolve_secrets
+from relay.settings_values import Port
 
 NAME = "notify"
 
