@@ -59,7 +59,10 @@ def check_strangers(data: bytes, source: Source) -> None:
 
 def check_signed(data: bytes, source: Source) -> None:
     """Whatever someone who knows a secret sends is kept, as it was sent."""
-    request = delivered.signed(delivered.read(data), source.vendor)
+    sent = delivered.read(data)
+    request = delivered.signed(sent, source.vendor)
+    if source.origin.vendor in _SECRET_MEMBERS and request.body == sent.body:
+        return  # no object, so there is no place in it for a secret
 
     found = process_delivery(request, source, RECEIVED_AT, DELIVERY_ID)
 
