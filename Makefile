@@ -7,7 +7,7 @@ ONCE_MORE_ALONE := $(PYTHON) -m pytest --last-failed --last-failed-no-failures n
 WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock clean
+.PHONY: help setup run demo check test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -91,6 +91,10 @@ lock: setup ## bring requirements.lock in line with pyproject.toml, changing no 
 		--output-file deploy/container/requirements.lock pyproject.toml
 	echo hatchling | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --constraint requirements.lock --output-file deploy/container/build.lock -
+
+dist: setup ## sdist and wheel in dist/, built with what is locked
+	@rm -rf dist
+	$(PYTHON) -m hatchling build --directory dist
 
 # Not var/: an outbox in it may hold events that are not delivered yet.
 clean: ## remove .venv, .run, caches and build output

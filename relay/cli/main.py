@@ -52,7 +52,7 @@ class _Commands(CommandWithErrors, click.Group):
 
 
 @click.group("relay", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="relay")
+@click.version_option(package_name=libraries.DISTRIBUTION)
 def main() -> None:
     """Relay chat-platform webhooks to RabbitMQ, durable before they are acknowledged."""
 

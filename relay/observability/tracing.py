@@ -1,4 +1,4 @@
-"""OpenTelemetry spans, where `tracing.enabled` is set and the extra `relay[otel]` installed.
+"""OpenTelemetry spans, where `tracing.enabled` is set and the extra `otel` installed.
 
 An event has three spans, all in the trace of the vendor's request:
 

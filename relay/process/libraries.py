@@ -14,6 +14,9 @@ from importlib import metadata
 
 from relay.errors import UnfitLibrary
 
+DISTRIBUTION = "chat-webhook-relay"
+"""What this package is called where packages are installed from: `relay` is somebody else's."""
+
 _CLOSELY_USED = ("aiohttp", "aiormq", "pamqp")
 _COMPARE = {">=": operator.ge, "<": operator.lt}
 
@@ -84,7 +87,7 @@ def _module_of(owner: object) -> str:
 def _declared() -> dict[str, str]:
     """Return the requirement by library, as pyproject.toml declares it."""
     try:
-        requirements = metadata.requires("relay") or []
+        requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
         return {}
     wanted = [text.partition(";")[0].strip() for text in requirements if "extra ==" not in text]

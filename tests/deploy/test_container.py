@@ -19,6 +19,7 @@ import pytest
 
 from deploy.local.private_server import free_port
 from relay import vendors
+from relay.process.libraries import DISTRIBUTION
 from tests.deploy.dockerfile import arguments, environment, stages
 from tests.deploy.overlay import Overlay, lacks
 from tests.support.eventually import LIMIT_S, eventually
@@ -67,7 +68,7 @@ def test_it_installs_all_that_relay_and_services_need_and_no_tool() -> None:
     }
     wanted = [
         re.split(r"[\[<>=;!~ ]", requirement)[0]
-        for requirement in metadata.requires("relay") or []
+        for requirement in metadata.requires(DISTRIBUTION) or []
         if "dev" not in requirement.partition(";")[2]
     ]
 

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from relay import vendors
+from relay.process.libraries import DISTRIBUTION
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import SECRET
 
@@ -97,4 +98,4 @@ def test_it_says_where_the_broker_is_and_which_relay_it_is_about(document: dict[
     ]
 
     assert servers == [("amqp", "a:5672", "/"), ("amqps", "b:5673", "/chat")]
-    assert document["info"]["version"] == metadata.version("relay")
+    assert document["info"]["version"] == metadata.version(DISTRIBUTION)

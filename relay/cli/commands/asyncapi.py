@@ -13,6 +13,7 @@ from relay.configured import source_exchanges, sources_of
 from relay.events import asyncapi
 from relay.events.request_headers import PREFIX
 from relay.process.command import config_option
+from relay.process.libraries import DISTRIBUTION
 from relay.settings import Settings, load
 
 
@@ -42,7 +43,7 @@ def document_of(settings: Settings) -> asyncapi.Document:
         if source.rules:
             headers |= {f"{PREFIX}{header}" for header in source.rules.headers}
     return asyncapi.document(
-        version=metadata.version("relay"),
+        version=metadata.version(DISTRIBUTION),
         urls=[read_url(url) for url in settings.broker.urls],
         sources=sources,
         types=types,
