@@ -3,13 +3,16 @@
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from relay.broker.publisher import ConnectionState, Publisher
 from relay.errors import NotDurable, OutboxError
+from relay.observability import capture as capturing
 from relay.observability import probes, recent_requests
+from relay.observability.capture import Capture
 from relay.observability.drift_report import DriftReport
 from relay.observability.last_seen import LastSeen
 from relay.observability.metrics import BrokerMetrics, OutboxMetrics
@@ -47,7 +50,11 @@ class Admin:
         self._blocked_checkpoints = 0  # as far as they are counted
 
     def application(
-        self, drift: Callable[[], DriftReport], recent: RecentRequests, last_seen: LastSeen
+        self,
+        drift: Callable[[], DriftReport],
+        recent: RecentRequests,
+        last_seen: LastSeen,
+        capture: Capture,
     ) -> web.Application:
         """Return the web application to serve.
 
@@ -55,6 +62,7 @@ class Admin:
             drift: counts what it has not counted yet, and returns what `/drift` shows.
             recent: the requests that `/recent` shows.
             last_seen: knows which sources are silent.
+            capture: what `/capture` switches on and shows.
         """
 
         async def refresh() -> None:
@@ -77,6 +85,7 @@ class Admin:
             refresh=refresh,
             registry=self._registry,
             documents={"/drift": answer_drift, "/recent": answer_recent},
+            actions={"/capture": partial(capturing.answer, capture)},
         )
 
     async def _readiness(self) -> dict[str, object]:

@@ -42,6 +42,7 @@ from relay.ingress.http_server import Server
 from relay.ingress.limits import Limits
 from relay.ingress.outcomes import Outcomes
 from relay.ingress.processing_subprocess import ProcessingSubprocess
+from relay.observability.capture import Capture
 from relay.observability.metrics import (
     BrokerMetrics,
     DriftMetrics,
@@ -117,6 +118,7 @@ class _Relay:
         self._subprocess = ProcessingSubprocess()
         self._drift = Drift(DriftMetrics(registry))
         self._recent = RecentRequests()
+        self._capture = Capture()
         self._ingress_metrics = IngressMetrics(registry)
         self._ingress = Ingress(
             sink=self._storage.sink,
@@ -126,7 +128,13 @@ class _Relay:
                 trusted_proxies=settings.ingress.trusted_proxies,
             ),
             subprocess=self._subprocess,
-            outcomes=Outcomes(self._ingress_metrics, self._tracing, self._drift, self._recent),
+            outcomes=Outcomes(
+                self._ingress_metrics,
+                self._tracing,
+                self._drift,
+                self._recent,
+                self._capture,
+            ),
         )
         orphan_drain = self._storage.orphan_drain
         self._admin = Admin(
@@ -196,7 +204,10 @@ class _Relay:
         """Listen for probes. A worker answers its supervisor alone, on a Unix socket."""
         runner = web.AppRunner(
             self._admin.application(
-                self._drift.report, self._recent, self._ingress_metrics.last_seen
+                self._drift.report,
+                self._recent,
+                self._ingress_metrics.last_seen,
+                self._capture,
             ),
             access_log=None,
         )

@@ -3,6 +3,7 @@
 RelayError
 ├── Refused            400  an HTTP request is answered with `status` and problem type `slug`
 │   ├── Unauthenticated    401  not who it says it is; nothing was stored
+│   ├── NotForBrowsers     403  the admin port is asked to act by what may be a page in a browser
 │   ├── UnknownSource      404  no such source; nothing was stored
 │   ├── MethodNotAllowed   405
 │   ├── HeadTooSlow        408
@@ -69,6 +70,14 @@ AUTHENTICATION_REASONS = (
     "too_old",
     "too_new",
 )
+
+
+class NotForBrowsers(Refused):
+    """The admin port is asked by what may be a page in a browser. Nothing was done."""
+
+    status = 403
+    slug = "not-for-browsers"
+    title = "Not for browsers"
 
 
 class UnknownSource(Refused):

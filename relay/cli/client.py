@@ -3,7 +3,7 @@
 And the operator's: what the admin port answers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -89,25 +89,44 @@ async def post_all(
     return failures
 
 
-async def admin_document(base: str, path: str) -> Any:
+async def admin_document(
+    base: str,
+    path: str,
+    method: str = "GET",
+    *,
+    document: Mapping[str, Any] | None = None,
+    max_bytes: int = _MAX_DOCUMENT_BYTES,
+) -> Any:
     """Return the JSON that an admin port answers.
 
+    Args:
+        base: the URL of the port.
+        path: with its query.
+        method: such as POST.
+        document: what is sent.
+        max_bytes: of the answer.
+
     Raises:
-        RelayError: base can't be reached, or answers something else.
+        RelayError: base can't be reached, refuses, or answers something else.
     """
     address, body = _origin(base), bytearray()
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.get(f"{address}{path}", allow_redirects=False) as response,
+            http.request(
+                method, f"{address}{path}", json=document, allow_redirects=False
+            ) as response,
         ):
             async for chunk in response.content.iter_any():
                 body += chunk
-                if len(body) > _MAX_DOCUMENT_BYTES:
+                if len(body) > max_bytes:
                     break
-            if response.status == HTTPStatus.OK and len(body) <= _MAX_DOCUMENT_BYTES:
-                return raw_json.parse(bytes(body))
+            if len(body) <= max_bytes:
+                answer = raw_json.parse(bytes(body))
+                if response.status == HTTPStatus.OK:
+                    return answer
+                _raise_detail(f"{address} refuses {path}", answer)
     except TimeoutError as error:
         raise RelayError(f"{address} did not answer within {_TIMEOUT_S} s.") from error
     except aiohttp.ClientConnectorError as error:
@@ -120,6 +139,12 @@ async def admin_document(base: str, path: str) -> Any:
     except Malformed:
         pass
     raise RelayError(f"{address} has no {path}: it is no admin port of a relay as new as this one.")
+
+
+def _raise_detail(what: str, answer: Any) -> None:
+    """Raise what a refusal says, if it says anything."""
+    if detail := mapping(answer).get("detail"):
+        raise RelayError(f"{what}: {detail}.")
 
 
 def _origin(base: str) -> str:

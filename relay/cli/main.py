@@ -10,6 +10,7 @@ from relay.process.command import CommandWithErrors, exiting_on_errors
 
 _COMMANDS = (
     "asyncapi",
+    "capture",
     "check",
     "console",
     "dead",

@@ -26,6 +26,7 @@ from relay.ingress.http_response import Response
 from relay.ingress.processing import ProcessedDelivery, Source
 from relay.ingress.request_context import RequestContext
 from relay.ingress.safe_errors import safe_field_names, safe_head_names
+from relay.observability.capture import Capture
 from relay.observability.metrics import IngressMetrics, authentication_reason, event_type_label
 from relay.observability.recent_requests import MAX_EVENTS_SHOWN, RecentRequests
 from relay.process.safe_traceback import safe_traceback
@@ -46,6 +47,7 @@ class Outcomes:
         tracing: where requests become spans, if anywhere.
         drift: looks at the events, if anything does.
         recent: keeps the latest requests, if anything does.
+        capture: keeps whole requests while it is on.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Outcomes:
         tracing: "Tracing | None" = None,
         drift: Drift | None = None,
         recent: RecentRequests | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self._metrics = metrics
         self._tracing = tracing
         self._drift = drift
         self._recent = recent or RecentRequests()
+        self._capture = capture or Capture()
         self._secrets: Sequence[str] = ()
         self._sources: Iterable[str] = ()
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
@@ -69,6 +73,7 @@ class Outcomes:
             self._drift.show(sources)
         self._sources = frozenset(sources)
         self._secrets = [value for source in sources.values() for value in source.secrets.values]
+        self._capture.show(sources, self._secrets)
         self._metrics.show(self._sources)
         expected = {name: source.expect_every_s for name, source in sources.items()}
         self._metrics.last_seen.watch(expected, time.time())
@@ -160,8 +165,21 @@ class Outcomes:
         self._recent.add(
             request.received_at, request.head.method, line, request.types, request.details
         )
+        if self._capture.source and self._capture.source == name:
+            self._capture_request(request, status)
         if request.span:
             request.span.end(status, line)
+
+    def _capture_request(self, request: RequestContext, status: int) -> None:
+        self._capture.take(
+            request_id=request.id,
+            received_at=request.received_at,
+            method=request.head.method,
+            target=request.head.raw_path,
+            headers=request.head.headers,
+            body=request.request.body if request.request else request.body,
+            status=status,
+        )
 
 
 def _refusal_details(request: RequestContext, refusal: Refused) -> dict[str, object]:
@@ -178,9 +196,8 @@ def _refusal_details(request: RequestContext, refusal: Refused) -> dict[str, obj
 
 def _details(processed: ProcessedDelivery) -> dict[str, object]:
     """Return what `/recent` shows of several messages, or of a quarantined one."""
-    shown = [
-        message for message in processed.messages if processed.reason or not message.is_quarantined
-    ]
+    events = [message for message in processed.messages if not message.is_quarantined]
+    shown = events or processed.messages
     return {
         "routing_key": shown[0].routing_key,
         "event_ids": [message.id for message in shown[:MAX_EVENTS_SHOWN]],

@@ -20,7 +20,8 @@ passed over; without, the newest. Each request has these members; what is unknow
     client        the caller's address, behind `ingress.trusted_proxies` the one they report
     method        such as POST; "other" for what is no method of HTTP
     status        of the answer
-    verdict       "accepted", "quarantined", "handshake" or "refused"
+    verdict       "accepted", "quarantined", "handshake", "ignored" (all of it) or "refused"
+    ignored       how many events the settings of the source leave out
     reason        refused: for 401 one of AUTHENTICATION_REASONS, else the `type` of the answer,
                   such as "unknown-source"; quarantined: the reason of the quarantine
     detail        refused: one sentence
@@ -53,7 +54,7 @@ MAX_EVENTS_SHOWN = 20
 
 _ENTRY_BYTES = 1536
 """About what an entry takes without names: its tuple, the line with its values, and some ids."""
-VERDICTS = ("accepted", "quarantined", "handshake", "refused")
+VERDICTS = ("accepted", "quarantined", "handshake", "ignored", "refused")
 _FILTERS = ("source", "verdict", "reason", "type")
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -187,6 +188,8 @@ class RecentRequests:
 def _verdict(row: Row) -> str:
     if row["status"] >= _BAD_REQUEST:
         return "refused"
+    if "ignored" in row and "event_id" not in row:
+        return "ignored"
     return next((word for word in ("quarantined", "handshake") if word in row), "accepted")
 
 

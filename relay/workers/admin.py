@@ -15,7 +15,8 @@ import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay.observability import drift_report, last_seen, probes, recent_requests
+from relay.errors import Refused
+from relay.observability import capture, drift_report, last_seen, probes, recent_requests
 from relay.observability.drift_report import DriftReport
 from relay.observability.metrics import WorkerMetrics
 from relay.observability.recent_requests import RecentPage
@@ -63,6 +64,7 @@ class SupervisorAdmin:
             refresh=self._refresh,
             registry=self._registry,
             documents={"/drift": self._drift, "/recent": self._recent},
+            actions={"/capture": self._capture},
         )
         return listeners.listening(web.AppRunner(application, access_log=None), host, port, "admin")
 
@@ -98,6 +100,30 @@ class SupervisorAdmin:
         body = await _get(process, "/recent", query) if process and process.is_up else None
         return cast("RecentPage", orjson.loads(body)) if body else None
 
+    async def _capture(self, method: str, query: Mapping[str, str], document: object) -> object:
+        """Pass it on to all workers; what one refuses all do."""
+        after = query.get("after", "")
+        if method == "POST":
+            capture.read_order(document)
+        asked = [
+            self._capture_of(number, method, {"after": cursor} if cursor else {}, document)
+            for number, cursor in enumerate(recent_requests.cursors_of(after, self._count))
+        ]
+        pages = await asyncio.gather(*asked)
+        if not any(pages):
+            raise Refused("no worker took it: none answers, or no such source is configured")
+        return capture.merged(pages, after)
+
+    async def _capture_of(
+        self, number: int, method: str, query: Mapping[str, str], document: object
+    ) -> object:
+        process = self._processes.get(number)
+        if not (process and process.is_up):
+            return None
+        body = await _get(process, "/capture", query, method, document)
+        page = orjson.loads(body) if body else {}
+        return page if "requests" in page else None
+
     async def _refresh(self) -> None:
         async with self._refreshing:  # else an older answer might replace a newer one
             up = await asyncio.gather(*map(self._scrape, range(self._count)))
@@ -115,7 +141,11 @@ class SupervisorAdmin:
 
 
 async def _get(
-    process: WorkerProcess, path: str, query: Mapping[str, str] = _NO_QUERY
+    process: WorkerProcess,
+    path: str,
+    query: Mapping[str, str] = _NO_QUERY,
+    method: str = "GET",
+    document: object = None,
 ) -> bytes | None:
     """Return a worker's answer, or None if there is none in time."""
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
@@ -124,7 +154,7 @@ async def _get(
                 connector=aiohttp.UnixConnector(str(process.worker.admin_socket)),
                 timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S),
             ) as http,
-            http.get(f"http://worker{path}", params=query) as response,
+            http.request(method, f"http://worker{path}", params=query, json=document) as response,
         ):
             return await response.read()
     return None

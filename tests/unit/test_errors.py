@@ -19,6 +19,7 @@ REFUSED = [kind for kind in CLASSES.values() if issubclass(kind, Refused)]
 ANSWERS = {
     (400, "bad-request"),
     (401, "unauthenticated"),
+    (403, "not-for-browsers"),
     (404, "unknown-source"),
     (405, "method-not-allowed"),
     (408, "head-too-slow"),

@@ -13,6 +13,8 @@ import pytest
 
 from relay import vendors
 from relay.errors import OutboxFull
+from relay.events import ignored_types
+from relay.events.source_rules import SourceRules
 from relay.observability.recent_requests import RecentQuery
 from relay.sink import PendingDelivery, Sink, complete_all
 from tests.integration.conftest import Running, Start, source
@@ -256,3 +258,22 @@ async def test_a_source_is_seen_though_its_event_can_not_be_kept(start: Start) -
 
     assert running.counted("relay_source_last_seen_timestamp_seconds", source="pickyassist")
     assert (rows(running)[0]["reason"], rows(running)[0]["verdict"]) == ("outbox-full", "refused")
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2, 3])
+async def test_what_is_ignored_is_seen_beside_what_is_not_understood(
+    start: Start, bad: int
+) -> None:
+    rules = SourceRules(ignored=ignored_types.pattern_of(["message.*"], ["message.created"]))
+    running = await start(source("swiftsell", TOKEN, rules=rules))
+    elements = [*orjson.loads(TEXT)["events"], *[{"visible-value": n} for n in range(bad)]]
+
+    answer = await running.post(
+        "/in/swiftsell", orjson.dumps({"events": elements}), headers={"Authorization": TOKEN}
+    )
+
+    (row,) = rows(running)
+    assert answer.status == 200
+    assert row["verdict"] == ("accepted" if bad else "ignored")
+    assert row["ignored"] == 1
+    assert len(row.get("event_ids", [])) == bad

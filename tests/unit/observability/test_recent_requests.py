@@ -110,6 +110,7 @@ def test_the_cursor_of_another_process_gives_everything_anew(cursor: str) -> Non
         ({"source": "other"}, []),
         ({"verdict": "accepted"}, [0, 3]),
         ({"verdict": "quarantined"}, [1]),
+        ({"verdict": "ignored"}, [4]),
         ({"reason": "token_wrong"}, [2]),
         ({"reason": "not_json"}, [1, 3]),
         ({"type": "note.created"}, [3]),
@@ -124,6 +125,8 @@ def test_filters(query: dict[str, str], expected: list[int]) -> None:
     ring.add(1.0, "POST", {**line, "request_id": "1", "quarantined": "not_json", "event_id": "a"})
     ring.add(2.0, "POST", {**line, "request_id": "2", "status": 401}, (), {"reason": "token_wrong"})
     ring.add(3.0, "POST", {**line, "request_id": "3", "reasons": ["not_json"]}, both)
+
+    ring.add(4.0, "POST", {"status": 200, "request_id": "4", "ignored": 2})
 
     assert ids(ring.page(read_query(query))) == expected
 
