@@ -13,7 +13,8 @@ from relay.settings import Settings
 
 READMES = sorted(
     path
-    for path in Path().glob("**/README.md")
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+    for path in Path().glob(f"**/{name}")
     if not path.parts[0].startswith(".") and "node_modules" not in path.parts
 )
 MAX_README_BYTES = 9_000
