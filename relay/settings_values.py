@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from relay.settings_file import listed
 
-_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAPPED_PREFIX_BITS = 96
 """What an IPv6 address has before the IPv4 address mapped into it (RFC 4291, 2.5.5.2)."""
 
@@ -27,7 +27,7 @@ def _network(value: object) -> IPv4Network | IPv6Network:
 
 
 def _source_name(name: str) -> str:
-    if not _SOURCE_NAME.fullmatch(name):
+    if not SOURCE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: up to 64 of a-z, 0-9, _ and -")
     return name
 

@@ -31,6 +31,10 @@ _COMMANDS = (
 )
 
 
+_DOCUMENTS = ("asyncapi", "schema")
+"""Those of the commands that lie in `documents`."""
+
+
 class _Commands(CommandWithErrors, click.Group):
     """A group in which each command is the `command` of the module with its name.
 
@@ -48,7 +52,8 @@ class _Commands(CommandWithErrors, click.Group):
         if cmd_name not in _COMMANDS:
             return None
         with exiting_on_errors("relay"), libraries.required():
-            module = importlib.import_module(f"relay.cli.commands.{cmd_name}")
+            folder = "documents" if cmd_name in _DOCUMENTS else "commands"
+            module = importlib.import_module(f"relay.cli.{folder}.{cmd_name}")
         return cast("click.Command", module.command)
 
 

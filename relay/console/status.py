@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from relay import vendors
-from relay.cli.commands.asyncapi import document_of
+from relay.cli.documents.asyncapi import document_of
 from relay.console.deployment import Deployment
 from relay.console.guard import VISITOR
 from relay.console.history import PolledHistory, SourceRow

@@ -71,12 +71,15 @@ class Configurable(Protocol):
         ABOUT: one sentence on each of NAMES.
         OPTIONS: the settings of a source that it takes.
         SECRET_OPTIONS: paths of those that are secrets: a table of OPTIONS, and a key in it.
+        OPTION_SCHEMAS: the JSON Schema of each of OPTIONS; in keywords that mean the
+            same in drafts 4 and 2020-12.
     """
 
     NAMES: Sequence[str]
     ABOUT: Mapping[str, str]
     OPTIONS: Sequence[str]
     SECRET_OPTIONS: Sequence[tuple[str, str]]
+    OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]]
 
     def configure(
         self, name: str, options: Mapping[str, Any], secrets: Sequence[str]
@@ -174,6 +177,14 @@ def names() -> list[str]:
 def secret_options(name: str) -> Sequence[tuple[str, str]]:
     """Return the paths of the options that are secrets; see Configurable."""
     return () if name in discover() else configurable()[name].SECRET_OPTIONS
+
+
+def option_schemas() -> dict[str, Mapping[str, Any]]:
+    """Return the JSON Schemas of the options of all Configurables, by the option's name."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for makes in configurable().values():
+        found |= makes.OPTION_SCHEMAS
+    return found
 
 
 def sign(vendor: Vendor, body: bytes, secret: str, now: float) -> OutgoingRequest:

@@ -70,10 +70,11 @@ MAY_IMPORT = {
     " relay.settings",
     "relay.cli": "relay.broker relay.errors relay.events relay.ingress relay.observability"
     " relay.process relay.settings relay.vendors relay.vendors.kit",
-    "relay.console": "consumers.kit.queues relay.broker relay.cli relay.cli.commands"
+    "relay.console": "consumers.kit.queues relay.broker relay.cli relay.cli.documents"
     " relay.configured relay.errors relay.events relay.events.schemas relay.ingress relay.process"
     " relay.settings relay.settings_file relay.vendors",
     "relay.cli.commands": "*",
+    "relay.cli.documents": "*",
     "relay.__main__": "relay.cli",
 }
 
@@ -233,7 +234,7 @@ def test_the_table_allows_nothing_that_nobody_needs() -> None:
         needed.setdefault(line_of(room_of(module)), set()).update(rooms)
 
     allowed = {line: set(rooms.split()) for line, rooms in MAY_IMPORT.items() if rooms != "*"}
-    assert {**needed, "relay.cli.commands": {"*"}} == {**allowed, "relay.cli.commands": {"*"}}
+    assert {line: rooms for line, rooms in needed.items() if MAY_IMPORT[line] != "*"} == allowed
 
 
 def test_imports_go_in_no_circle() -> None:
@@ -246,7 +247,8 @@ def test_of_the_relay_only_its_commands_and_the_console_know_services() -> None:
     relay = [module for module in TREES if module.startswith("relay.")]
 
     rooms = {room_of(name) for name in relay if "consumers." in " ".join(ours_of(name))}
-    assert rooms == {"relay.cli.commands", "relay.cli.replay", "relay.console"}
+    commands = {"relay.cli.commands", "relay.cli.documents", "relay.cli.replay"}
+    assert rooms == {*commands, "relay.console"}
 
 
 def test_services_do_not_know_each_other() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from relay.errors import SettingsError
 from relay.vendors.generic.challenges import CHALLENGES, OF_TOKENS, WITH_TOKEN, Challenge
 from relay.vendors.generic.configured import ConfiguredSender
+from relay.vendors.generic.option_schemas import OPTION_SCHEMAS
 from relay.vendors.generic.options import OptionTable, Problems
 from relay.vendors.generic.presets import PRESETS, Preset
 from relay.vendors.generic.received import EventRule, Places, parse_places
@@ -17,7 +18,7 @@ from relay.vendors.generic.signatures import SignatureRule
 from relay.vendors.generic.tokens import TokenRule
 from relay.vendors.generic.verify import Rule, read_rule
 
-__all__ = ["ABOUT", "NAMES", "OPTIONS", "SECRET_OPTIONS", "configure"]
+__all__ = ["ABOUT", "NAMES", "OPTIONS", "OPTION_SCHEMAS", "SECRET_OPTIONS", "configure"]
 
 _NAME = "generic"
 NAMES = (_NAME, *sorted(PRESETS))

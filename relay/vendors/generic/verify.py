@@ -21,7 +21,7 @@ Rule = SignatureRule | TokenRule | StandardWebhooksRule | FormRule
 
 _PLACES = ("header", "query", "path", "body", "bearer", "basic")
 _DEFAULT_TOLERANCE_S = 300
-_MAX_TOLERANCE_S = 86_400
+MAX_TOLERANCE_S = 86_400
 _ED25519_BYTES = 64
 
 
@@ -121,7 +121,7 @@ def _moment_options(table: OptionTable, signed: SignedTemplate, separator: str) 
         name = "timestamp_field" if field else "timestamp_header"
         table.problem(name, "signed has no {timestamp}, so it proves nothing; remove it")
     default_s = _DEFAULT_TOLERANCE_S if is_signed else 0
-    tolerance_s = table.integer("tolerance_s", default_s, _MAX_TOLERANCE_S)
+    tolerance_s = table.integer("tolerance_s", default_s, MAX_TOLERANCE_S)
     if tolerance_s and not is_signed:
         unsigned = "signed has no {timestamp}, so anyone can change that"
         table.problem("tolerance_s", f"{unsigned}; remove it")
@@ -190,7 +190,7 @@ def _standard_rule(table: OptionTable) -> StandardWebhooksRule:
     prefix = table.text("prefix", "webhook")
     if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", prefix):
         table.problem("prefix", "it is how the three headers begin, such as webhook")
-    tolerance_s = table.integer("tolerance_s", _DEFAULT_TOLERANCE_S, _MAX_TOLERANCE_S)
+    tolerance_s = table.integer("tolerance_s", _DEFAULT_TOLERANCE_S, MAX_TOLERANCE_S)
     shared, public = (
         _standard_version(prefix.lower(), tolerance_s, version, algorithm)
         for version, algorithm in (("v1", "sha256"), ("v1a", "ed25519"))

@@ -1,0 +1,61 @@
+"""What the options of a source look like, as JSON Schemas for editors. Pure.
+
+They name keys, kinds and ranges. What keys need each other is checked when the options are read.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from relay.vendors.generic.challenges import CHALLENGES
+from relay.vendors.generic.keys import KEY_KINDS
+from relay.vendors.generic.moments import NOTATIONS
+from relay.vendors.generic.presets import PRESETS
+from relay.vendors.generic.verify import KINDS, MAX_TOLERANCE_S
+
+_Schema = dict[str, Any]
+
+_TEXT: _Schema = {"type": "string", "minLength": 1}
+_TEXTS: _Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_FLAG: _Schema = {"type": "boolean"}
+_HEADER: _Schema = {"type": "string", "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"}
+
+
+def _choice(choices: Iterable[str]) -> _Schema:
+    return {"type": "string", "enum": list(choices)}
+
+
+def _table(**properties: _Schema) -> _Schema:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+OPTION_SCHEMAS: Mapping[str, _Schema] = {
+    "preset": _choice(sorted(PRESETS)),
+    "verify": _table(
+        kind=_choice(KINDS),
+        algorithm=_choice(("sha256", "sha1", "sha512", "ed25519", "rsa-sha256")),
+        key=_choice(KEY_KINDS),
+        signed=_TEXT,
+        header=_HEADER,
+        value=_TEXT,
+        separator=_TEXT,
+        encoding=_choice(("hex", "base64")),
+        timestamp_field=_TEXT,
+        timestamp_header=_HEADER,
+        timestamp=_choice(NOTATIONS),
+        tolerance_s={"type": "integer", "minimum": 0, "maximum": MAX_TOLERANCE_S},
+        id_header=_HEADER,
+        public_url={"type": "string", "pattern": "^https?://"},
+        prefix={"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"},
+        query=_TEXT,
+        path=_FLAG,
+        body={"type": "string", "pattern": "^/"},
+        bearer=_FLAG,
+        basic=_FLAG,
+        username=_TEXT,
+    ),
+    "challenge": {
+        "anyOf": [_choice(CHALLENGES), _table(kind=_choice(CHALLENGES), token=_TEXTS)],
+    },
+    "event": _table(type=_TEXTS, id=_TEXTS, time=_TEXTS, conversation=_TEXTS),
+}
+"""By the name of the option."""
