@@ -12,6 +12,7 @@ _COMMANDS = (
     "asyncapi",
     "capture",
     "check",
+    "completion",
     "console",
     "dead",
     "drift",
@@ -31,7 +32,7 @@ _COMMANDS = (
 )
 
 
-_DOCUMENTS = ("asyncapi", "schema")
+_DOCUMENTS = ("asyncapi", "completion", "schema")
 """Those of the commands that lie in `documents`."""
 
 

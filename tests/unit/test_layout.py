@@ -69,7 +69,8 @@ MAY_IMPORT = {
     "relay.cli.replay": "consumers.kit.queues relay.cli relay.errors relay.events relay.process"
     " relay.settings",
     "relay.cli": "relay.broker relay.errors relay.events relay.ingress relay.observability"
-    " relay.process relay.settings relay.vendors relay.vendors.kit",
+    " relay.process relay.settings relay.settings_file"
+    " relay.vendors relay.vendors.kit",
     "relay.console": "consumers.kit.queues relay.broker relay.cli relay.cli.documents"
     " relay.configured relay.errors relay.events relay.events.schemas relay.ingress relay.process"
     " relay.settings relay.settings_file relay.vendors",

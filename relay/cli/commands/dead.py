@@ -14,6 +14,7 @@ from consumers.kit.queues import headers
 from consumers.kit.queues.headers import DeadLetter
 from consumers.kit.queues.topology import dead_queue
 from relay.cli import service_queue
+from relay.cli.completing import complete_service
 from relay.cli.connection import connected
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
@@ -33,7 +34,7 @@ from relay.settings import BrokerSettings, load
 
 _DIGEST_BYTES = 6
 
-_service_argument = click.argument("service", metavar="SERVICE")
+_service_argument = click.argument("service", metavar="SERVICE", shell_complete=complete_service)
 
 
 @click.group("dead")

@@ -10,6 +10,7 @@ from consumers.archive.record import Erasure, Query
 from consumers.archive.service import NAME, ArchiveSettings, archive_at
 from consumers.kit.event import parse
 from consumers.kit.settings import load
+from relay.cli.completing import complete_type
 from relay.cli.event_format import on_one_line, show_event
 from relay.cli.timestamps import MOMENT
 from relay.errors import RelayError
@@ -22,7 +23,13 @@ _DEFAULT_LIMIT = 1000
 @click.pass_context
 @config_option
 @click.option("--conversation", metavar="ID", help="Those of a conversation.")
-@click.option("--type", "event_type", metavar="TYPE", help="Those of a type: message.created, ...")
+@click.option(
+    "--type",
+    "event_type",
+    metavar="TYPE",
+    shell_complete=complete_type,
+    help="Those of a type: message.created, ...",
+)
 @click.option("--vendor", metavar="VENDOR", help="Those of a vendor.")
 @click.option("--since", type=MOMENT, help="Not before 30m, 2h or 7d ago, or a date in ISO 8601.")
 @click.option("--until", type=MOMENT, help="Before then, likewise.")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 from multidict import CIMultiDict
 
+from relay.cli.completing import complete_source
 from relay.cli.dry_run import Inspection, inspect, payloads_in
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
@@ -45,7 +46,7 @@ def _read_headers(
 
 @click.command("inspect")
 @config_option
-@click.argument("source_name", metavar="SOURCE")
+@click.argument("source_name", metavar="SOURCE", shell_complete=complete_source)
 @click.argument("path", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--header",

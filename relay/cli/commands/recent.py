@@ -11,6 +11,7 @@ import click
 
 from relay.cli.admin_port import admin_url, urls_option
 from relay.cli.client import admin_document
+from relay.cli.completing import complete_source, complete_type
 from relay.cli.main import json_option
 from relay.cli.output import is_terminal, show_json, show_row, show_table
 from relay.errors import RelayError
@@ -73,10 +74,21 @@ class _Reader:
 
 @click.command("recent")
 @config_option
-@click.option("--source", metavar="NAME", help="Only of this source; `unknown` is none of them.")
+@click.option(
+    "--source",
+    metavar="NAME",
+    shell_complete=complete_source,
+    help="Only of this source; `unknown` is none of them.",
+)
 @click.option("--verdict", type=click.Choice(VERDICTS), help="Only those with this end.")
 @click.option("--reason", metavar="SLUG", help="Only refused or quarantined for this reason.")
-@click.option("--type", "event_type", metavar="TYPE", help="Only with an event of this type.")
+@click.option(
+    "--type",
+    "event_type",
+    metavar="TYPE",
+    shell_complete=complete_type,
+    help="Only with an event of this type.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, MAX_REQUESTS),

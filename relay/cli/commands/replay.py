@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from relay.cli.completing import complete_pattern, complete_service
 from relay.cli.output import show_row
 from relay.cli.replay.progress import Progress, ProgressFile, ReplayRequest, open_progress
 from relay.cli.replay.replayer import replay
@@ -55,10 +56,17 @@ def _checked_rate(_ctx: click.Context, _param: click.Parameter, rate: int) -> in
     "--key",
     "keys",
     metavar="PATTERN",
+    shell_complete=complete_pattern,
     multiple=True,
     help="Only what matches; may be given again. Else what the service is bound to.",
 )
-@click.option("--to", "service", required=True, help="The service that gets them.")
+@click.option(
+    "--to",
+    "service",
+    required=True,
+    shell_complete=complete_service,
+    help="The service that gets them.",
+)
 @click.option(
     "--rate",
     type=click.IntRange(min=0),

@@ -8,6 +8,7 @@ import click
 
 from relay import vendors
 from relay.cli.client import Call, CallResult, post_all
+from relay.cli.completing import complete_source_or_all
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
@@ -22,7 +23,7 @@ _EVERY_SOURCE = "all"
 
 @click.command("send")
 @config_option
-@click.argument("source_name", metavar="SOURCE")
+@click.argument("source_name", metavar="SOURCE", shell_complete=complete_source_or_all)
 @click.argument("names", metavar="[SAMPLE]...", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Send every documented sample.")
 @click.option("--handshake", "is_handshake", is_flag=True, help="Send the handshake, first.")

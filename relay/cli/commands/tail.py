@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractConnection, AbstractQueue
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import parse
 from relay.broker.connection import declare
+from relay.cli.completing import complete_pattern
 from relay.cli.connection import connected
 from relay.cli.event_format import on_one_line, show_event
 from relay.configured import source_exchanges
@@ -29,7 +30,7 @@ _MAX_QUEUE_MESSAGES = 10_000
 
 @click.command("tail")
 @config_option
-@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1, shell_complete=complete_pattern)
 @click.option(
     "--json",
     "as_json",

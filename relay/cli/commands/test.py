@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from relay.cli import expectation
+from relay.cli.completing import complete_source
 from relay.cli.dry_run import payloads_in
 from relay.cli.expectation import Difference
 from relay.cli.input_file import read_body
@@ -49,6 +50,7 @@ class _Result:
     "--source",
     "source_name",
     metavar="NAME",
+    shell_complete=complete_source,
     help="Where they come in; else the source with the folder's name, or the only one there is.",
 )
 @click.option("--write", is_flag=True, help="Write the expectations that are missing, to review.")
