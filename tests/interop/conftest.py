@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
 
@@ -102,6 +103,17 @@ async def waiting_in(connection: AbstractConnection, queue: str) -> int | None:
     async with connection.channel() as channel:
         declared = await channel.declare_queue(queue, passive=True)
     return declared.declaration_result.message_count
+
+
+async def is_consumed(connection: AbstractConnection, queue: str) -> bool:
+    """Return whether the queue exists and somebody consumes it."""
+    channel = await connection.channel()
+    try:
+        declared = await channel.declare_queue(queue, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return False  # and the channel is closed
+    await channel.close()
+    return bool(declared.declaration_result.consumer_count)
 
 
 class Program:

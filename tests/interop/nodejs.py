@@ -16,8 +16,8 @@ _LIMIT_S = 120
 _OUR_FAULT = re.compile(r"EINTEGRITY|EUSAGE|E404")  # a digest, or the two files, are wrong
 
 
-def install(directory: Path) -> Path:
-    """Install the packages into directory, each checked by its digest; return where they are.
+def install(directory: Path, source: Path = HERE) -> Path:
+    """Install what source lists into directory, checked by its digests; return where.
 
     Skips the test where Node is missing or the npm registry is out of reach.
     """
@@ -25,7 +25,8 @@ def install(directory: Path) -> Path:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, directory)
+        if source != directory:
+            shutil.copy(source / name, directory)
     try:
         result = subprocess.run(
             _INSTALL, cwd=directory, capture_output=True, text=True, timeout=_LIMIT_S, check=False

@@ -1,12 +1,11 @@
-"""The consumers without the kit, as shown, read events, whatever the names of broker and queue."""
+"""The consumer without the kit, as shown, reads events, whatever the names of broker and queue."""
 
 import sys
 from pathlib import Path
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
 
-from tests.interop.conftest import SendAll, running
+from tests.interop.conftest import SendAll, is_consumed, running
 from tests.support.eventually import eventually
 from tests.unit.test_readme_consumers import block
 
@@ -23,16 +22,6 @@ def written(language: str, containing: str, path: Path, environment: dict[str, s
         source = source.replace(f'"{shown}"', f'"{environment[name]}"')
     path.write_text(source)
     return str(path)
-
-
-async def is_consumed(connection: AbstractConnection, queue: str) -> bool:
-    channel = await connection.channel()
-    try:
-        declared = await channel.declare_queue(queue, passive=True)
-    except aio_pika.exceptions.ChannelNotFoundEntity:
-        return False  # and the channel is closed
-    await channel.close()
-    return bool(declared.declaration_result.consumer_count)
 
 
 async def reads_all(
@@ -56,23 +45,6 @@ async def test_the_python_consumer_reads_events(
 
     await reads_all(
         sys.executable,
-        program,
-        send_all=send_all,
-        connection=connection,
-        environment=environment,
-    )
-
-
-async def test_the_node_consumer_reads_events(
-    node_modules: Path,
-    send_all: SendAll,
-    environment: dict[str, str],
-    connection: AbstractConnection,
-) -> None:
-    program = written("js", "amqplib", node_modules.parent / "reader.js", environment)
-
-    await reads_all(
-        "node",
         program,
         send_all=send_all,
         connection=connection,
