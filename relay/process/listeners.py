@@ -34,21 +34,20 @@ async def listening(
     Raises:
         RelayError: an address is taken, or not one of this machine.
     """
-    await runner.setup()
-    try:
-        with bound(hosts, port, name, is_shared=is_shared) as sockets:
+    with bound(hosts, port, name, is_shared=is_shared) as sockets:
+        await runner.setup()
+        try:
             for each in sockets:
                 address = address_text(*each.getsockname()[:2])
                 try:
                     await web.SockSite(runner, each, backlog=_BACKLOG).start()
                 except OSError as error:
-                    raise RelayError(
-                        f"{name}: can't listen on {address}: {error.strerror}."
-                    ) from error
+                    reason = f"{name}: can't listen on {address}: {error.strerror}."
+                    raise RelayError(reason) from error
                 log.info("listening", listener=name, address=address)
             yield
-    finally:
-        await runner.cleanup()
+        finally:
+            await runner.cleanup()  # before the sockets are closed: asyncio's own loop fails else
 
 
 @contextlib.asynccontextmanager
