@@ -6,8 +6,10 @@ ON_ALL_CORES := --dist loadfile --no-loadscope-reorder
 ONCE_MORE_ALONE := $(PYTHON) -m pytest --last-failed --last-failed-no-failures none
 WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 
+SBOM := .run/sbom.cdx.json
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock dist clean
+.PHONY: help setup run demo check test test-lowest test-highest debian13 faults hostile fuzz bench capacity soak profile lint lock dist sbom image-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -83,8 +85,9 @@ lint: setup ## ruff and mypy
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
+# UPGRADE=--upgrade: all to the newest releases.
 lock: setup ## bring requirements.lock in line with pyproject.toml, changing no more than needed
-	$(PYTHON) -m uv pip compile --quiet --universal --all-extras --generate-hashes \
+	$(PYTHON) -m uv pip compile --quiet $(UPGRADE) --universal --all-extras --generate-hashes \
 		--no-header --no-annotate --output-file requirements.lock pyproject.toml
 	$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--extra postgres --extra otel --extra public-keys --constraint requirements.lock \
@@ -95,6 +98,16 @@ lock: setup ## bring requirements.lock in line with pyproject.toml, changing no 
 dist: setup ## sdist and wheel in dist/, built with what is locked
 	@rm -rf dist
 	$(PYTHON) -m hatchling build --directory dist
+
+sbom: setup ## what is in the image, as CycloneDX, in .run/sbom.cdx.json
+	@mkdir -p .run
+	$(PYTHON) -m uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible \
+		--pyproject pyproject.toml --output-format JSON --output-file $(SBOM) \
+		deploy/container/requirements.lock
+
+image-check: setup ## lint the Dockerfile, carry out its steps, and with Docker build and try the image
+	$(PYTHON) -m pytest --quiet tests/deploy/test_container.py
+	@sh deploy/container/check.sh
 
 # Not var/: an outbox in it may hold events that are not delivered yet.
 clean: ## remove .venv, .run, caches and build output

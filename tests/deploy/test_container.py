@@ -233,11 +233,28 @@ async def test_what_is_no_volume_can_not_be_written_to(image: Overlay) -> None:
     assert said.count(b"Read-only file system") == 2
 
 
+def test_without_docker_the_check_says_what_it_could_not_do(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    done = subprocess.run(
+        ["sh", DOCKERFILE.parent / "check.sh"],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no image was built" in done.stderr
+
+
 def test_the_image_says_how_it_wants_to_be_run() -> None:
     bases = [*arguments(BUILD, "FROM"), *arguments(IMAGE, "FROM")]
     (labels,) = arguments(IMAGE, "LABEL")
 
-    assert {base.split()[0] for base in bases} == {"python:3.11-slim-bookworm"}
+    assert {re.split("[@ ]", base)[0] for base in bases} == {"python:3.11-slim-bookworm"}
     assert arguments(IMAGE, "USER") == ["10001:10001"]
     assert arguments(IMAGE, "STOPSIGNAL") == ["SIGTERM"]
     assert 'image.licenses="Apache-2.0"' in labels

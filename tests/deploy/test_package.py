@@ -177,6 +177,16 @@ def test_it_works_in_a_fresh_environment_with_what_is_locked(wheel: Path, tmp_pa
     assert version.split()[-1] == wheel.name.split("-")[1]
 
 
+def test_the_sbom_names_all_that_is_locked(tmp_path: Path) -> None:
+    run(["make", "sbom", f"SBOM={tmp_path}/sbom.json"], Path())
+
+    sbom = json.loads((tmp_path / "sbom.json").read_text())
+    named = {f"{part['name']}=={part['version']}" for part in sbom["components"]}
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert sbom["metadata"]["component"]["name"] == DISTRIBUTION
+    assert named == set(locked(RUNTIME_LOCK))
+
+
 def constraints_in(directory: Path) -> Path:
     """Write what is locked as constraints, which have no digests."""
     path = directory / "constraints.txt"
