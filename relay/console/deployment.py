@@ -1,20 +1,24 @@
 """What the console watches, out of the settings: the one module here that reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
 
+from consumers.archive.record import Archive
+from consumers.archive.service import NAME as ARCHIVE
+from consumers.archive.service import archive_at
 from consumers.kit.queues.topology import dead_queue
 from relay.broker.connection import public_address, read_url
 from relay.cli.connection import connected
-from relay.configured import sources_of, topology_of
+from relay.configured import exchange_chooser, source_exchanges, sources_of, topology_of
 from relay.console.access import Access, Role
 from relay.errors import BrokerError, SettingsError
-from relay.events.topology import Topology, quarantine_exchange, unrouted_exchange
+from relay.events.message import Message
+from relay.events.topology import Topology, history_exchange, quarantine_exchange, unrouted_exchange
 from relay.settings import BrokerSettings, Settings
-from relay.settings_file import resolve_secrets
+from relay.settings_file import listed, resolve_secrets
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SHOWN_SECTIONS = ("ingress", "admin", "broker", "history", "outbox", "log", "tracing", "console")
@@ -76,6 +80,46 @@ class Deployment:
         return [self.quarantine, self.unrouted, *map(dead_queue, self.services)]
 
     @property
+    def exchange_of(self) -> Callable[[Message], str]:
+        """Where to publish a message."""
+        return exchange_chooser(self.settings)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether past events are kept in a stream."""
+        return self.settings.history.enabled
+
+    @property
+    def feed_exchanges(self) -> Sequence[str]:
+        """Exchanges that see every event; with a history those in front of the events' own."""
+        own = [self.exchange, *source_exchanges(self.settings).values()]
+        chosen = map(history_exchange, own) if self.has_history else own
+        return sorted(set(chosen))
+
+    @property
+    def bindings(self) -> Mapping[str, Sequence[str]]:
+        """The patterns of the services whose sections name some; the archive takes all."""
+        found = {name: section.get("bindings") for name, section in
+                 self.settings.consumers.items()}  # fmt: skip
+        found = {name: ["#"] if name == ARCHIVE else found.get(name) for name in self.services} | {
+            name: patterns for name, patterns in found.items() if patterns
+        }
+        return {name: listed_patterns(patterns) for name, patterns in found.items() if patterns}
+
+    @property
+    def archive(self) -> tuple[Archive | None, str]:
+        """The archive that these settings name, and what it is; None where they name none."""
+        section = self.settings.consumers.get(ARCHIVE, {})
+        if "database" not in section:
+            return None, ""
+        try:
+            (database,) = resolve_secrets([str(section["database"])])
+            kind = "the archive in PostgreSQL" if "postgres" in database else "the archive"
+            return archive_at(database), kind
+        except ValueError as error:
+            raise SettingsError([f"consumers.archive.database: {error}."]) from error
+
+    @property
     def topology(self) -> Topology:
         """What the relay needs in RabbitMQ."""
         return topology_of(self.settings)
@@ -104,6 +148,12 @@ class Deployment:
             values["secrets"] = len(source.secrets)
             sections.append((f"sources.{name}", _shown(values)))
         return sections
+
+
+def listed_patterns(patterns: Any) -> list[str]:
+    """Return patterns as a list of texts."""
+    found = listed(patterns)
+    return list(map(str, found)) if isinstance(found, list) else []
 
 
 def _shown(values: Mapping[str, Any]) -> list[tuple[str, Any]]:

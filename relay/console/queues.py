@@ -9,6 +9,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
+from relay.broker.reconnect import raise_if_cancelled
 from relay.console.history import POLL_INTERVAL_S
 from relay.errors import BrokerError
 
@@ -50,6 +51,7 @@ class QueueWatch:
             try:
                 async with self._connecting() as connection:
                     while True:
+                        raise_if_cancelled()
                         async with asyncio.timeout(ANSWER_TIMEOUT_S):
                             await self._ask(connection)
                         self.error = None
@@ -59,6 +61,7 @@ class QueueWatch:
                     log.warning("console has no broker", reason=str(error))
                 self.error = str(error) or "RabbitMQ did not answer in time."
                 self.states = {}
+            raise_if_cancelled()
             await asyncio.sleep(POLL_INTERVAL_S)
 
     def messages(self, name: str) -> int | None:

@@ -13,6 +13,9 @@ from relay.console.visible import visible
 
 NAVIGATION = (
     ("/", "Overview"),
+    ("/feed", "Feed"),
+    ("/triage", "Triage"),
+    ("/search", "Search"),
     ("/system", "System"),
     ("/catalogue", "Catalogue"),
 )

@@ -8,13 +8,18 @@ from importlib import resources
 from aiohttp import web
 
 from relay.console.access import Access, Role
+from relay.console.actions import Actions
 from relay.console.deployment import Deployment
+from relay.console.events import EventPages
+from relay.console.feed import Feed
 from relay.console.guard import COOKIE, Guard, Handler, needing, read_form
 from relay.console.history import PolledHistory
 from relay.console.polling import Poller
 from relay.console.queues import QueueWatch
 from relay.console.rendering import Pages
 from relay.console.status import StatusPages
+from relay.console.triage import Triage
+from relay.console.waiting import WaitingReader
 from relay.process import tasks
 from relay.process.listeners import listening
 
@@ -67,11 +72,52 @@ async def running(
     }
     for path, handler in viewer.items():
         application.router.add_get(path, needing(Role.VIEWER, handler))
+    reader = WaitingReader(deployment.connecting, queues)
+    actions = Actions(deployment, reader)
+    _add_triage(
+        application,
+        Triage(deployment=deployment, pages=pages, reader=reader, actions=actions),
+    )
+    feed = Feed(deployment=deployment, poller=poller, pages=pages)
+    _add_events(application, deployment, pages, feed)
     async with (
         tasks.task("queues", queues.run()) as watching,
         tasks.task("poller", poller.run()) as polling,
     ):
-        yield application, (watching, polling)
+        try:
+            yield application, (watching, polling)
+        finally:
+            feed.stop()
+            await actions.stop()
+
+
+def _add_events(
+    application: web.Application, deployment: Deployment, pages: Pages, feed: Feed
+) -> None:
+    """Add the feed, the page of an event, and the search."""
+    archive, name = deployment.archive
+    events = EventPages(
+        deployment=deployment, pages=pages, feed=feed, archive=archive, archive_name=name
+    )
+    router = application.router
+    router.add_get("/feed", needing(Role.VIEWER, feed.page))
+    router.add_get("/feed/stream", needing(Role.VIEWER, feed.stream), allow_head=False)
+    router.add_get("/search", needing(Role.VIEWER, events.search))
+    router.add_get("/event/{id}", needing(Role.VIEWER, events.event))
+    router.add_post("/event/{id}", needing(Role.OPERATOR, events.unmasked_event))
+    router.add_get("/event/{id}/download", needing(Role.OPERATOR, events.download))
+
+
+def _add_triage(application: web.Application, triage: Triage) -> None:
+    """Add the pages of what waits for a person."""
+    router = application.router
+    router.add_get("/triage", needing(Role.VIEWER, triage.overview))
+    router.add_get("/triage/group", needing(Role.VIEWER, triage.group))
+    router.add_get("/triage/message", needing(Role.READER, triage.message))
+    router.add_post("/triage/message", needing(Role.OPERATOR, triage.unmasked_message))
+    router.add_get("/triage/sample", needing(Role.OPERATOR, triage.sample))
+    router.add_post("/triage/try", needing(Role.READER, triage.try_out))
+    router.add_post("/triage/act", needing(Role.OPERATOR, triage.act))
 
 
 def _add_login(application: web.Application, access: Access, pages: Pages) -> None:

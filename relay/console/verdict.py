@@ -95,4 +95,4 @@ def _for_a_person(receivers: Sequence[Polled], queues: Mapping[str, int | None])
     if not count:
         return Part(text="Nothing needs a person.", href="/system#queues", tone="good")
     text = "1 thing needs a person." if count == 1 else f"{count} things need a person."
-    return Part(text=text, href="/system#queues", tone="warn")
+    return Part(text=text, href="/triage" if places else "/system#receivers", tone="warn")

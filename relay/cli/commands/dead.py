@@ -162,10 +162,12 @@ async def _drop(
 
 def _dead(service: str, reason: str = "") -> ParkedQueue[DeadLetter]:
     name = dead_queue(service)
-    return ParkedQueue(name=name, read=_read, noun="messages", place=f"in {name}", reason=reason)
+    return ParkedQueue(
+        name=name, read=read_dead_letter, noun="messages", place=f"in {name}", reason=reason
+    )
 
 
-def _read(message: AbstractIncomingMessage) -> DeadLetter:
+def read_dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
     """Read a message's headers. If it has no id, it gets one that depends on its body alone."""
     letter = headers.read_dead_letter(message.properties, message.routing_key or "")
     if letter.id:

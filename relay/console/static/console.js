@@ -32,3 +32,68 @@ document.addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
   button.textContent = "Copied";
 });
+
+// The feed: rows come on top, up to 500; they wait while somebody reads.
+const feed = document.getElementById("feed");
+if (feed) {
+  const state = document.getElementById("feed-state");
+  const more = document.getElementById("feed-more");
+  const tones = { accepted: "good", handshake: "good", published: "plain", quarantined: "warn" };
+  let waiting = [];
+  let leftOut = 0;
+
+  const isReading = () => feed.matches(":hover") || feed.contains(document.activeElement)
+    || scrollY > 80 || String(getSelection()) !== "";
+
+  const cell = (row, text, name) => {
+    const made = row.insertCell();
+    made.textContent = text;
+    if (name) made.className = name;
+    return made;
+  };
+  const show = () => {
+    document.getElementById("feed-empty")?.remove();
+    for (const each of waiting) {
+      const row = feed.insertRow(0);
+      cell(row, each.time.slice(11, 23), "time");
+      cell(row, each.source);
+      const chip = document.createElement("span");
+      chip.className = `chip ${tones[each.verdict] ?? "bad"}`;
+      chip.textContent = each.verdict;
+      cell(row, "").append(chip);
+      cell(row, each.reason);
+      cell(row, each.type.slice(0, 80));
+      cell(row, each.conversation.slice(0, 48), "id");
+      cell(row, each.status, "n");
+      cell(row, each.duration_ms, "n");
+      const open = cell(row, "");
+      if (each.id) {
+        const link = document.createElement("a");
+        link.href = `/event/${encodeURIComponent(each.id)}`;
+        link.textContent = "Open";
+        link.setAttribute("aria-label", `Open ${each.id}`);
+        open.append(link);
+      }
+    }
+    while (feed.rows.length > 500) feed.deleteRow(-1);
+    waiting = [];
+    leftOut = 0;
+    more.hidden = true;
+  };
+  more.addEventListener("click", show);
+
+  const source = new EventSource(feed.dataset.stream);
+  source.addEventListener("ready", () => { state.textContent = "live"; });
+  source.addEventListener("error", () => { state.textContent = "connection lost; trying again"; });
+  source.addEventListener("rows", (event) => {
+    const data = JSON.parse(event.data);
+    state.textContent = data.error || "live";
+    waiting = waiting.concat(data.rows).slice(-500);
+    leftOut += data.more;
+    if (!isReading()) show();
+    else if (waiting.length) {
+      more.textContent = `${waiting.length + leftOut} new`;
+      more.hidden = false;
+    }
+  });
+}
