@@ -331,7 +331,7 @@ async def test_the_source_is_named_by_an_option_or_by_the_folder(
 
     assert nameless.err == (
         "relay: No source is called 'other'; name one with --source, "
-        "of acquire, pickyassist, swiftsell, supporthunt, channeltalk.\n"
+        f"of {', '.join(vendors.discover())}.\n"
     )
     assert unknown.err.startswith("relay: There is no source 'nobody'; there are acquire, ")
     assert (named.code, alone.code) == (0, 0)
