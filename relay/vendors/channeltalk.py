@@ -24,6 +24,7 @@ from relay.vendors.parts import channeltalk_events
 TYPES = channeltalk_events.TYPES
 
 _QUESTION_MARK = re.compile(r"\?|%3[fF]")
+_TOKEN = re.compile(r"(?:\?|%3[fF])token%3[dD]")
 _CREATED = ("push", "create", "created")
 _UPDATED = ("update", "updated", "upsert", "upserted")
 _DELETED = ("delete", "deleted", "remove", "removed")  # which one is not published
@@ -106,12 +107,15 @@ def sign(body: bytes, secret: str) -> OutgoingRequest:
 
 
 def _tokens(request: Request) -> list[str]:
-    """Return what may be a token. `?a=1?token=...` was seen: a second mark may begin another."""
+    """Return what may be a token. `?a=1?token=...` was seen: a second mark may begin another.
+
+    Whoever writes that anew in front of us makes `a=1%3Ftoken%3D...` of it.
+    """
     query = request.query_string
     tokens = request.query("token")
     if "?" in query or "%3" in query:
-        parted = request._replace(query_string=_QUESTION_MARK.sub("&", query))
-        tokens += parted.query("token")
+        parted = _QUESTION_MARK.sub("&", _TOKEN.sub("&token=", query))
+        tokens += request._replace(query_string=parted).query("token")
     return tokens
 
 

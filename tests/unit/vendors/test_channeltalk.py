@@ -29,6 +29,7 @@ def message(**entity: Any) -> Data:
         *("token=ct%2D1", "a=1?token=ct-1", "a=1&b=2?token=ct-2", "?token=ct-1", "a?token=ct-1"),
         *("a=1%3Ftoken=ct-1", "a=%3ftoken=ct-1&c=3", "token=old?token=ct-1", "a=1?b=2&token=ct-3"),
         *("token=c?t", "token=c%3Ft", "a=1?token=c%26t"),
+        *("a=1%3Ftoken%3Dct-1", "a%3ftoken%3dct-1&c=3", "a=b%3Fc%3D1%3Ftoken%3Dc%26t"),
     ],
 )
 def test_any_live_token_in_the_query_lets_in(query: str) -> None:
@@ -44,6 +45,8 @@ def test_any_live_token_in_the_query_lets_in(query: str) -> None:
         Request(body=b"", query_string="token=ct-4"),
         Request(body=b"", query_string="a=1?token=ct-4"),
         Request(body=b"", query_string="a=1?Token=ct-1"),
+        Request(body=b"", query_string="a=1%3Fmytoken%3Dct-1"),
+        Request(body=b"", query_string="a=1%3Ftoken%3Dct-4"),
         Request(body=b"", query_string="a=1?b=token=ct-1"),
         Request(body=b"", query_string="Token=ct-1"),
         Request(body=b"", query_string="secret=ct-1"),
