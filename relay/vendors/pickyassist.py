@@ -133,7 +133,7 @@ def _message(body: Mapping[str, Any], raw: bytes) -> NormalizedEvent:
         data=without_empty(
             contact=contact(
                 body.get("messenger_id"),  # of Facebook Messenger, which knows no phone
-                name=body.get("name"),
+                name=identifier(body.get("name")),
                 phone=identifier(body.get("number")),
             ),
             account=without_empty(id=identifier(body.get("project-id"))),
@@ -157,10 +157,10 @@ def _content(body: Mapping[str, Any], message_id: str | None) -> Data:
 
 
 def _said(body: Mapping[str, Any]) -> str | None:
-    """Return the text. `message-in` is the same, encoded as in a URL."""
-    if said := text(body.get("message_in_raw")):
+    """Return the text, which is a number if digits were written: `message-in` is URL-encoded."""
+    if said := identifier(body.get("message_in_raw")):
         return said
-    encoded = text(body.get("message-in"))
+    encoded = identifier(body.get("message-in"))
     return unquote_plus(encoded) if encoded else None
 
 
@@ -207,9 +207,9 @@ def _teambox_data(body: Mapping[str, Any], event_type: str | None) -> Data:
         case "conversation.assigned":
             specific["assignment"] = _assignment(body)
         case "conversation.left":
-            remover = text(body.get("kicked_out_by"))
-            is_system = (remover or "").lower() == "system"
-            specific["actor"] = actor("system" if is_system else "agent", name=remover)
+            if remover := text(body.get("kicked_out_by")):
+                is_system = remover.lower() == "system"
+                specific["actor"] = actor("system" if is_system else "agent", name=remover)
             specific["member"] = actor("agent", name=body.get("kicked_out_user"))
     return without_empty(
         contact=without_empty(

@@ -215,3 +215,10 @@ def test_who_left_is_not_who_removed_them(by: str, actor: Data) -> None:
     event = normalized(7, user="Ann", user_id=5, kicked_out_user="Nandu", kicked_out_by=by)
 
     assert event.data == CONTACT | {"actor": actor, "member": {"type": "agent", "name": "Nandu"}}
+
+
+@pytest.mark.parametrize("by", [None, "", 5, {}])
+def test_if_nobody_is_said_to_have_removed_them_the_user_did(by: Any) -> None:
+    event = normalized(7, user="Ann", user_id=5, kicked_out_user="Nandu", kicked_out_by=by)
+
+    assert event.data["actor"] == {"type": "agent", "id": "5", "name": "Ann"}

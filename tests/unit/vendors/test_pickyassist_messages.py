@@ -46,6 +46,7 @@ def message(**fields: Any) -> Data:
         ),
         ({"number": "Friends @Ann", "group-id": "g"}, {"contact": {"phone": "Friends @Ann"}}),
         ({"messenger_id": 47, "name": "Bo"}, {"contact": {"id": "47", "name": "Bo"}}),
+        ({"number": 1, "name": 33}, {"contact": {"name": "33", "phone": "1"}}),
         ({"number": "", "name": "", "project-id": "", "application": 0}, {"channel": {"id": "0"}}),
     ],
 )
@@ -97,7 +98,11 @@ def test_without_a_direction_nobody_wrote_it() -> None:
         ({"message-in": "a+b", "message_in_raw": ["c"]}, "a b"),
         ({"message_in_raw": "only"}, "only"),
         ({"message-in": None}, None),
-        ({"message-in": 5, "message_in_raw": {}}, None),
+        ({"message-in": 5, "message_in_raw": {}}, "5"),
+        ({"message-in": "2", "message_in_raw": 2}, "2"),
+        ({"message_in_raw": 0}, "0"),
+        ({"message_in_raw": -9223372036854775808}, "-9223372036854775808"),
+        ({"message-in": True, "message_in_raw": 1.5}, None),
         ({"message-in": ""}, None),
     ],
 )
