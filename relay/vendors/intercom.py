@@ -143,8 +143,8 @@ def _event_types(topic: str) -> list[str]:
 def _event(event_type: str, topic: str, body: Mapping[str, Any], raw: bytes) -> NormalizedEvent:
     item = mapping(mapping(body.get("data")).get("item"))
     part = _source(item) if _CREATED.fullmatch(topic) else _part(item)
-    if event_type == "message.updated" and part.get("part_type") == "note":
-        event_type = "note.created"  # a note that was redacted is still a note
+    if event_type.startswith("message.") and part.get("part_type") == "note":
+        event_type = "note.created"  # also one that was redacted, or that came as a reply
     data = without_empty(account=without_empty(id=identifier(body.get("app_id"))))
     data |= _data(event_type, topic, item, part)
     detail = ""
@@ -297,7 +297,7 @@ def _message(part: Mapping[str, Any]) -> Data:
         )
         for file in files
     ]
-    attachments += [{"url": unescape(url)} for url in images]
+    attachments += [attachment(url=unescape(url)) for url in images]
     attachments = list(filter(None, attachments))
     kind = "text" if words else "file" if attachments else text(part.get("part_type"))
     return without_empty(

@@ -195,6 +195,7 @@ def test_hostile_html_takes_no_longer_than_its_length() -> None:
         ({"body": "<p>x</p>", "attachments": [{"url": "https://x.example/a"}]}, "text"),
         ({"body": None, "attachments": [{"url": "https://x.example/a"}]}, "file"),
         ({"body": '<img src="https://x.example/a.png">'}, "file"),
+        ({"body": '<img src="&#1;">'}, "unknown"),  # a character that HTML has not
         ({"body": None, "part_type": "comment"}, "comment"),
         ({"attachments": [{"name": "no url"}]}, "unknown"),
     ],
@@ -240,7 +241,13 @@ def test_a_conversation_is_given_to_whom_its_part_says(about: Any, to: Any) -> N
     assert event.data.get("assignment", {}).get("to") == to
 
 
-@pytest.mark.parametrize("topic", ["conversation.admin.noted", "conversation_part.redacted"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *("conversation.admin.noted", "conversation_part.redacted"),
+        *("conversation.admin.replied", "conversation.operator.replied"),
+    ],
+)
 def test_a_note_is_never_a_message(topic: str) -> None:
     note = parts({"id": 1, "part_type": "note", "body": "<p>internal</p>"})
 
