@@ -88,7 +88,9 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     timestamp = request.headers.get(TIMESTAMP)
     if secrets.values and signature is not None and timestamp is None:
         raise Unauthenticated("the time of the signature is missing", "timestamp_missing")
-    message = (timestamp or "").encode(errors="surrogateescape") + request.body
+    if not (timestamp or "").isascii():
+        raise Unauthenticated("the time is not RFC 3339", "timestamp_malformed")
+    message = (timestamp or "").encode() + request.body
     require_signature_by(_signature_of, signature, message, secrets)
     if secrets.values:
         _require_age(timestamp or "", request.received_at)

@@ -114,6 +114,8 @@ def test_what_the_relay_sends_is_signed_now() -> None:
         ({}, "signature_missing"),
         ({zendesk.TIMESTAMP: AT}, "signature_missing"),
         ({zendesk.SIGNATURE: signature_of(BODY)}, "timestamp_missing"),
+        ({zendesk.SIGNATURE: "x", zendesk.TIMESTAMP: "\ud83d"}, "timestamp_malformed"),
+        ({zendesk.SIGNATURE: "x", zendesk.TIMESTAMP: "\uff12"}, "timestamp_malformed"),
         ({zendesk.API_KEY: "stranger"}, "token_wrong"),
         ({zendesk.API_KEY: ""}, "token_missing"),
         (
