@@ -8,7 +8,7 @@ https://docs.acquire.io/for-developers-webhooks
 sends none with the event, and the times of 1.0.0 have no zone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -27,13 +27,10 @@ from relay.vendors.kit.fields import (
     text,
     without_empty,
 )
-from relay.vendors.kit.javascript import restringify
+from relay.vendors.kit.javascript import signed_readings
 from relay.vendors.kit.request import OutgoingRequest, Request
 
 SIGNATURE = "x-acquire-signature"
-
-_MAX_RESTRINGIFIED_BYTES = 512 * 1024
-"""Restringifying takes half a second per MiB, and anyone may cause it."""
 
 _STATUSES = {"closed": "conversation.closed", "active": "conversation.opened"}
 _ACTORS: dict[object, ActorType] = {
@@ -79,8 +76,11 @@ FIELDS = (
 
 
 def authenticate(request: Request, secrets: Secrets) -> None:
-    """Raise Unauthenticated unless the body was signed with a live secret."""
-    require_signature(request.headers.get(SIGNATURE), _readings(request.body), secrets)
+    """Raise Unauthenticated unless the body was signed with a live secret.
+
+    Which reading of it Acquire signs is not documented; its own sample code verifies the second.
+    """
+    require_signature(request.headers.get(SIGNATURE), signed_readings(request.body), secrets)
 
 
 def normalize(request: Request) -> list[NormalizedEvent]:
@@ -124,20 +124,6 @@ def sign(body: bytes, secret: str) -> OutgoingRequest:
     return OutgoingRequest(body=body, headers=headers)
 
 
-def _readings(body: bytes) -> Iterator[bytes]:
-    """Yield what may have been signed: the bytes sent, then their JSON.stringify(JSON.parse(...)).
-
-    Which one Acquire signs is not documented; its own sample code verifies the second.
-    """
-    yield body
-    if len(body) > _MAX_RESTRINGIFIED_BYTES:
-        return
-    try:
-        yield restringify(raw_json.strip_bom(body).decode()).encode()
-    except (ValueError, RecursionError):
-        return  # not JSON, or nested more deeply than `normalize` accepts
-
-
 def _identity(vendortype: str, data: Data) -> Identity:
     """Return the id of a case's message; nothing else has an id or a clock that tells it apart.
 
@@ -162,11 +148,9 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
         case "message.created":
             fields |= _case_message(data)
         case "conversation.joined":
-            joined = mapping(data.get("user"))
-            fields |= without_empty(actor=_agent(joined or {"id": data.get("userId")}))
+            fields |= without_empty(actor=_user(data))
         case "agent.status_changed":
-            agent = mapping(data.get("user")) or data
-            fields |= without_empty(actor=_agent(agent), status=status)
+            fields |= without_empty(actor=_user(data) or _agent(data), status=status)
         case "conversation.created" | "unrecognized":
             pass
         case _:
@@ -178,9 +162,11 @@ def _case_message(data: Mapping[str, Any]) -> Data:
     """Read `case:message:new`. Its shape is not published; an entry of `messages` is assumed."""
     message = mapping(data.get("message")) or data
     sender = _ACTORS.get(text(message.get("senderType")))
+    kinds = list(filter(None, map(message_kind, (message.get("type"), data.get("type")))))
+    notes = [kind for kind in kinds if kind.lower() == _NOTE]  # wherever it says so
     content = without_empty(
         id=identifier(message.get("id")),
-        kind=message_kind(message.get("type")) or message_kind(data.get("type")) or "message",
+        kind=next(iter([*notes, *kinds]), "message"),
         text=text(message.get("message")),
     )
     who = actor(sender, message.get("senderId")) if sender else {}
@@ -244,6 +230,11 @@ def _person(user: Mapping[str, Any]) -> Data:
     if kind == "agent":
         return _agent(user)
     return actor(kind, user.get("id"), name=user.get("name")) if kind else {}
+
+
+def _user(data: Mapping[str, Any]) -> Data:
+    """Return the agent of a case or of a status, who may be there by id alone."""
+    return _agent(mapping(data.get("user")) or {"id": data.get("userId")})
 
 
 def _agent(user: Mapping[str, Any]) -> Data:

@@ -9,7 +9,7 @@ time is that of the header `x-crisp-request-timestamp`. Hooks of websites are no
 `?key=...`, is what Crisp recommends for them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from relay.errors import Malformed, Unauthenticated
@@ -26,7 +26,7 @@ from relay.vendors.kit.fields import (
     text,
     without_empty,
 )
-from relay.vendors.kit.javascript import restringify
+from relay.vendors.kit.javascript import signed_readings
 from relay.vendors.kit.request import OutgoingRequest, Request
 from relay.vendors.kit.signing_time import read_signing_time
 from relay.vendors.parts.crisp_messages import (
@@ -41,9 +41,6 @@ from relay.vendors.parts.crisp_messages import (
 SIGNATURE = "x-crisp-signature"
 TIMESTAMP = "x-crisp-request-timestamp"
 SIGNS_TIME = True
-
-_MAX_RESTRINGIFIED_BYTES = 512 * 1024
-"""Restringifying takes half a second per MiB, and anyone may cause it."""
 
 _STATES = {"resolved": "conversation.closed", "unresolved": "conversation.opened"}
 _CONTACT_FIELDS = {
@@ -94,7 +91,9 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     if signature is None:
         raise Unauthenticated("there is no signature", "signature_missing")
     timestamp = read_signing_time(request.headers.get(TIMESTAMP))
-    require_signature(signature, _readings(timestamp, request.body), secrets)
+    # Crisp documents JSON.stringify; that is the body as long as nothing between us rewrites it.
+    readings = (_signed(timestamp, body) for body in signed_readings(request.body))
+    require_signature(signature, readings, secrets)
 
 
 def normalize(request: Request) -> list[NormalizedEvent]:
@@ -143,20 +142,6 @@ def sign(body: bytes, secret: str, now: float = 0.0) -> OutgoingRequest:
 
 def _signed(timestamp: int, body: bytes) -> bytes:
     return b"[%d;%b]" % (timestamp, body)
-
-
-def _readings(timestamp: int, body: bytes) -> Iterator[bytes]:
-    """Yield what may have been signed: the bytes sent, then JSON.stringify(JSON.parse(...)).
-
-    Crisp documents the second; both are the same as long as nothing between us rewrites the body.
-    """
-    yield _signed(timestamp, body)
-    if len(body) > _MAX_RESTRINGIFIED_BYTES:
-        return
-    try:
-        yield _signed(timestamp, restringify(raw_json.strip_bom(body).decode()).encode())
-    except (ValueError, RecursionError):
-        return  # not JSON, or nested more deeply than `normalize` accepts
 
 
 def _identity(vendortype: str, body: Mapping[str, Any], data: Mapping[str, Any]) -> Identity:

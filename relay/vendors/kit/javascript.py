@@ -3,7 +3,10 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
+
+from relay.vendors.kit import raw_json
 
 _ARRAY_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_ARRAY_INDEX = 2**32 - 2
@@ -11,6 +14,24 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Where the decimal point may be for a number to be written without an exponent.
 _MIN_POINT, _MAX_POINT = -6, 21
+
+_MAX_RESTRINGIFIED_BYTES = 512 * 1024
+"""Restringifying takes half a second per MiB, and anyone may cause it."""
+
+
+def signed_readings(body: bytes) -> Iterator[bytes]:
+    """Yield what a vendor that says `JSON.stringify(body)` may have signed.
+
+    The bytes as sent come first, then what JavaScript makes of them, if they are JSON and not
+    too long.
+    """
+    yield body
+    if len(body) > _MAX_RESTRINGIFIED_BYTES:
+        return
+    try:
+        yield restringify(raw_json.strip_bom(body).decode()).encode()
+    except (ValueError, RecursionError):
+        return  # not JSON, or nested more deeply than `normalize` accepts
 
 
 def restringify(text: str) -> str:

@@ -208,6 +208,14 @@ def test_an_agents_status_is_the_agents(vendortype: str, data: Data) -> None:
     assert event.data == {"actor": AGENT, "status": "available"}
 
 
+@pytest.mark.parametrize("vendortype", ["user:status", "agent:status"])
+@pytest.mark.parametrize("data", [{"userId": 7}, {"userId": "agent-7", "user": {}}])
+def test_an_agents_status_may_name_the_agent_by_id_alone(vendortype: str, data: Data) -> None:
+    event = normalized(vendortype, data | {"status": "away"})
+
+    assert event.data == {"actor": {"type": "agent", "id": "7"}, "status": "away"}
+
+
 @pytest.mark.parametrize(
     "vendortype",
     ["user:case-invite", "feedback", "case:feedback", "CHAT_ON_TYPING", "é", "x" * 1000],

@@ -121,6 +121,17 @@ def test_a_note_spread_out_is_no_message() -> None:
     assert event.data == CASE | {"message": {"id": "9", "kind": "note"}, "note": {"text": "rude"}}
 
 
+@pytest.mark.parametrize("kinds", [("message", "note"), ("note", "message"), ("event", "NOTE")])
+def test_a_note_is_one_wherever_it_says_so(kinds: tuple[str, str]) -> None:
+    inner, outer = kinds
+    message = {"id": 9, "type": inner, "message": "rude"}
+
+    event = normalized("case:message:new", {"type": outer, "message": message})
+
+    assert (event.type, event.data["note"]) == ("note.created", {"text": "rude"})
+    assert event.data["message"]["kind"].lower() == "note"
+
+
 @pytest.mark.parametrize("kind", ["message", "event", "notes", "footnote", "", None, ["note"]])
 def test_only_a_note_is_a_note(kind: Any) -> None:
     event = normalized("case:message:new", {"message": {"id": 9, "type": kind, "message": "hi"}})

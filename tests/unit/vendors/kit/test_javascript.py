@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.vendors.kit.javascript import number, restringify
+from relay.vendors.kit.javascript import number, restringify, signed_readings
 
 NUMBERS = [
     ("1.0", "1"),
@@ -92,3 +92,21 @@ def test_what_javascript_would_not_parse_is_an_error(text: str) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_json_has_no_word_for_is_null(value: float) -> None:
     assert number(value) == "null"
+
+
+@pytest.mark.parametrize(
+    ("body", "readings"),
+    [
+        (b'\xef\xbb\xbf{"b": 1.0, "a": "\\u00e9"}', [b'{"b":1,"a":"\xc3\xa9"}']),
+        (b" [1, 2] ", [b"[1,2]"]),
+        (b"a=1&b=2", []),
+        (b"\xff", []),
+        (b"[" * 100_000, []),
+        (b'"' + b"x" * 512 * 1024 + b'"', []),
+        (b"", []),
+    ],
+)
+def test_what_may_be_signed_is_the_bytes_and_what_javascript_makes_of_them(
+    body: bytes, readings: list[bytes]
+) -> None:
+    assert list(signed_readings(body)) == [body, *readings]
