@@ -19,7 +19,7 @@ from relay.events.redaction_rules import (
     locate,
     strictest,
 )
-from relay.events.value_replacer import Replacer
+from relay.events.value_replacer import MAX_SEARCHED, Replacer
 
 MIN_SEARCHED_CHARACTERS = 4
 """A shorter value is redacted where a pointer finds it, and as an id, but nowhere else."""
@@ -41,6 +41,8 @@ class Redactor:
         self._redaction = redaction
         self._is_again = is_again
         self._values: Values = {}  # of the whole delivery
+        self._for_all: tuple[int, Replacer] | None = None
+        self._in_headers: dict[tuple[int, str], list[str]] = {}
 
     def learn(self, elements: Iterable[NormalizedEvent | NotUnderstood]) -> None:
         """Find the values in the elements of a delivery."""
@@ -88,13 +90,18 @@ class Redactor:
         own = self._learn_body(body) if rules else None
         if own is None:
             return None
-        replacer = self._replacer(own | self._values)
+        # One for the whole delivery looks for all of its values, if they are few enough.
+        is_own = own and len(self._values) > MAX_SEARCHED
+        replacer = self._replacer(own) if is_own else self._replacer_for_all()
         return json_tree.dump(replacer.redacted(json_tree.parse(body), rules, rules))
 
     def without_values(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that have none of the values that were found so far."""
         together = unquote("\n".join(headers.values()))
-        present = [value for value in self._values if value in together]
+        key = len(self._values), together  # the same for most of a delivery's elements
+        if key not in self._in_headers:
+            self._in_headers[key] = [value for value in self._values if value in together]
+        present = self._in_headers[key]
         return {
             name: text
             for name, text in headers.items()
@@ -104,6 +111,13 @@ class Redactor:
     def _replacer(self, searched: Values) -> "Replacer":
         key = self._redaction.key
         return Replacer(searched, self._values, key, is_again=self._is_again)
+
+    def _replacer_for_all(self) -> "Replacer":
+        """Return one that also looks for the values of all elements; it costs much to make."""
+        count = len(self._values)
+        if self._for_all is None or self._for_all[0] != count:
+            self._for_all = count, self._replacer(self._values)
+        return self._for_all[1]
 
     def _located_in(self, event: NormalizedEvent) -> Located:
         located: Located = []

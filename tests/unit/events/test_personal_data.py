@@ -20,6 +20,7 @@ from relay.events.redaction_rules import redaction_of
 from relay.events.source_rules import SourceRules
 from relay.ingress.outcomes import _summary
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
+from relay.vendors import Vendor, swiftsell
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest, Request
 
@@ -52,11 +53,14 @@ def pseudonym(value: str) -> str:
 
 
 def processed(
-    redact: Mapping[str, str], body: Any, headers: Mapping[str, str] | None = None
+    redact: Mapping[str, str],
+    body: Any,
+    headers: Mapping[str, str] | None = None,
+    vendor: Vendor | None = None,
 ) -> ProcessedDelivery:
     source = Source(
         origin=Origin(vendor="told", source="acme"),
-        vendor=Told(),
+        vendor=vendor or Told(),
         secrets=Secrets(()),
         rules=SourceRules(redaction=redaction_of(redact, KEY), headers=HEADERS),
     )
@@ -222,6 +226,27 @@ def test_a_header_with_a_value_does_not_go_along() -> None:
 
     assert "ann@example.com" not in everything(found)
     assert b"http-x-other" in found.messages[0].properties
+
+
+@pytest.mark.parametrize("count", [8, 4_000])
+def test_many_odd_elements_are_redacted_in_time_that_grows_with_their_number(count: int) -> None:
+    # That time grew with its square: a delivery of 150 kB took 40 s.
+    redact = {"/raw/visitor/key": "mask", "/conversation/id": "remove"}
+    body = {"events": [odd_or_understood(number) for number in range(count)]}
+    headers = {"x-who": f"visitor-{count - 1:05}", "x-other": "1" * 900}
+
+    found = processed(redact, body, headers, vendor=swiftsell)
+
+    assert (len(found.messages), len(found.reasons)) == (count, count // 2)
+    assert not any(b"visitor-" in part for each in found.messages for part in bytes_of(each))
+    assert all(b"http-x-other" in message.properties for message in found.messages)
+
+
+def odd_or_understood(number: int) -> dict[str, Any]:
+    """Return an element that names its visitor in a longer text, too; each second is odd."""
+    key = f"visitor-{number:05}"
+    event = {"event": {"type": "note", "payload": {"note": f"from {key}"}}} if number % 2 else {}
+    return {"visitor": {"key": key}, "about": f"/?v={key}", **event}
 
 
 def test_rules_can_be_sent_to_the_subprocess_and_hide_their_key() -> None:
