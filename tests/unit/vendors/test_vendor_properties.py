@@ -341,17 +341,9 @@ def test_the_samples_cover_all_kinds_of_identity() -> None:
     }
 
     assert kinds == {
-        "acquire": {"delivery", "own"},
-        "channeltalk": {"own"},
-        "chatwoot": {"delivery", "element", "own"},
+        **dict.fromkeys(("channeltalk", "intercom", "line", "telegram", "zendesk"), {"own"}),
+        **dict.fromkeys(("supporthunt", "swiftsell"), {"element"}),
+        **dict.fromkeys(("acquire", "livechat"), {"delivery", "own"}),
+        **dict.fromkeys(("chatwoot", "meta", "pickyassist"), {"element", "delivery", "own"}),
         "crisp": {"element", "own"},
-        "intercom": {"own"},
-        "line": {"own"},
-        "livechat": {"delivery", "own"},
-        "meta": {"element", "delivery", "own"},
-        "pickyassist": {"element", "delivery", "own"},
-        "supporthunt": {"element"},
-        "swiftsell": {"element"},
-        "telegram": {"own"},
-        "zendesk": {"own"},
     }
