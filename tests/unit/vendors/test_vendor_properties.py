@@ -341,9 +341,9 @@ def test_the_samples_cover_all_kinds_of_identity() -> None:
     }
 
     assert kinds == {
-        **dict.fromkeys(("channeltalk", "intercom", "line", "telegram", "zendesk"), {"own"}),
-        **dict.fromkeys(("supporthunt", "swiftsell"), {"element"}),
-        **dict.fromkeys(("acquire", "livechat"), {"delivery", "own"}),
-        **dict.fromkeys(("chatwoot", "meta", "pickyassist"), {"element", "delivery", "own"}),
+        **{key: {"own"} for key in ("channeltalk", "intercom", "line", "telegram", "zendesk")},
+        **{key: {"element"} for key in ("supporthunt", "swiftsell")},
+        **{key: {"delivery", "own"} for key in ("acquire", "livechat")},
+        **{key: {"element", "delivery", "own"} for key in ("chatwoot", "meta", "pickyassist")},
         "crisp": {"element", "own"},
     }
