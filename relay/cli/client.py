@@ -3,7 +3,10 @@
 And the operator's: what the admin port answers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +17,7 @@ import orjson
 from yarl import URL
 
 from relay.errors import Malformed, RelayError
+from relay.process.rate_limiter import RateLimiter
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.fields import mapping, sequence
 from relay.vendors.kit.request import OutgoingRequest
@@ -61,18 +65,34 @@ class CallResult:
 
 
 async def post_all(
-    base: str, calls: Sequence[Call], show: Callable[[Call, CallResult], None]
-) -> int:
-    """Make the calls one after the other, show each result, and return how many failed.
+    base: str,
+    makers: Iterable[Callable[[], Call]],
+    show: Callable[[Call, CallResult], None],
+    *,
+    per_s: float = math.inf,
+) -> tuple[int, int]:
+    """Make the calls one after the other, and show each result.
+
+    Args:
+        base: URL of the relay.
+        makers: what makes each call, when its turn comes, as a signature may hold the time.
+        show: what to do with a result.
+        per_s: calls per second at most.
+
+    Returns:
+        How many calls were made, and how many of them failed.
 
     Raises:
         RelayError: base can't be reached, or does not answer.
     """
     address = _origin(base)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    failures = 0
+    limiter = RateLimiter(per_s)
+    made = failures = 0
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        for call in calls:
+        for make in makers:
+            await asyncio.sleep(limiter.reserve(time.monotonic()))
+            call = make()
             try:
                 result = await _post(http, base, call)
             except TimeoutError as error:
@@ -85,8 +105,9 @@ async def post_all(
             except aiohttp.ClientError as error:  # its text may hold the URL, and that the secret
                 raise RelayError(f"{address} broke off: {type(error).__name__}.") from error
             show(call, result)
+            made += 1
             failures += not result.is_ok
-    return failures
+    return made, failures
 
 
 async def admin_document(

@@ -1,24 +1,47 @@
 """`relay send`: deliveries as the vendor would send them, authenticated, over real HTTP."""
 
+import functools
+import itertools
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import click
+from multidict import CIMultiDict
 
 from relay import vendors
+from relay.cli.altered_body import Assignment, assign, move_times, read_assignment
 from relay.cli.client import Call, CallResult, post_all
 from relay.cli.completing import complete_source_or_all
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
 from relay.cli.output import show_json, show_row, show_table
 from relay.configured import sources_of
-from relay.errors import RelayError
+from relay.errors import Malformed, RelayError
+from relay.events.event import NormalizedEvent
 from relay.ingress.processing import Source
 from relay.process.command import config_option, run
 from relay.settings import load
+from relay.vendors.kit.request import Request
 
 _EVERY_SOURCE = "all"
+_MAX_REPEATS = 1_000_000
+
+
+class _AssignmentType(click.ParamType[Assignment]):
+    name = "assignment"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Assignment:
+        if isinstance(value, Assignment):
+            return value
+        try:
+            return read_assignment(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("send")
@@ -33,6 +56,22 @@ _EVERY_SOURCE = "all"
     type=click.Path(path_type=Path, allow_dash=True),
     help="Send this file's bytes (or `-`).",
 )
+@click.option(
+    "--set",
+    "assignments",
+    metavar="/POINTER=VALUE",
+    type=_AssignmentType(),
+    multiple=True,
+    help="Put a value, JSON or text, where a JSON pointer into the payload leads. May be repeated.",
+)
+@click.option("--now", "is_now", is_flag=True, help="Move the vendor's clock in it to now.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1, _MAX_REPEATS),
+    default=1,
+    help="Send it all so many times.",
+)
+@click.option("--rate", type=click.FloatRange(0.001, 10_000), help="Per second, at most.")
 @json_option
 def command(
     config: Path | None,
@@ -41,6 +80,10 @@ def command(
     url: str | None,
     file: Path | None,
     *,
+    assignments: tuple[Assignment, ...],
+    repeat: int,
+    rate: float | None,
+    is_now: bool,
     is_all: bool,
     is_handshake: bool,
     as_json: bool,
@@ -61,18 +104,22 @@ def command(
         return
     if len(sources) > 1 and (names or file):
         raise RelayError("With SOURCE `all`, only --all and --handshake can be sent.")
-    calls: list[Call] = []
+    makers: list[Callable[[], Call]] = []
     for source in sources.values():
         if is_handshake:
-            calls += _handshake(source, is_required=len(sources) == 1)
-        calls += _samples(source, names, is_all=is_all)
+            makers += _handshakes(source, is_required=len(sources) == 1)
+        payloads = _samples(source, names, is_all=is_all)
         if file:
-            calls.append(_call(source, str(file), read_body(file)))
+            payloads.append((str(file), read_body(file)))
+        for name, body in payloads:
+            altered = assign(body, assignments) if assignments else body
+            makers.append(functools.partial(_call, source, name, altered, is_now=is_now))
     base = url or f"http://127.0.0.1:{settings.ingress.port}"
     show = _show_json if as_json else _show_line
-    failures = run(post_all(base, calls, show))
+    calls = itertools.chain.from_iterable(itertools.repeat(makers, repeat))
+    made, failures = run(post_all(base, calls, show, per_s=rate or math.inf))
     if failures:
-        raise RelayError(f"{failures} of {len(calls)} deliveries were not accepted.")
+        raise RelayError(f"{failures} of {made} deliveries were not accepted.")
 
 
 def _chosen(sources: Mapping[str, Source], name: str) -> Mapping[str, Source]:
@@ -89,23 +136,30 @@ def _listed(sources: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
             yield name, sample.name
 
 
-def _handshake(source: Source, *, is_required: bool) -> Iterator[Call]:
+def _handshakes(source: Source, *, is_required: bool) -> list[Callable[[], Call]]:
+    if _handshake(source):
+        return [lambda: cast("Call", _handshake(source))]
+    if is_required:
+        raise RelayError(f"{source.origin.vendor} makes no handshake.")
+    return []
+
+
+def _handshake(source: Source) -> Call | None:
     vendor, secret = source.vendor, _secret(source)
     try:
         delivery = vendors.handshake(vendor, secret, time.time())
     except ValueError as error:
         raise _unsendable(source, error) from error
-    if delivery:
-        token = secret if secret and vendors.echoes(vendor) else delivery.expects
-        yield Call(source=source.origin.source, name="handshake", delivery=delivery, token=token)
-    elif is_required:
-        raise RelayError(f"{source.origin.vendor} makes no handshake.")
+    if delivery is None:
+        return None
+    token = secret if secret and vendors.echoes(vendor) else delivery.expects
+    return Call(source=source.origin.source, name="handshake", delivery=delivery, token=token)
 
 
-def _samples(source: Source, names: Sequence[str], *, is_all: bool) -> Iterator[Call]:
+def _samples(source: Source, names: Sequence[str], *, is_all: bool) -> list[tuple[str, bytes]]:
     known = {sample.name: sample for sample in vendors.samples(source.origin.vendor)}
-    for name in known if is_all else [_find(name, list(known)) for name in names]:
-        yield _call(source, name, known[name].read_bytes())
+    chosen = known if is_all else [_find(name, list(known)) for name in names]
+    return [(name, known[name].read_bytes()) for name in chosen]
 
 
 def _find(wanted: str, names: Sequence[str]) -> str:
@@ -119,12 +173,31 @@ def _find(wanted: str, names: Sequence[str]) -> str:
     raise RelayError(f"There is no sample {wanted!r}; there are {', '.join(names) or 'none'}.")
 
 
-def _call(source: Source, name: str, body: bytes) -> Call:
+def _call(source: Source, name: str, body: bytes, *, is_now: bool) -> Call:
+    if is_now:
+        body = _as_of_now(source, name, body)
     try:
         delivery = vendors.sign(source.vendor, body, _secret(source), time.time())
     except ValueError as error:
         raise _unsendable(source, error) from error
     return Call(source=source.origin.source, name=name, delivery=delivery)
+
+
+def _as_of_now(source: Source, name: str, body: bytes) -> bytes:
+    """Return a payload whose newest event happens now; as it is, and say so, without a clock."""
+    now, moved = time.time(), None
+    try:
+        signed = vendors.sign(source.vendor, body, _secret(source), now)
+        request = Request(body=body, headers=CIMultiDict(signed.headers), received_at=now)
+        found = vendors.normalize(source.vendor, request)
+        moved = move_times(body, [each for each in found if isinstance(each, NormalizedEvent)], now)
+    except Malformed:
+        pass
+    except ValueError as error:
+        raise _unsendable(source, error) from error
+    if moved is None:
+        click.echo(f"relay: no clock is known in {name}; it is sent as it is.", err=True)
+    return moved or body
 
 
 def _unsendable(source: Source, error: ValueError) -> RelayError:

@@ -1,6 +1,7 @@
 """`relay send`: documented deliveries, posted to a running relay as the vendors would."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -181,3 +182,28 @@ async def test_a_person_sees_the_outcome_in_colour(
 
     assert result.code == 0
     assert "\x1b[32maccepted\x1b[0m" in result.out
+
+
+async def test_values_are_set_and_the_clock_is_moved_each_time(
+    relay: RelayCommand, process: RelayProcess
+) -> None:
+    started_at = time.time()
+
+    result = await relay(
+        *("send", "channeltalk", "01-message-push.repaired", "--set", "/entity/plainText=Hi"),
+        *("--now", "--repeat", "3", "--rate", "50", "--url", process.url),
+    )
+
+    assert (result.code, result.err) == (0, "")
+    assert len(result.rows) == 3
+    assert time.time() - started_at >= 2 / 50
+
+
+@pytest.mark.parametrize("option", ["/nowhere/x=1", "no pointer", "/a"])
+async def test_a_value_that_can_not_be_set_is_one_sentence(
+    relay: RelayCommand, option: str
+) -> None:
+    result = await relay("send", "swiftsell", "02", "--set", option)
+
+    assert result.code in {1, 2}
+    assert "leads nowhere" in result.err or "is n" in result.err
