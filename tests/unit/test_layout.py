@@ -102,15 +102,13 @@ DOES_IO = {
 # `SERVICE` stands for the folder of each service.
 ONLY_IN = {
     "aiohttp": {
-        *("relay.admin", "relay.app", "relay.cli.client", "relay.ingress.*", "relay.process.*"),
-        *("relay.observability.probes", "relay.workers.*", "relay.console.*"),
-        *("consumers.kit.service", "consumers.SERVICE.sender", "consumers.SERVICE.webhook"),
+        *("relay.admin", "relay.app", "relay.cli.client", "relay.cli.event_targets"),
+        *("relay.console.*", "relay.ingress.*", "relay.observability.probes", "relay.process.*"),
+        *("relay.workers.*", "consumers.kit.service", "consumers.SERVICE.sender"),
+        "consumers.SERVICE.webhook",
     },
     "aio_pika": {
-        "relay.broker.*",
-        "relay.cli.*",
-        "relay.console.*",
-        "consumers.kit.queues.bindings",
+        *("relay.broker.*", "relay.cli.*", "relay.console.*", "consumers.kit.queues.bindings"),
     },
     "aiormq": {"relay.broker.*", "consumers.kit.consuming.inbox"},
     "sqlite3": {"relay.outbox.*", "consumers.kit.seen.sqlite", "consumers.SERVICE.sqlite"},

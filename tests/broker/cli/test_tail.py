@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractExchange
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from deploy.local.broker import PrivateBroker
 from relay.events.envelope import encode_events
@@ -218,3 +221,54 @@ async def test_a_lost_connection_is_one_sentence(
     code, _, err = await end_of(tail)
     assert code == 1
     assert err == "relay: The connection to RabbitMQ was lost.\n"
+
+
+async def test_each_event_goes_to_a_url_a_folder_and_a_program_in_order(
+    relay: RelayCommand, events: AbstractExchange, tmp_path: Path
+) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    async def hook(request: web.Request) -> web.Response:
+        received.append((request.headers["content-type"], await request.read()))
+        return web.Response(status=202 if len(received) == 1 else 500)
+
+    app = web.Application()
+    app.router.add_post("/hook", hook)
+    async with TestServer(app) as server:
+        tail = await started(
+            *(relay, "--json", "--count", "3", "--to", str(server.make_url("/hook"))),
+            *("--save", str(tmp_path / "saved"), "--exec", f"cat >> {tmp_path}/piped; exit 3"),
+        )
+        await publish(events, event("one"), event("two"), event("three"))
+        code, out, err = await end_of(tail)
+
+    bodies = [json.dumps(json.loads(body)) for _, body in received]
+    saved = sorted((tmp_path / "saved").iterdir())
+    assert code == 0
+    assert [json.loads(line)["data"]["message"]["text"] for line in out.splitlines()] == [
+        json.loads(body)["data"]["message"]["text"] for body in bodies
+    ]
+    assert [json.loads(body)["data"]["message"]["text"] for body in bodies] == [
+        *("one", "two", "three")
+    ]
+    assert {kind for kind, _ in received} == {"application/cloudevents+json"}
+    assert [path.read_bytes() for path in saved] == [body for _, body in received]
+    assert {path.stat().st_mode & 0o777 for path in saved} == {0o600}
+    assert (tmp_path / "piped").read_bytes() == b"".join(body for _, body in received)
+    assert [re.sub(r"[0-9]+ ms", "N ms", line) for line in err.splitlines()][1] == (
+        "example.message.created.text: 202 in N ms"
+    )
+    assert err.count(": exit 3") == 3
+    assert err.count(": 500 in ") == 2
+
+
+async def test_a_url_that_nobody_serves_is_reported_and_the_tail_goes_on(
+    relay: RelayCommand, events: AbstractExchange
+) -> None:
+    tail = await started(relay, "--count", "2", "--to", "http://127.0.0.1:1/")
+
+    await publish(events, event("one"), event("two"))
+
+    code, out, err = await end_of(tail)
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert err.count("can't be reached (") == 2
