@@ -17,7 +17,7 @@ help: ## list the targets
 setup: ## create or update .venv from requirements.lock
 	@sh deploy/local/setup.sh
 
-run: setup ## the relay and a tail of its events, until Ctrl-C
+run: setup ## the relay, its console and a tail of its events, until Ctrl-C
 	@$(PYTHON) -m deploy.local.run
 
 demo: setup ## send every documented sample, fail if one does not arrive

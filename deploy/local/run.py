@@ -1,4 +1,4 @@
-"""`make run`: a RabbitMQ, the relay and a tail of its events in the foreground, until Ctrl-C.
+"""`make run`: a RabbitMQ, the relay, its console and a tail of its events, until Ctrl-C.
 
 `make demo` shares the public functions: children, their environment, waiting for the relay.
 """
@@ -28,7 +28,7 @@ from relay.settings import load
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path("deploy/local/relay.toml")
 BROKER_DIRECTORY = ROOT / ".run" / "rabbitmq"
-PORTS = ("RELAY_INGRESS__PORT", "RELAY_ADMIN__PORT")
+PORTS = ("RELAY_INGRESS__PORT", "RELAY_ADMIN__PORT", "RELAY_CONSOLE__PORT")
 
 _READY_LIMIT_S = 30.0
 _STOP_LIMIT_S = 25.0  # `ingress.shutdown_grace_s` is 20
@@ -55,6 +55,7 @@ def _environment(urls: str) -> Environment:
     settings = load(CONFIG)
     wanted: list[tuple[Hosts, int]] = [(settings.ingress.host, settings.ingress.port)]
     wanted += [(settings.admin.host, settings.admin.port)]
+    wanted += [(settings.console.host, settings.console.port)]
     ports = {}
     for name, (hosts, port) in zip(PORTS, wanted, strict=True):
         ports[name] = str(_port(hosts, port))
@@ -66,10 +67,13 @@ def _environment(urls: str) -> Environment:
 async def _run(environment: Environment) -> int:
     async with relay("serve", environment=environment) as serve:
         await wait_until_ready(serve, environment)
-        async with listening_tail(environment=environment) as tail:
+        async with (
+            relay("console", environment=environment) as console,
+            listening_tail(environment=environment) as tail,
+        ):
             messages = asyncio.create_task(_pass_on(cast("StreamReader", tail.stderr)))
             click.echo(_lines_to_try(environment))
-            children = {"serve": serve, "tail": tail}
+            children = {"serve": serve, "console": console, "tail": tail}
             ends = [
                 asyncio.create_task(child.wait(), name=name) for name, child in children.items()
             ]
@@ -90,9 +94,10 @@ def _lines_to_try(environment: Environment) -> str:
     given = [name for name in (*PORTS, URLS_VARIABLE) if os.environ.get(name) != environment[name]]
     exports = " ".join(f"{name}={environment[name]}" for name in ("RELAY_CONFIG", *given))
     relay_command = shlex.join([os.path.relpath(sys.executable), "-m", "relay"])
-    ingress, admin = (f"http://127.0.0.1:{environment[name]}" for name in PORTS)
+    ingress, admin, console = (f"http://127.0.0.1:{environment[name]}" for name in PORTS)
     return f"""
 The relay listens on {ingress}; probes and metrics are on {admin}.
+A page shows all of it: {console}/
 Try in another terminal, in this directory:
 
     curl -i {ingress}/in/swiftsell -H 'Authorization: demo-swiftsell-secret' \\

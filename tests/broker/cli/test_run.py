@@ -100,7 +100,7 @@ async def test_a_signal_ends_everything_in_order(run: Process, number: signal.Si
     code, _, err = await end_of(run)
     assert code == 0
     assert '"event":"stopped"' in err
-    assert len(children) == 2
+    assert len(children) == 3
     assert all(map(has_ended, children))
 
 
