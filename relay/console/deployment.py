@@ -1,7 +1,7 @@
 """What the console watches, out of the settings: the one module here that reads them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
@@ -124,9 +124,20 @@ class Deployment:
         """What the relay needs in RabbitMQ."""
         return topology_of(self.settings)
 
-    def connecting(self) -> AbstractAsyncContextManager[AbstractConnection]:
-        """Connect to RabbitMQ; see relay.cli.connection."""
-        return connected(self.broker)
+    @contextlib.asynccontextmanager
+    async def connecting(self) -> AsyncIterator[AbstractConnection]:
+        """Connect to RabbitMQ; see relay.cli.connection.
+
+        Raises:
+            BrokerError: it can't be reached, or was lost meanwhile.
+        """
+        async with connected(self.broker) as connection:
+            try:
+                yield connection
+            except RuntimeError as error:  # aio_pika's word for a connection that is closed
+                if not connection.is_closed:
+                    raise
+                raise BrokerError("The connection to RabbitMQ was lost.") from error
 
     def broker_addresses(self) -> list[str]:
         """Return the brokers' addresses, without passwords."""
