@@ -14,7 +14,10 @@ async def test_a_connection_that_is_lost_is_an_error_of_the_broker(
     config = tmp_path / "relay.toml"
     config.write_text(f'[broker]\nurls = ["{broker_url}"]\n{SOURCE}')
 
-    with pytest.raises(BrokerError, match="was lost"):
-        async with Deployment(load(config)).connecting() as connection:
+    async def lose(deployment: Deployment) -> None:
+        async with deployment.connecting() as connection:
             await connection.close()
             await connection.channel()
+
+    with pytest.raises(BrokerError, match="was lost"):
+        await lose(Deployment(load(config)))
