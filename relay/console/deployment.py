@@ -135,8 +135,6 @@ class Deployment:
             try:
                 yield connection
             except RuntimeError as error:  # aio_pika's word for a connection that is closed
-                if not connection.is_closed:
-                    raise
                 raise BrokerError("The connection to RabbitMQ was lost.") from error
 
     def broker_addresses(self) -> list[str]:
