@@ -93,6 +93,9 @@ def _for_a_person(receivers: Sequence[Polled], queues: Mapping[str, int | None])
     parked = [each for each in receivers if (each.outbox.get("parked") or {}).get("count")]
     count = len(places) + len(parked)
     if not count:
+        if queues and all(count is None for count in queues.values()):
+            text = "What needs a person is not known."
+            return Part(text=text, href="/system#queues", tone="warn")
         return Part(text="Nothing needs a person.", href="/system#queues", tone="good")
     text = "1 thing needs a person." if count == 1 else f"{count} things need a person."
     return Part(text=text, href="/triage" if places else "/system#receivers", tone="warn")

@@ -154,6 +154,7 @@ def test_the_verdict_is_one_line_when_all_is_well() -> None:
         ("1 of 2 receivers ready.", [receiver(), Polled(name="b", url="http://b")], {}),
         ("1,200 waiting, the oldest for 90 s.", [receiver(waiting=1200, age_s=90)], {}),
         ("2 things need a person.", [receiver(parked=1)], {"a.dead": 3, "b.dead": 0, "c": None}),
+        ("What needs a person is not known.", [receiver()], {"webhooks.quarantine": None}),
         ("1 thing needs a person.", [receiver()], {"webhooks.quarantine": 1}),
     ],
 )
