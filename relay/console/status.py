@@ -21,6 +21,7 @@ from relay.console.scrape import SourceCounts
 from relay.console.verdict import verdict
 from relay.events import schemas
 from relay.events.topology import routing_key
+from relay.process.libraries import DISTRIBUTION
 
 _NEVER = SourceRow(None, SourceCounts(), [])
 _SHOWN_OTHERS = 20
@@ -142,7 +143,9 @@ class StatusPages:
             addresses=deployment.broker_addresses(),
             topology=deployment.topology,
             sections=deployment.shown_settings(),
-            versions=[(name, metadata.version(name)) for name in ("relay", "aiohttp", "aio-pika")],
+            versions=[
+                (name, metadata.version(name)) for name in (DISTRIBUTION, "aiohttp", "aio-pika")
+            ],
             asked_at=self._poller.asked_at,
         )
 
