@@ -3,6 +3,7 @@
 Plain functions on paths; `database` knows what is in the file.
 """
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -68,6 +69,24 @@ def set_aside(path: Path, now: float) -> Path:
     _beside(path, _INDEX_SUFFIX).unlink(missing_ok=True)
     sync_directory(path.parent)
     return kept
+
+
+def make_directory(directory: Path) -> None:
+    """Create a directory and what is missing above it, so that a power cut leaves them there.
+
+    To sync a file or a directory does not make its own name durable (fsync(2)).
+
+    Raises:
+        OSError: one can't be created, or its name can't be made durable.
+    """
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in missing:
+        sync_directory(path.parent)
+    if not missing:
+        # A process that ended here may have created it. If another user did, we may have no right.
+        with contextlib.suppress(OSError):
+            sync_directory(directory.parent)
 
 
 def sync_directory(directory: Path) -> None:

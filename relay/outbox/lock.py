@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from relay.errors import OutboxError
+from relay.outbox.files import make_directory
 
 LOCK_NAME = "outbox.lock"
 
@@ -18,7 +19,7 @@ def lock(directory: Path) -> IO[str]:
         OutboxError: the directory can't be used, or another process has the lock.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory)
         file = (directory / LOCK_NAME).open("a+")
     except OSError as error:
         raise OutboxError(

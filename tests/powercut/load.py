@@ -1,0 +1,64 @@
+"""A process that appends to a real outbox and confirms what it reads, as the relay does.
+
+Run under strace. It writes `a ID` into the journal once a delivery is acknowledged, and `c ID`
+before its message is confirmed: from then on it may be gone.
+
+Args: directory of the outbox, journal, deliveries, seed.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from pathlib import Path
+
+from relay.errors import NotDurable
+from relay.events.message import Message
+from relay.outbox.outbox import Outbox
+
+_SENDERS = 8
+_MAX_BODY_BYTES = 16_000
+
+
+async def _send(outbox: Outbox, journal: int, names: list[str], chance: random.Random) -> None:
+    while names:
+        name = names.pop()
+        body = name.encode() + chance.randbytes(chance.randrange(_MAX_BODY_BYTES))
+        message = Message(id=name, routing_key="k", properties=b"", body=body, received_at=1.5)
+        try:
+            await outbox.append([message])
+        except NotDurable:
+            continue
+        os.write(journal, f"a {name}\n".encode())
+
+
+async def _confirm(outbox: Outbox, journal: int, chance: random.Random) -> None:
+    after = 0
+    while True:
+        rows = await outbox.pending(after=after, limit=chance.randrange(1, 60))
+        await asyncio.sleep(0 if rows else 0.005)
+        if not rows:
+            continue
+        after = rows[-1].seq
+        done = [row for row in rows if chance.random() < 0.97]
+        os.write(journal, "".join(f"c {row.message.id}\n" for row in done).encode())
+        outbox.confirm([row.seq for row in done])
+
+
+async def main(directory: Path, journal_path: Path, deliveries: int, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  reproducible, not secret
+    journal = os.open(journal_path, os.O_WRONLY | os.O_CREAT)
+    rounds = 3
+    for start in range(rounds):
+        names = [f"{n:032x}" for n in range(start, deliveries, rounds)]
+        outbox = Outbox(directory=directory, max_bytes=1 << 28, committed=asyncio.Event())
+        await outbox.open()
+        confirming = asyncio.create_task(_confirm(outbox, journal, chance))
+        await asyncio.gather(*[_send(outbox, journal, names, chance) for _ in range(_SENDERS)])
+        confirming.cancel()
+        await asyncio.wait([confirming])
+        await outbox.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
