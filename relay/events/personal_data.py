@@ -6,6 +6,7 @@ words that say what kind of event it is stay, for routing depends on them.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 from relay.events import json_tree
@@ -47,11 +48,12 @@ class Redactor:
     def learn(self, elements: Iterable[NormalizedEvent | NotUnderstood]) -> None:
         """Find the values in the elements of a delivery."""
         for element in elements:
-            if isinstance(element, NotUnderstood):
-                self._learn_body(element.raw)
-                continue
             try:
-                found = self._located_in(element)
+                raw = json_tree.parse(element.raw) if self._redaction.raw_rules else None
+                if isinstance(element, NotUnderstood):
+                    found = self._located_in_body(raw)
+                else:
+                    found = self._located_in(element.data, raw)
             except (RecursionError, ValueError):
                 continue  # to redact it fails, too, and is dealt with there
             _note(self._values, found)
@@ -63,7 +65,8 @@ class Redactor:
             ValueError, RecursionError: its `raw` can't be parsed.
         """
         own: Values = {}
-        located = self._located_in(event)
+        raw = json_tree.parse(event.raw)
+        located = self._located_in(event.data, raw)
         _note(own, located)
         short = {value: word for value, word in located if len(value) < MIN_SEARCHED_CHARACTERS}
         keys = [
@@ -72,11 +75,9 @@ class Redactor:
             if (key := _at(event.data, steps)) in short
         ]
         replacer = self._replacer(own)
-        data = replacer.redacted(event.data, [*self._redaction.rules, *keys])
-        raw = replacer.redacted(json_tree.parse(event.raw), self._redaction.raw_rules)
         return event._replace(
-            data=data,
-            raw=json_tree.dump(raw),
+            data=replacer.data(event.data, [*self._redaction.rules, *keys]),
+            raw=replacer.text(raw, self._redaction.raw_rules),
             vendortype=replacer.name(event.vendortype),
             detail=replacer.detail(event.detail),
         )
@@ -86,14 +87,20 @@ class Redactor:
 
         Its shape is unknown, so the pointers into `raw` begin at each of its objects and arrays.
         """
-        rules = self._redaction.raw_rules
-        own = self._learn_body(body) if rules else None
-        if own is None:
+        rules, own = self._redaction.raw_rules, Values()
+        if not rules:
             return None
+        try:
+            tree = json_tree.parse(body)
+            located = self._located_in_body(tree)
+        except (RecursionError, ValueError):
+            return None
+        _note(own, located)
+        _note(self._values, located)
         # One for the whole delivery looks for all of its values, if they are few enough.
         is_own = own and len(self._values) > MAX_SEARCHED
         replacer = self._replacer(own) if is_own else self._replacer_for_all()
-        return json_tree.dump(replacer.redacted(json_tree.parse(body), rules, rules))
+        return replacer.text(tree, rules, rules)
 
     def without_values(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that have none of the values that were found so far."""
@@ -108,34 +115,27 @@ class Redactor:
             if not any(value in unquote(text) for value in present)
         }
 
-    def _replacer(self, searched: Values) -> "Replacer":
+    def _replacer(self, searched: Values) -> Replacer:
         key = self._redaction.key
         return Replacer(searched, self._values, key, is_again=self._is_again)
 
-    def _replacer_for_all(self) -> "Replacer":
+    def _replacer_for_all(self) -> Replacer:
         """Return one that also looks for the values of all elements; it costs much to make."""
         count = len(self._values)
         if self._for_all is None or self._for_all[0] != count:
             self._for_all = count, self._replacer(self._values)
         return self._for_all[1]
 
-    def _located_in(self, event: NormalizedEvent) -> Located:
+    def _located_in(self, data: Data, raw: Any) -> Located:
         located: Located = []
-        locate(event.data, self._redaction.rules, (), located)
-        if self._redaction.raw_rules:
-            locate(json_tree.parse(event.raw), self._redaction.raw_rules, (), located)
+        locate(data, self._redaction.rules, (), located)
+        locate(raw, self._redaction.raw_rules, (), located)
         return located
 
-    def _learn_body(self, body: bytes) -> Values | None:
-        """Find the values in a body, and return them; None if it is no JSON."""
-        rules, located, own = self._redaction.raw_rules, Located(), Values()
-        try:
-            locate(json_tree.parse(body), rules, rules, located)
-        except (RecursionError, ValueError):
-            return None
-        _note(own, located)
-        _note(self._values, located)
-        return own
+    def _located_in_body(self, tree: Any) -> Located:
+        rules, located = self._redaction.raw_rules, Located()
+        locate(tree, rules, rules, located)
+        return located
 
 
 def _note(values: Values, located: Located) -> None:

@@ -3,7 +3,7 @@
 import hmac
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -45,20 +45,37 @@ class Replacer:
             for text in list(searched)[:MAX_SEARCHED]
             for spelling in _spellings(text)
         }
+        self._encoded = {each: json_tree.dump(each)[1:-1] for each in self._spelled}
         self._in_texts: re.Pattern[str] | None = None
         self._in_names = _any_of([s for s in self._spelled if not _PLAIN_WORD.fullmatch(s)])
 
-    def redacted(
+    def data(self, data: Data, rules: Sequence[RedactionRule]) -> Data:
+        """Return `data` without what the rules lead to, nor these values wherever they stand."""
+        found: Data = self._redacted(data, rules, (), orjson.dumps)[0]
+        return found
+
+    def text(
         self, tree: Any, rules: Sequence[RedactionRule], everywhere: Sequence[RedactionRule] = ()
-    ) -> Any:
-        """Return a tree without what the rules lead to, nor these values wherever they stand."""
+    ) -> bytes:
+        """Return the text of a tree likewise."""
+        return self._redacted(tree, rules, everywhere, json_tree.dump)[1]
+
+    def _redacted(
+        self,
+        tree: Any,
+        rules: Sequence[RedactionRule],
+        everywhere: Sequence[RedactionRule],
+        dump: Callable[[Any], bytes],
+    ) -> tuple[Any, bytes]:
+        """Return a tree without them, and its text."""
         self._in_texts = None
         tree = self._whole(tree, rules, everywhere)
-        text = orjson.dumps(tree) if type(tree) is dict else json_tree.dump(tree)
-        if found := [each for each in self._spelled if _in_json(each) in text]:
+        text = dump(tree)
+        if found := [each for each, encoded in self._encoded.items() if encoded in text]:
             self._in_texts = _any_of(found)
             tree = self._whole(tree, (), ())
-        return tree
+            text = dump(tree)
+        return tree, text
 
     def _whole(
         self,
@@ -99,9 +116,11 @@ class Replacer:
         match node:
             case Members():
                 members = [
-                    (self.name(name), self._rewritten(child, rest, everywhere))
+                    (
+                        self.name(name),
+                        self._rewritten(child, advanced(rules, name, everywhere), everywhere),
+                    )
                     for name, child in node
-                    for rest in (advanced(rules, name, everywhere),)
                 ]
                 return Members([pair for pair in members if pair[1] is not _GONE])
             case dict():
@@ -183,7 +202,3 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
     """Return a pattern that finds the longest of the texts, wherever one begins."""
     longest_first = sorted(texts, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-
-
-def _in_json(text: str) -> bytes:
-    return json_tree.dump(text)[1:-1]
