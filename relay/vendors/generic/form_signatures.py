@@ -47,10 +47,7 @@ class FormRule:
         Raises:
             Unauthenticated: with none of them.
         """
-        try:
-            signature = only(request.headers, _HEADER)
-        except ValueError:
-            raise Unauthenticated(f"there are several {_HEADER}", "signature_malformed") from None
+        signature = only(request.headers, _HEADER, "signature_malformed")
         if signature is None:
             raise Unauthenticated(f"there is no {_HEADER}", "signature_missing")
         if not _SIGNATURE.fullmatch(signature):
