@@ -16,7 +16,7 @@ import orjson
 from relay.errors import Malformed, Unauthenticated
 from relay.vendors.generic.pointers import find
 from relay.vendors.kit import raw_json
-from relay.vendors.kit.authentication import Secrets, require_secret
+from relay.vendors.kit.authentication import Secrets, require_secret, signature_of
 from relay.vendors.kit.fields import text
 from relay.vendors.kit.request import Answer, Request
 
@@ -163,10 +163,10 @@ def _crc(request: Request, secrets: Secrets) -> Answer | None:
 
 def _zoom(token: str | None, secret: str) -> Answer | None:
     """https://developers.zoom.us/docs/api/webhooks/#validate-your-webhook-endpoint."""
-    if not token or len(token.encode(errors="replace")) > MAX_REFLECTED_BYTES:
+    encoded = (token or "").encode(errors="replace")
+    if not encoded or len(encoded) > MAX_REFLECTED_BYTES:
         return None
-    digest = hmac.digest(secret.encode(), token.encode(errors="replace"), "sha256").hex()
-    body = {"plainToken": token, "encryptedToken": digest}
+    body = {"plainToken": token, "encryptedToken": signature_of(encoded, secret)}
     return Answer(body=orjson.dumps(body), content_type=_JSON)
 
 

@@ -18,6 +18,7 @@ from relay.vendors.generic.moments import Notation, read_moment, write_moment
 from relay.vendors.generic.templates import SignedTemplate
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.signing_time import require_recent
 
 MAX_SIGNATURES = 64
 """In one header: each is compared with each secret."""
@@ -101,8 +102,8 @@ class SignatureRule:
         secret = self._signer(message, signatures, secrets.values)
         if secret is None:
             raise Unauthenticated("no live secret has made this signature", "signature_wrong")
-        if self.tolerance_s and request.received_at is not None:
-            self._check_age(moment, request.received_at)
+        if self.tolerance_s:
+            require_recent(moment, request.received_at, self.tolerance_s)
         return secret
 
     def _read(self, request: Request) -> tuple[list[str], str, float]:
@@ -155,8 +156,7 @@ class SignatureRule:
         found = None
         if self.key:
             for key, secret in zip(keys_of(self.key, secrets), secrets, strict=True):
-                digest = hmac.digest(key, message, self.algorithm)
-                expected = digest.hex() if self.encoding == "hex" else _base64(digest)
+                expected = self._encoded(hmac.digest(key, message, self.algorithm))
                 for signature in signatures:
                     if hmac.compare_digest(expected, signature):
                         found = secret
@@ -170,7 +170,7 @@ class SignatureRule:
         return found
 
     def _encoded(self, digest: bytes) -> str:
-        return digest.hex() if self.encoding == "hex" else _base64(digest)
+        return digest.hex() if self.encoding == "hex" else base64.b64encode(digest).decode()
 
     def _decoded(self, signature: str) -> bytes | None:
         """Return the bytes of a signature; None unless this is the one way to write them."""
@@ -181,13 +181,6 @@ class SignatureRule:
         except ValueError:
             return None
         return decoded if self._encoded(decoded) == signature else None
-
-    def _check_age(self, moment: float, now: float) -> None:
-        """Raise Unauthenticated unless the signature is of now; see Request.received_at."""
-        if moment < now - self.tolerance_s:
-            raise Unauthenticated(f"signed over {self.tolerance_s} s ago", "too_old")
-        if moment > now + self.tolerance_s:
-            raise Unauthenticated(f"signed over {self.tolerance_s} s ahead of time", "too_new")
 
     def sign(self, request: OutgoingRequest, secret: str, now: float) -> OutgoingRequest:
         """Return a request with its signature, as the sender makes it.
@@ -225,10 +218,6 @@ class SignatureRule:
         return OutgoingRequest(
             body=request.body, headers=headers, query=request.query, method=request.method
         )
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
 
 
 def _public_key_check(kind: str, text: str) -> "Check":
