@@ -24,10 +24,10 @@ from consumers.kit.event import parse
 from relay.broker.reconnect import raise_if_cancelled
 from relay.console.deployment import Deployment
 from relay.console.guard import VISITOR
-from relay.console.polling import Poller, get
-from relay.console.queues import ANSWER_TIMEOUT_S
 from relay.console.rendering import Pages
 from relay.console.visible import visible
+from relay.console.watching.polling import Poller, get
+from relay.console.watching.queues import ANSWER_TIMEOUT_S
 from relay.errors import BrokerError, RelayError
 
 log = structlog.get_logger("relay")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from relay.console.history import KEPT_S, Sample
+from relay.console.watching.history import KEPT_S, Sample
 
 WIDTH, HEIGHT = 600, 120
 _POINTS = 240

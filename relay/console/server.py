@@ -8,18 +8,18 @@ from importlib import resources
 from aiohttp import web
 
 from relay.console.access import Access, Role
-from relay.console.actions import Actions
 from relay.console.deployment import Deployment
 from relay.console.events import EventPages
 from relay.console.feed import Feed
 from relay.console.guard import COOKIE, Guard, Handler, needing, read_form
-from relay.console.history import PolledHistory
-from relay.console.polling import Poller
-from relay.console.queues import QueueWatch
 from relay.console.rendering import Pages
 from relay.console.status import StatusPages
-from relay.console.triage import Triage
-from relay.console.waiting import WaitingReader
+from relay.console.triage.actions import Actions
+from relay.console.triage.pages import Triage
+from relay.console.triage.waiting import WaitingReader
+from relay.console.watching.history import PolledHistory
+from relay.console.watching.polling import Poller
+from relay.console.watching.queues import QueueWatch
 from relay.process import tasks
 from relay.process.listeners import listening
 

@@ -12,13 +12,13 @@ from relay import vendors
 from relay.cli.documents.asyncapi import document_of
 from relay.console.deployment import Deployment
 from relay.console.guard import VISITOR
-from relay.console.history import PolledHistory, SourceRow
 from relay.console.plots import Plot, Quantity, Value, plot, sparkline
-from relay.console.polling import Poller
-from relay.console.queues import QueueWatch
 from relay.console.rendering import Pages, milliseconds, number, per_second
-from relay.console.scrape import SourceCounts
 from relay.console.verdict import verdict
+from relay.console.watching.history import PolledHistory, SourceRow
+from relay.console.watching.polling import Poller
+from relay.console.watching.queues import QueueWatch
+from relay.console.watching.scrape import SourceCounts
 from relay.events import schemas
 from relay.events.topology import routing_key
 from relay.process.libraries import DISTRIBUTION

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.console.polling import Polled
+from relay.console.watching.polling import Polled
 
 Tone = Literal["good", "warn", "bad", "plain"]
 

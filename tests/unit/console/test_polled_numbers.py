@@ -2,12 +2,12 @@
 
 import pytest
 
-from relay.console.history import KEPT_S, PolledHistory, Sample
 from relay.console.plots import Quantity, nice_ceiling, plot, sparkline
-from relay.console.polling import Polled
 from relay.console.rendering import duration, number, per_second, size
-from relay.console.scrape import Change, parse, quantile
 from relay.console.verdict import verdict
+from relay.console.watching.history import KEPT_S, PolledHistory, Sample
+from relay.console.watching.polling import Polled
+from relay.console.watching.scrape import Change, parse, quantile
 
 
 def metrics(accepted: int, refused: int, quarantined: int = 0, wrong: int = 0) -> str:

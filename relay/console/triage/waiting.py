@@ -17,8 +17,8 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from consumers.kit.queues.headers import DeadLetter
 from relay.cli.commands.dead import read_dead_letter
 from relay.cli.quarantined_delivery import QuarantinedDelivery
-from relay.console.browse import browse
-from relay.console.queues import Connecting, QueueWatch
+from relay.console.triage.browse import browse
+from relay.console.watching.queues import Connecting, QueueWatch
 from relay.errors import RelayError
 
 MAX_READ = 1000

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from relay.console.scrape import Change, SourceCounts
+from relay.console.watching.scrape import Change, SourceCounts
 
 KEPT_S = 7200.0
 POLL_INTERVAL_S = 5.0

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from relay.broker.reconnect import raise_if_cancelled
-from relay.console.history import POLL_INTERVAL_S
+from relay.console.watching.history import POLL_INTERVAL_S
 from relay.errors import BrokerError
 
 log = structlog.get_logger("relay")

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from relay.console.history import POLL_INTERVAL_S, PolledHistory, Sample
-from relay.console.queues import QueueWatch
-from relay.console.scrape import Change, MetricValues, parse
+from relay.console.watching.history import POLL_INTERVAL_S, PolledHistory, Sample
+from relay.console.watching.queues import QueueWatch
+from relay.console.watching.scrape import Change, MetricValues, parse
 from relay.errors import RelayError
 
 _TIMEOUT_S = 3.0

@@ -11,13 +11,13 @@ from consumers.kit.queues.headers import DeadLetter
 from consumers.kit.queues.topology import dead_queue
 from relay import vendors
 from relay.cli.quarantined_delivery import QuarantinedDelivery
-from relay.console.actions import ACTIONS, RATES, Actions, Job
 from relay.console.deployment import Deployment
 from relay.console.guard import VISITOR, log_action, read_form
 from relay.console.masking import masked
 from relay.console.rendering import Pages
+from relay.console.triage.actions import ACTIONS, RATES, Actions, Job
+from relay.console.triage.waiting import MAX_SCANNED, Group, Reading, WaitingQueue, WaitingReader
 from relay.console.visible import body_text, cut, pretty
-from relay.console.waiting import MAX_SCANNED, Group, Reading, WaitingQueue, WaitingReader
 from relay.errors import RelayError
 
 _MAX_DIGITS = 6

@@ -21,7 +21,7 @@ from relay.cli.quarantined_delivery import QuarantinedDelivery, process_again, p
 from relay.console.access import Visitor
 from relay.console.deployment import Deployment
 from relay.console.guard import log_action
-from relay.console.waiting import MAX_SCANNED, Parked, WaitingQueue, WaitingReader, key_of
+from relay.console.triage.waiting import MAX_SCANNED, Parked, WaitingQueue, WaitingReader, key_of
 from relay.errors import BrokerError, RelayError
 
 log = structlog.get_logger("relay")

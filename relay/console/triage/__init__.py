@@ -1,0 +1,1 @@
+"""What waits for a person: looked at in groups, and acted on."""

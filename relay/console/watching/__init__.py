@@ -1,0 +1,1 @@
+"""What the console watches: receivers, services and queues, asked again and again."""
