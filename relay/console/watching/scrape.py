@@ -8,25 +8,18 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 
 _WANTED = (
-    *("relay_requests", "relay_unauthenticated", "relay_quarantined", "relay_handshakes"),
-    *("relay_answer_seconds", "relay_outbox", "relay_source", "relay_workers"),
+    "relay_requests",
+    "relay_quarantined",
+    "relay_unauthenticated",
+    "relay_answer_seconds",
 )
 _REFUSED_FROM = 400
 _MAX_SOURCES = 2000
 _WRONG_SECRET = {"signature_wrong", "signature_malformed", "token_wrong"}
 
 Labels = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricValues:
-    """The values of one receiver: by name, then by labels."""
-
-    values: Mapping[str, Mapping[Labels, float]]
-
-    def gauge(self, name: str) -> float | None:
-        """Return a value without labels; None if it is not there."""
-        return self.values.get(name, {}).get(())
+MetricValues = Mapping[str, Mapping[Labels, float]]
+"""The values of one receiver: by name, then by labels."""
 
 
 def parse(text: str) -> MetricValues:
@@ -44,7 +37,7 @@ def parse(text: str) -> MetricValues:
     for family in text_string_to_metric_families("".join(lines)):
         for sample in family.samples:
             values[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
-    return MetricValues(values=values)
+    return values
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,8 +111,8 @@ class Change:
 def _increases(
     before: MetricValues, now: MetricValues, name: str
 ) -> Iterable[tuple[Mapping[str, str], float]]:
-    earlier = before.values.get(name, {})
-    for labels, value in now.values.get(name, {}).items():
+    earlier = before.get(name, {})
+    for labels, value in now.get(name, {}).items():
         past = earlier.get(labels, 0.0)
         if increase := value - past if value >= past else value:
             yield dict(labels), increase
