@@ -75,9 +75,9 @@ class Deployment:
         return [*self.console.hosts, self.console.host]
 
     @property
-    def person_queues(self) -> Sequence[str]:
-        """Queues whose messages wait for a person."""
-        return [self.quarantine, self.unrouted, *map(dead_queue, self.services)]
+    def dead_queues(self) -> Sequence[str]:
+        """The queues of what the services gave up."""
+        return [*map(dead_queue, self.services)]
 
     @property
     def exchange_of(self) -> Callable[[Message], str]:

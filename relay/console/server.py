@@ -11,7 +11,7 @@ from relay.console.access import Access, Role
 from relay.console.deployment import Deployment
 from relay.console.events import EventPages
 from relay.console.feed import Feed
-from relay.console.guard import COOKIE, Guard, Handler, needing, read_form
+from relay.console.guard import COOKIE, Guard, needing, read_form
 from relay.console.rendering import Pages
 from relay.console.status import StatusPages
 from relay.console.triage.actions import Actions
@@ -48,7 +48,12 @@ async def running(
 ) -> AsyncIterator[tuple[web.Application, Sequence[asyncio.Task[None]]]]:
     """Run what the pages are made of while the context is open; yield the application."""
     history = PolledHistory()
-    queues = QueueWatch(deployment.connecting, deployment.person_queues)
+    queues = QueueWatch(
+        deployment.connecting,
+        quarantine=deployment.quarantine,
+        unrouted=deployment.unrouted,
+        dead=deployment.dead_queues,
+    )
     poller = Poller(
         receivers=deployment.receivers,
         services=deployment.services,
@@ -64,14 +69,7 @@ async def running(
     application.on_response_prepare.append(guard.prepare)
     _add_login(application, deployment.access, pages)
     _add_files(application)
-    viewer: dict[str, Handler] = {
-        "/": status.overview,
-        "/system": status.system,
-        "/catalogue": status.catalogue,
-        "/asyncapi.json": status.asyncapi,
-    }
-    for path, handler in viewer.items():
-        application.router.add_get(path, needing(Role.VIEWER, handler))
+    _add_status(application, status)
     reader = WaitingReader(deployment.connecting, queues)
     actions = Actions(deployment, reader)
     _add_triage(
@@ -89,6 +87,15 @@ async def running(
         finally:
             feed.stop()
             await actions.stop()
+
+
+def _add_status(application: web.Application, status: StatusPages) -> None:
+    """Add the pages that show how things are."""
+    router = application.router
+    router.add_get("/", needing(Role.VIEWER, status.overview))
+    router.add_get("/system", needing(Role.VIEWER, status.system))
+    router.add_get("/catalogue", needing(Role.VIEWER, status.catalogue))
+    router.add_get("/asyncapi.json", needing(Role.VIEWER, status.asyncapi))
 
 
 def _add_events(

@@ -111,11 +111,9 @@ class Poller:
         up = [receiver for receiver in self.receivers.values() if receiver.error is None]
         is_known = bool(up) and elapsed_s > 0
         outboxes = [receiver.outbox for receiver in up if receiver.outbox]
-        waiting = self._queues.messages
-        dead = [waiting(name) for name in self._queues.names if name.endswith(".dead")]
+        queues = self._queues
+        dead = [queues.messages(name) for name in queues.dead]
         known_dead = [count for count in dead if count is not None]
-        unrouted = [waiting(name) for name in self._queues.names if name.endswith(".unrouted")]
-        aside = [waiting(name) for name in self._queues.names if name.endswith(".quarantine")]
         return Sample(
             at=now,
             accepted=change.accepted / elapsed_s if is_known else None,
@@ -124,8 +122,8 @@ class Poller:
             p99_s=change.quantile_s(_P99),
             outbox=sum(outbox["messages"] for outbox in outboxes) if outboxes else None,
             outbox_age_s=max((outbox["oldest_age_s"] for outbox in outboxes), default=None),
-            quarantine=next(iter(aside), None),
-            unrouted=next(iter(unrouted), None),
+            quarantine=queues.messages(queues.quarantine),
+            unrouted=queues.messages(queues.unrouted),
             dead=sum(known_dead) if known_dead else None,
         )
 

@@ -34,16 +34,27 @@ class QueueWatch:
 
     Args:
         connecting: opens a connection.
-        names: of the queues.
+        quarantine: the queue of deliveries that were not understood.
+        unrouted: the queue of events that no service wants.
+        dead: the queues of what services gave up.
     """
 
-    def __init__(self, connecting: Connecting, names: Sequence[str]) -> None:
-        self.names = names
+    def __init__(
+        self, connecting: Connecting, *, quarantine: str, unrouted: str, dead: Sequence[str]
+    ) -> None:
+        self.quarantine = quarantine
+        self.unrouted = unrouted
+        self.dead = dead
         self.states: dict[str, QueueState] = {}
         self.error: str | None = "not asked yet"
         self.reading: set[str] = set()
         """Queues that the console itself has in hand: RabbitMQ would say that they are empty."""
         self._connecting = connecting
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All of them."""
+        return [self.quarantine, self.unrouted, *self.dead]
 
     async def run(self) -> None:
         """Ask for ever; a broker that is gone is asked again."""
