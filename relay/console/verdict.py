@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.console.watching.polling import Polled
+from relay.console.watching.polling import Polled, waiting_in
 
 Tone = Literal["good", "warn", "bad", "plain"]
 
@@ -67,8 +67,7 @@ def _services(services: Sequence[Polled]) -> Iterator[Part]:
 
 
 def _broker(ready: Sequence[Polled], error: str | None) -> Part:
-    apart = [each for each in ready if (each.readiness.get("broker") or {}).get("state")
-             != "connected"]  # fmt: skip
+    apart = [each for each in ready if each.broker.get("state") != "connected"]
     if apart:
         text = f"{len(apart)} of {len(ready)} receivers are not connected to RabbitMQ."
         return Part(text=text, href="/system#broker", tone="bad")
@@ -79,9 +78,7 @@ def _broker(ready: Sequence[Polled], error: str | None) -> Part:
 
 
 def _waiting(receivers: Sequence[Polled]) -> Part:
-    outboxes = [receiver.outbox for receiver in receivers if receiver.outbox]
-    count = sum(outbox["messages"] for outbox in outboxes)
-    age_s = max((outbox["oldest_age_s"] for outbox in outboxes), default=0)
+    count, age_s = waiting_in(receivers) or (0, 0)
     is_late = count > 0 and age_s > 60  # noqa: PLR2004  a minute is no burst any more
     age = f", the oldest for {age_s:,.0f} s" if is_late else ""
     tone: Tone = "warn" if is_late else "good"
@@ -90,7 +87,7 @@ def _waiting(receivers: Sequence[Polled]) -> Part:
 
 def _for_a_person(receivers: Sequence[Polled], queues: Mapping[str, int | None]) -> Part:
     places = [name for name, count in queues.items() if count]
-    parked = [each for each in receivers if (each.outbox.get("parked") or {}).get("count")]
+    parked = [each for each in receivers if each.parked.get("count")]
     count = len(places) + len(parked)
     if not count:
         if queues and all(count is None for count in queues.values()):

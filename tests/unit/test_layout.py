@@ -70,7 +70,7 @@ MAY_IMPORT = {
     " relay.settings",
     "relay.cli": "relay.broker relay.errors relay.events relay.ingress relay.observability"
     " relay.process relay.settings relay.settings_file relay.vendors relay.vendors.kit",
-    "relay.console.watching": "relay.broker relay.errors",
+    "relay.console.watching": "relay.broker relay.errors relay.vendors.kit",
     "relay.console.triage": "consumers.kit.queues relay.broker relay.cli relay.cli.commands"
     " relay.console relay.console.watching relay.errors relay.vendors",
     "relay.console": "consumers.SERVICE consumers.kit consumers.kit.queues relay.broker relay.cli"

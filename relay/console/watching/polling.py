@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from relay.console.watching.history import POLL_INTERVAL_S, PolledHistory, Sampl
 from relay.console.watching.queues import QueueWatch
 from relay.console.watching.scrape import Change, MetricValues, parse
 from relay.errors import RelayError
+from relay.vendors.kit.fields import mapping
 
 _TIMEOUT_S = 3.0
 _MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -52,10 +53,31 @@ class Polled:
         return "" if self.is_ready else str(self.error or self.readiness.get("reason", "not ready"))
 
     @property
+    def broker(self) -> Mapping[str, Any]:
+        """Its connection to RabbitMQ; empty if that is not known."""
+        return mapping(self.readiness.get("broker"))
+
+    @property
     def outbox(self) -> Mapping[str, Any]:
         """What waits in its outbox; empty if that is not known."""
-        found = self.readiness.get("outbox")
-        return found if isinstance(found, Mapping) else {}
+        return mapping(self.readiness.get("outbox"))
+
+    @property
+    def parked(self) -> Mapping[str, Any]:
+        """What RabbitMQ refuses; empty if that is not known."""
+        return mapping(self.outbox.get("parked"))
+
+
+def waiting_in(receivers: Iterable[Polled]) -> tuple[int, float] | None:
+    """Return how many messages wait in all outboxes, and for how many seconds the oldest does.
+
+    None if no outbox is known.
+    """
+    outboxes = [receiver.outbox for receiver in receivers if receiver.outbox]
+    if not outboxes:
+        return None
+    oldest_s = max(outbox["oldest_age_s"] for outbox in outboxes)
+    return sum(outbox["messages"] for outbox in outboxes), oldest_s
 
 
 class Poller:
@@ -110,7 +132,7 @@ class Poller:
     def _sample(self, now: float, change: Change, elapsed_s: float) -> Sample:
         up = [receiver for receiver in self.receivers.values() if receiver.error is None]
         is_known = bool(up) and elapsed_s > 0
-        outboxes = [receiver.outbox for receiver in up if receiver.outbox]
+        count, age_s = waiting_in(up) or (None, None)
         queues = self._queues
         dead = [queues.messages(name) for name in queues.dead]
         known_dead = [count for count in dead if count is not None]
@@ -120,8 +142,8 @@ class Poller:
             refused=change.refused / elapsed_s if is_known else None,
             p50_s=change.quantile_s(_P50),
             p99_s=change.quantile_s(_P99),
-            outbox=sum(outbox["messages"] for outbox in outboxes) if outboxes else None,
-            outbox_age_s=max((outbox["oldest_age_s"] for outbox in outboxes), default=None),
+            outbox=count,
+            outbox_age_s=age_s,
             quarantine=queues.messages(queues.quarantine),
             unrouted=queues.messages(queues.unrouted),
             dead=sum(known_dead) if known_dead else None,
