@@ -7,7 +7,6 @@ queue is bound in front of that, and it makes no difference.
 
 import asyncio
 import contextlib
-import itertools
 import json
 from collections import deque
 from collections.abc import Mapping
@@ -42,7 +41,6 @@ _MAX_ROWS_PER_S = 20
 _POLL_S = 1.0
 _RETRY_S = 3.0
 _MAX_CELL_CHARACTERS = 300
-_TIMEOUT_S = 3.0
 
 Row = dict[str, Any]
 
@@ -53,21 +51,25 @@ class Feed:
     Args:
         deployment: where events are.
         poller: knows the receivers.
+        http: asks them.
         pages: renders the page.
     """
 
-    def __init__(self, *, deployment: Deployment, poller: Poller, pages: Pages) -> None:
+    def __init__(
+        self, *, deployment: Deployment, poller: Poller, http: aiohttp.ClientSession, pages: Pages
+    ) -> None:
         self.error = ""
         self._deployment = deployment
         self._poller = poller
+        self._http = http
         self._pages = pages
         self._rows: deque[tuple[int, Row]] = deque(maxlen=_MAX_ROWS)
-        self._numbers = itertools.count(1)
         self._last = 0
         self._arrived = asyncio.Event()
         self._events: dict[str, tuple[str, bytes]] = {}
         self._event_bytes = 0
         self._cursors: dict[str, str] = {}
+        self._polling = asyncio.Lock()
         self._watchers = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -147,7 +149,7 @@ class Feed:
         self._tasks = []
 
     def _add(self, row: Row) -> None:
-        self._last = next(self._numbers)
+        self._last += 1
         self._rows.append((self._last, row))
         self._arrived.set()
 
@@ -211,20 +213,17 @@ class Feed:
 
     async def _poll_once(self) -> None:
         """Ask all receivers for what is new; one that is older has no `/recent`."""
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as http:
-            found = await asyncio.gather(
-                *[self._recent(http, receiver.url) for receiver in self._poller.receivers.values()]
-            )
-        rows = [row for each in found for row in each]
-        for row in sorted(rows, key=lambda row: str(row.get("time", ""))):
-            self._add(row)
+        async with self._polling:  # two at once would get the same rows
+            found = await asyncio.gather(*map(self._recent, self._poller.receivers))
+            rows = [row for each in found for row in each]
+            for row in sorted(rows, key=lambda row: str(row.get("time", ""))):
+                self._add(row)
 
-    async def _recent(self, http: aiohttp.ClientSession, url: str) -> list[Row]:
+    async def _recent(self, url: str) -> list[Row]:
         after = self._cursors.get(url)
         query = {"limit": "500"} | ({"after": after} if after else {})
         try:
-            answer = orjson.loads(await get(http, f"{url}/recent", query))
+            answer = orjson.loads(await get(self._http, f"{url}/recent", query))
             self._cursors[url] = str(answer["cursor"])
             return [row for row in answer["requests"] if isinstance(row, dict)]
         except (RelayError, ValueError, KeyError, TypeError):

@@ -18,7 +18,7 @@ from relay.console.triage.actions import Actions
 from relay.console.triage.pages import Triage
 from relay.console.triage.waiting import WaitingReader
 from relay.console.watching.history import PolledHistory
-from relay.console.watching.polling import Poller
+from relay.console.watching.polling import Poller, http_session
 from relay.console.watching.queues import QueueWatch
 from relay.process import tasks
 from relay.process.listeners import listening
@@ -47,46 +47,50 @@ async def running(
     deployment: Deployment,
 ) -> AsyncIterator[tuple[web.Application, Sequence[asyncio.Task[None]]]]:
     """Run what the pages are made of while the context is open; yield the application."""
-    history = PolledHistory()
-    queues = QueueWatch(
-        deployment.connecting,
-        quarantine=deployment.quarantine,
-        unrouted=deployment.unrouted,
-        dead=deployment.dead_queues,
-    )
-    poller = Poller(
-        receivers=deployment.receivers,
-        services=deployment.services,
-        queues=queues,
-        history=history,
-    )
-    pages = Pages({"exchange": deployment.exchange, "is_open": deployment.access.is_open})
-    status = StatusPages(
-        deployment=deployment, pages=pages, poller=poller, queues=queues, history=history
-    )
-    guard = Guard(access=deployment.access, pages=pages, hosts=deployment.hosts)
-    application = web.Application(middlewares=[guard.middleware], client_max_size=_MAX_FORM_BYTES)
-    application.on_response_prepare.append(guard.prepare)
-    _add_login(application, deployment.access, pages)
-    _add_files(application)
-    _add_status(application, status)
-    reader = WaitingReader(deployment.connecting, queues)
-    actions = Actions(deployment, reader)
-    _add_triage(
-        application,
-        Triage(deployment=deployment, pages=pages, reader=reader, actions=actions),
-    )
-    feed = Feed(deployment=deployment, poller=poller, pages=pages)
-    _add_events(application, deployment, pages, feed)
-    async with (
-        tasks.task("queues", queues.run()) as watching,
-        tasks.task("poller", poller.run()) as polling,
-    ):
-        try:
-            yield application, (watching, polling)
-        finally:
-            feed.stop()
-            await actions.stop()
+    async with http_session() as http:
+        history = PolledHistory()
+        queues = QueueWatch(
+            deployment.connecting,
+            quarantine=deployment.quarantine,
+            unrouted=deployment.unrouted,
+            dead=deployment.dead_queues,
+        )
+        poller = Poller(
+            http=http,
+            receivers=deployment.receivers,
+            services=deployment.services,
+            queues=queues,
+            history=history,
+        )
+        pages = Pages({"exchange": deployment.exchange, "is_open": deployment.access.is_open})
+        status = StatusPages(
+            deployment=deployment, pages=pages, poller=poller, queues=queues, history=history
+        )
+        guard = Guard(access=deployment.access, pages=pages, hosts=deployment.hosts)
+        application = web.Application(
+            middlewares=[guard.middleware], client_max_size=_MAX_FORM_BYTES
+        )
+        application.on_response_prepare.append(guard.prepare)
+        _add_login(application, deployment.access, pages)
+        _add_files(application)
+        _add_status(application, status)
+        reader = WaitingReader(deployment.connecting, queues)
+        actions = Actions(deployment, reader)
+        _add_triage(
+            application,
+            Triage(deployment=deployment, pages=pages, reader=reader, actions=actions),
+        )
+        feed = Feed(deployment=deployment, poller=poller, http=http, pages=pages)
+        _add_events(application, deployment, pages, feed)
+        async with (
+            tasks.task("queues", queues.run()) as watching,
+            tasks.task("poller", poller.run()) as polling,
+        ):
+            try:
+                yield application, (watching, polling)
+            finally:
+                feed.stop()
+                await actions.stop()
 
 
 def _add_status(application: web.Application, status: StatusPages) -> None:

@@ -84,6 +84,7 @@ class Poller:
     """Asks all of them every 5 seconds.
 
     Args:
+        http: asks them.
         receivers: `http://HOST:PORT`, or `dns://NAME:PORT` for all addresses of a name.
         services: admin URLs by name, "" for one that has none.
         queues: knows what waits in RabbitMQ.
@@ -93,6 +94,7 @@ class Poller:
     def __init__(
         self,
         *,
+        http: aiohttp.ClientSession,
         receivers: Sequence[str],
         services: Mapping[str, str],
         queues: QueueWatch,
@@ -101,27 +103,26 @@ class Poller:
         self.receivers: dict[str, Polled] = {}
         self.services = {name: Polled(name=name, url=url) for name, url in services.items()}
         self.asked_at: float | None = None
+        self._http = http
         self._wanted = receivers
         self._queues = queues
         self._history = history
 
     async def run(self) -> None:
         """Ask for ever."""
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as http:
-            while True:
-                await self._ask_all(http)
-                await asyncio.sleep(POLL_INTERVAL_S)
+        while True:
+            await self._ask_all()
+            await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def _ask_all(self, http: aiohttp.ClientSession) -> None:
+    async def _ask_all(self) -> None:
         urls = [url for wanted in self._wanted for url in await resolve(wanted)][:_MAX_RECEIVERS]
         known = self.receivers
         self.receivers = {url: known.get(url) or Polled(name=_name(url), url=url) for url in urls}
         change = Change()
         asked = [service for service in self.services.values() if service.url]
         await asyncio.gather(
-            *[_ask(http, receiver, change) for receiver in self.receivers.values()],
-            *[_ask(http, service, None) for service in asked],
+            *[_ask(self._http, receiver, change) for receiver in self.receivers.values()],
+            *[_ask(self._http, service, None) for service in asked],
         )
         now = time.time()
         elapsed_s = now - self.asked_at if self.asked_at else 0.0
@@ -163,6 +164,11 @@ async def _ask(http: aiohttp.ClientSession, polled: Polled, change: Change | Non
         polled.error, polled.readiness = str(error), {}
     except ValueError:
         polled.error, polled.readiness = "its answer is not that of an admin port", {}
+
+
+def http_session() -> aiohttp.ClientSession:
+    """Return what asks admin ports, and waits up to 3 s for an answer."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
 
 
 async def get(
