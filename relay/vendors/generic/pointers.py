@@ -3,16 +3,14 @@
 A step `*` stands for every element of an array.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from relay.events.json_pointers import EVERY, Steps
+from relay.vendors.kit import raw_json
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
-_SPACE = re.compile(r"[ \t\n\r]*")
-_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)  # only the positions are of interest
 
 
 def find(value: Any, steps: Steps) -> Any:
@@ -39,48 +37,29 @@ def find_all(value: Any, steps: Steps) -> list[Any]:
     return [found for element in elements for found in find_all(element, steps[at + 1 :])]
 
 
-def spans(text: str, steps: Steps, start: int = 0) -> Iterator[tuple[int, int]]:
+def spans(text: str, steps: Steps) -> Iterator[tuple[int, int]]:
     """Yield where the values are that the steps lead to, in a text that is JSON.
 
     Of members with the same name, each counts: any may be what a parser takes.
+
+    Args:
+        text: without white space around it.
+        steps: from its outermost value.
     """
-    start = _skip(text, start)
+    return _spans_from(text, steps, 0, len(text))
+
+
+def _spans_from(text: str, steps: Steps, start: int, end: int) -> Iterator[tuple[int, int]]:
     if not steps:
-        yield start, _SCANNER.raw_decode(text, start)[1]
+        yield start, end
         return
     step, rest = steps[0], steps[1:]
     match text[start]:
         case "{":
-            for name, position in _members(text, start):
+            for name, begin, stop in raw_json.members(text, start):
                 if name == step:
-                    yield from spans(text, rest, position)
+                    yield from _spans_from(text, rest, begin, stop)
         case "[":
-            for index, position in enumerate(_elements(text, start)):
+            for index, (begin, stop) in enumerate(raw_json.elements(text, start)):
                 if step in (EVERY, str(index)):
-                    yield from spans(text, rest, position)
-
-
-def _members(text: str, start: int) -> Iterator[tuple[str, int]]:
-    position = _skip(text, start + 1)
-    while text[position] != "}":
-        name, position = _SCANNER.raw_decode(text, position)
-        value_at = _skip(text, text.index(":", position) + 1)
-        yield name, value_at
-        position = _next(text, _SCANNER.raw_decode(text, value_at)[1])
-
-
-def _elements(text: str, start: int) -> Iterator[int]:
-    position = _skip(text, start + 1)
-    while text[position] != "]":
-        yield position
-        position = _next(text, _SCANNER.raw_decode(text, position)[1])
-
-
-def _skip(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
-
-
-def _next(text: str, position: int) -> int:
-    position = _skip(text, position)
-    return _skip(text, position + 1) if text[position] == "," else position
+                    yield from _spans_from(text, rest, begin, stop)

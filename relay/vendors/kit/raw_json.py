@@ -9,7 +9,7 @@ because it returns where a value ends.
 import codecs
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import orjson
@@ -93,17 +93,12 @@ def split_object(text: str) -> list[tuple[str, str]]:
     Raises:
         Malformed: `too_many_members`, beyond MAX_MEMBERS.
     """
-    members: list[tuple[str, str]] = []
-    position = _skip(text, text.index("{") + 1)
-    while text[position] != "}":
-        if len(members) == MAX_MEMBERS:
+    cut: list[tuple[str, str]] = []
+    for name, start, end in members(text, text.index("{")):
+        if len(cut) == MAX_MEMBERS:
             raise Malformed("too_many_members")
-        name, position = _SCANNER.raw_decode(text, position)
-        start = _skip(text, text.index(":", position) + 1)
-        position = _SCANNER.raw_decode(text, start)[1]
-        members.append((name, text[start:position]))
-        position = _next(text, position)
-    return members
+        cut.append((name, text[start:end]))
+    return cut
 
 
 def without_members(text: bytes, names: Collection[str]) -> bytes:
@@ -129,14 +124,27 @@ def _quoted(name: str) -> str:
 
 def split_array(text: str) -> list[str]:
     """Cut the text of a valid JSON array into the texts of its elements."""
-    elements = []
-    position = _skip(text, text.index("[") + 1)
+    return [text[start:end] for start, end in elements(text, text.index("["))]
+
+
+def members(text: str, start: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the name of each member of the object at start, and where its value begins and ends."""
+    position = _skip(text, start + 1)
+    while text[position] != "}":
+        name, position = _SCANNER.raw_decode(text, position)
+        begin = _skip(text, text.index(":", position) + 1)
+        end = _SCANNER.raw_decode(text, begin)[1]
+        yield name, begin, end
+        position = _next(text, end)
+
+
+def elements(text: str, start: int) -> Iterator[tuple[int, int]]:
+    """Yield where each element of the array at start begins and ends."""
+    position = _skip(text, start + 1)
     while text[position] != "]":
-        start = position
-        position = _SCANNER.raw_decode(text, start)[1]
-        elements.append(text[start:position])
-        position = _next(text, position)
-    return elements
+        end = _SCANNER.raw_decode(text, position)[1]
+        yield position, end
+        position = _next(text, end)
 
 
 def _skip(text: str, position: int) -> int:
