@@ -7,7 +7,7 @@ Problems = list[str]
 """Sentences without a full stop, each beginning with the name of the setting."""
 
 _MAX_DIGITS = 9
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 
 
 class OptionTable:
@@ -107,7 +107,7 @@ class OptionTable:
         return self._checked_header(key, self.required(key, what))
 
     def _checked_header(self, key: str, name: str) -> str:
-        if name and not _HEADER.fullmatch(name):
+        if name and not HEADER_NAME.fullmatch(name):
             self.problem(key, f"{name!r} is no name of a header")
             return ""
         return name.lower()

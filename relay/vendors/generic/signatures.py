@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from relay.vendors.generic.public_keys import Check
 
 Encoding = Literal["hex", "base64"]
+ENCODINGS: tuple[Encoding, ...] = ("hex", "base64")
 SignatureOf = Callable[[bytes], bytes]
 
 

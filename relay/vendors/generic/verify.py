@@ -11,12 +11,15 @@ from relay.vendors.generic.form_signatures import FormRule
 from relay.vendors.generic.keys import KEY_KINDS
 from relay.vendors.generic.moments import NOTATIONS, Notation
 from relay.vendors.generic.options import OptionTable
-from relay.vendors.generic.signatures import Encoding, SignatureRule
+from relay.vendors.generic.signatures import ENCODINGS, Encoding, SignatureRule
 from relay.vendors.generic.standard_webhooks import StandardWebhooksRule
 from relay.vendors.generic.templates import SignedTemplate, parse_template, split_pattern
 from relay.vendors.generic.tokens import TokenRule
 
 KINDS = ("hmac", "token", "standard-webhooks", "twilio", "public_key")
+HMAC_ALGORITHMS = ("sha256", "sha1", "sha512")
+PUBLIC_KEY_ALGORITHMS = ("ed25519", "rsa-sha256")
+PREFIX = re.compile(r"[A-Za-z0-9-]{1,64}")
 Rule = SignatureRule | TokenRule | StandardWebhooksRule | FormRule
 
 _PLACES = ("header", "query", "path", "body", "bearer", "basic")
@@ -47,9 +50,9 @@ def read_rule(table: OptionTable) -> Rule | None:
 
 
 def _signature_rule(table: OptionTable, *, is_hmac: bool) -> SignatureRule:
-    algorithms = ("sha256", "sha1", "sha512") if is_hmac else ("ed25519", "rsa-sha256")
+    algorithms = HMAC_ALGORITHMS if is_hmac else PUBLIC_KEY_ALGORITHMS
     algorithm = table.choice("algorithm", algorithms, algorithms[0])
-    encoding = cast("Encoding", table.choice("encoding", ("hex", "base64"), "hex"))
+    encoding = cast("Encoding", table.choice("encoding", ENCODINGS, "hex"))
     signed = _signed(table)
     value = _pattern(table, "value", "signature")
     separator = table.text("separator")
@@ -188,7 +191,7 @@ def _body_pointer(table: OptionTable) -> Steps | None:
 
 def _standard_rule(table: OptionTable) -> StandardWebhooksRule:
     prefix = table.text("prefix", "webhook")
-    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", prefix):
+    if not PREFIX.fullmatch(prefix):
         table.problem("prefix", "it is how the three headers begin, such as webhook")
     tolerance_s = table.integer("tolerance_s", _DEFAULT_TOLERANCE_S, MAX_TOLERANCE_S)
     shared, public = (
