@@ -6,7 +6,7 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-security
 import base64
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar
@@ -31,10 +31,10 @@ class FormRule:
     A body that is no form is covered by its SHA-256, which is in the URL as `bodySHA256`.
 
     Args:
-        public_url: as the sender knows it, without its query.
+        public_urls: those that may have been signed, without their query; see `signed_urls`.
     """
 
-    public_url: str
+    public_urls: tuple[str, ...]
 
     signed_headers: ClassVar[frozenset[str]] = frozenset()
 
@@ -54,9 +54,10 @@ class FormRule:
             raise Unauthenticated(f"{_HEADER} is no signature", "signature_malformed")
         fields = self._signed_fields(request)
         found = None
-        for url in self._urls(request.query_string):
+        rest = f"?{request.query_string}{fields}" if request.query_string else fields
+        for url in self.public_urls:
             for secret in secrets.values:
-                if hmac.compare_digest(_signature_of(url + fields, secret), signature):
+                if hmac.compare_digest(_signature_of(url + rest, secret), signature):
                     found = secret
         if found is None:
             raise Unauthenticated("no live secret has made this signature", "signature_wrong")
@@ -85,20 +86,10 @@ class FormRule:
             return ""
         raise Unauthenticated("nothing signs this body", "signature_wrong")
 
-    def _urls(self, query: str) -> Iterator[str]:
-        """Yield the URLs that may have been signed: as it is, and with the port or without it."""
-        end = f"?{query}" if query else ""
-        yield self.public_url + end
-        parts = urlsplit(self.public_url)
-        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443)
-        is_named = parts.port is not None
-        netloc = host if is_named else f"{host}:{port}"
-        yield parts._replace(netloc=netloc).geturl() + end
-
     def sign(self, request: OutgoingRequest, secret: str, now: float) -> OutgoingRequest:  # noqa: ARG002  other rules need the time
         """Return a request with its signature: a form as such, anything else by its digest."""
         sent = Request(body=request.body, headers={"content-type": _content_type(request)})
-        url, query, fields = self.public_url, {}, ""
+        url, query, fields = self.public_urls[0], {}, ""
         if forms.is_form(sent) and forms.pairs(request.body):
             fields = self._signed_fields(sent)
         else:
@@ -106,6 +97,15 @@ class FormRule:
             url += f"?{_BODY_DIGEST}={query[_BODY_DIGEST]}"
         headers = {**request.headers, _HEADER: _signature_of(url + fields, secret)}
         return OutgoingRequest(body=request.body, headers=headers, query=query)
+
+
+def signed_urls(public_url: str) -> tuple[str, str]:
+    """Return the URLs that may be signed: as the sender knows it, and with its port or without."""
+    parts = urlsplit(public_url)
+    host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443)
+    is_named = parts.port is not None
+    netloc = host if is_named else f"{host}:{port}"
+    return public_url, parts._replace(netloc=netloc).geturl()
 
 
 def _content_type(request: OutgoingRequest) -> str:

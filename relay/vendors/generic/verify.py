@@ -7,7 +7,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from relay.events.json_pointers import Steps, parse_pointer
-from relay.vendors.generic.form_signatures import FormRule
+from relay.vendors.generic.form_signatures import FormRule, signed_urls
 from relay.vendors.generic.keys import KEY_KINDS
 from relay.vendors.generic.moments import NOTATIONS, Notation
 from relay.vendors.generic.options import OptionTable
@@ -40,7 +40,7 @@ def read_rule(table: OptionTable) -> Rule | None:
         case "standard-webhooks":
             rule = _standard_rule(table)
         case "twilio":
-            rule = FormRule(public_url=_public_url(table))
+            rule = FormRule(public_urls=signed_urls(_public_url(table)))
         case _:
             if "kind" not in table:
                 table.problem("kind", f"it is missing; it is one of {', '.join(KINDS)}")
@@ -146,7 +146,10 @@ def _id_header(table: OptionTable, signed: SignedTemplate) -> str:
 
 
 def _public_url(table: OptionTable) -> str:
-    """Return the URL as the sender knows it, without its query, which the request brings."""
+    """Return the URL as the sender knows it, without its query, which the request brings.
+
+    It is "" where there is none.
+    """
     url = table.required("public_url", "the URL that is entered at the sender, which signs it")
     try:
         parts = urlsplit(url)
@@ -155,6 +158,7 @@ def _public_url(table: OptionTable) -> str:
         is_url = False
     if url and not is_url:
         table.problem("public_url", "it must be like https://hooks.example.com/in/name")
+        return ""
     return url.partition("#")[0].partition("?")[0]
 
 
