@@ -137,12 +137,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "helpscout": Preset(
         source="https://developer.helpscout.com/webhooks/",
-        verify={
-            "kind": "hmac",
-            "algorithm": "sha1",
-            "header": "x-helpscout-signature",
-            "encoding": "base64",
-        },
+        verify=_hmac("x-helpscout-signature", algorithm="sha1", encoding="base64"),
     ),
     "hubspot": Preset(
         source="https://developers.hubspot.com/docs/api/webhooks/validating-requests",
@@ -158,12 +153,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "intercom": Preset(
         source="https://developers.intercom.com/docs/webhooks/webhook-notifications",
-        verify={
-            "kind": "hmac",
-            "algorithm": "sha1",
-            "header": "x-hub-signature",
-            "value": "sha1={signature}",
-        },
+        verify=_hmac("x-hub-signature", algorithm="sha1", value="sha1={signature}"),
         event={"type": "/topic", "id": "/id", "time": "/created_at"},
     ),
     "line": Preset(
