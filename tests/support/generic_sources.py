@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
 from relay import vendors
+from relay.errors import Unauthenticated
 from relay.events.message import Origin
 from relay.ingress.processing import Source
 from relay.vendors.kit.authentication import Secrets
@@ -28,6 +31,19 @@ def generic_source(
         vendor, options = "generic", {"preset": vendor, **options}
     word, sender = vendors.configure(vendor, options, secrets)
     return Source(origin=Origin(vendor=word, source=name), vendor=sender, secrets=Secrets(secrets))
+
+
+def refused(source: Source, request: Request) -> str:
+    """Return why a request is refused, in words that hold no secret."""
+    with pytest.raises(Unauthenticated) as caught:
+        source.vendor.authenticate(request, source.secrets)
+    assert not any(secret in str(caught.value) for secret in source.secrets.values)
+    return caught.value.reason
+
+
+def let_in(source: Source, request: Request) -> bool:
+    """Return whether a request is let in, and asks nothing; see `refused` if it is not."""
+    return source.vendor.authenticate(request, source.secrets) is None
 
 
 def received(delivery: OutgoingRequest, now: float | None = None) -> Request:

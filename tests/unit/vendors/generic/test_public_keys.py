@@ -4,24 +4,12 @@ import base64
 
 import pytest
 
-from relay.errors import Unauthenticated
-from relay.ingress.processing import Source
 from relay.vendors.generic.public_keys import signature_check
 from relay.vendors.kit.request import Request
-from tests.support.generic_sources import generic_source
+from tests.support.generic_sources import generic_source, let_in, refused
 from tests.support.senders import ed25519_keys, pem, raw_hex, rsa_keys
 
 BODY = b'{"a": 1}'
-
-
-def refused(source: Source, request: Request) -> str:
-    with pytest.raises(Unauthenticated) as caught:
-        source.vendor.authenticate(request, source.secrets)
-    return caught.value.reason
-
-
-def let_in(source: Source, request: Request) -> bool:
-    return source.vendor.authenticate(request, source.secrets) is None
 
 
 def test_public_keys_may_be_written_in_several_ways() -> None:

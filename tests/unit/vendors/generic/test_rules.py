@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from relay.errors import Unauthenticated
-from relay.ingress.processing import Source
 from relay.vendors.kit.request import Request
-from tests.support.generic_sources import PUBLIC_URL, generic_source, hmac_options
+from tests.support.generic_sources import PUBLIC_URL, generic_source, hmac_options, let_in, refused
 
 BODY = b'{"a": 1}'
 NOW = 1_700_000_000
@@ -24,17 +22,6 @@ IN_PARTS = hmac_options(
 
 def digest(text: bytes, secret: str = SECRET, algorithm: str = "sha256") -> bytes:
     return hmac.new(secret.encode(), text, algorithm).digest()
-
-
-def refused(source: Source, request: Request) -> str:
-    with pytest.raises(Unauthenticated) as caught:
-        source.vendor.authenticate(request, source.secrets)
-    assert SECRET not in str(caught.value)
-    return caught.value.reason
-
-
-def let_in(source: Source, request: Request) -> bool:
-    return source.vendor.authenticate(request, source.secrets) is None
 
 
 def request(headers: dict[str, str], body: bytes = BODY, **fields: Any) -> Request:

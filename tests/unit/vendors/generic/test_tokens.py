@@ -4,22 +4,10 @@ from typing import Any
 
 import pytest
 
-from relay.errors import Unauthenticated
-from relay.ingress.processing import Source
 from relay.vendors.kit.request import Request
-from tests.support.generic_sources import generic_source
+from tests.support.generic_sources import generic_source, let_in, refused
 
 BODY = b'{"a": 1}'
-
-
-def refused(source: Source, request: Request) -> str:
-    with pytest.raises(Unauthenticated) as caught:
-        source.vendor.authenticate(request, source.secrets)
-    return caught.value.reason
-
-
-def let_in(source: Source, request: Request) -> bool:
-    return source.vendor.authenticate(request, source.secrets) is None
 
 
 PLACES = [
