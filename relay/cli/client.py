@@ -4,9 +4,10 @@ And the operator's: what the admin port answers.
 """
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -93,17 +94,8 @@ async def post_all(
         for make in makers:
             await asyncio.sleep(limiter.reserve(time.monotonic()))
             call = make()
-            try:
+            with _saying_what_failed(address):
                 result = await _post(http, base, call)
-            except TimeoutError as error:
-                raise RelayError(f"{address} did not answer within {_TIMEOUT_S} s.") from error
-            except aiohttp.ClientConnectorError as error:
-                raise RelayError(
-                    f"{address} can't be reached ({error.os_error.strerror}); "
-                    "is `relay serve` running there?"
-                ) from error
-            except aiohttp.ClientError as error:  # its text may hold the URL, and that the secret
-                raise RelayError(f"{address} broke off: {type(error).__name__}.") from error
             show(call, result)
             made += 1
             failures += not result.is_ok
@@ -132,7 +124,10 @@ async def admin_document(
     """
     address, body = _origin(base), bytearray()
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    try:
+    with (
+        contextlib.suppress(Malformed),
+        _saying_what_failed(address, ", and is this its admin port"),
+    ):
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
             http.request(
@@ -148,18 +143,23 @@ async def admin_document(
                 if response.status == HTTPStatus.OK:
                     return answer
                 _raise_detail(f"{address} refuses {path}", answer)
+    raise RelayError(f"{address} has no {path}: it is no admin port of a relay as new as this one.")
+
+
+@contextlib.contextmanager
+def _saying_what_failed(address: str, doubt: str = "") -> Iterator[None]:
+    """Raise RelayError where an address can't be reached, or does not answer."""
+    try:
+        yield
     except TimeoutError as error:
         raise RelayError(f"{address} did not answer within {_TIMEOUT_S} s.") from error
     except aiohttp.ClientConnectorError as error:
         raise RelayError(
-            f"{address} can't be reached ({error.os_error.strerror}); is `relay serve` running "
-            "there, and is this its admin port?"
+            f"{address} can't be reached ({error.os_error.strerror}); "
+            f"is `relay serve` running there{doubt}?"
         ) from error
-    except aiohttp.ClientError as error:
+    except aiohttp.ClientError as error:  # its text may hold the URL, and that the secret
         raise RelayError(f"{address} broke off: {type(error).__name__}.") from error
-    except Malformed:
-        pass
-    raise RelayError(f"{address} has no {path}: it is no admin port of a relay as new as this one.")
 
 
 def _raise_detail(what: str, answer: Any) -> None:
