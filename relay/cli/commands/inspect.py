@@ -13,6 +13,7 @@ from relay.cli.completing import complete_source
 from relay.cli.dry_run import Inspection, inspect, payloads_in
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
+from relay.cli.named_source import named_source
 from relay.cli.output import printable, show_document, show_json, show_row, show_table
 from relay.configured import sources_of
 from relay.errors import RelayError
@@ -76,11 +77,9 @@ def command(
     authenticated unless --authenticate is given. Nothing is stored or sent.
     """
     settings = load(config)
-    sources = sources_of(settings)
-    if source_name not in sources:
-        raise RelayError(f"There is no source {source_name!r}; there are {', '.join(sources)}.")
+    source = named_source(sources_of(settings), source_name)
     limit_bytes = settings.ingress.body_limit_bytes
-    asked = _Asked(sources[source_name], headers, query, authenticate, limit_bytes)
+    asked = _Asked(source, headers, query, authenticate, limit_bytes)
     if path.is_dir():
         _inspect_folder(path, asked, as_json=as_json)
         return

@@ -17,6 +17,7 @@ from relay.cli.client import Call, CallResult, post_all
 from relay.cli.completing import complete_source_or_all
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
+from relay.cli.named_source import named_source
 from relay.cli.output import show_json, show_row, show_table
 from relay.configured import sources_of
 from relay.errors import Malformed, RelayError
@@ -123,11 +124,9 @@ def command(
 
 
 def _chosen(sources: Mapping[str, Source], name: str) -> Mapping[str, Source]:
-    if name in sources:
-        return {name: sources[name]}
-    if name == _EVERY_SOURCE:
+    if name == _EVERY_SOURCE and name not in sources:
         return sources
-    raise RelayError(f"There is no source {name!r}; there are {', '.join(sources)}.")
+    return {name: named_source(sources, name)}
 
 
 def _listed(sources: Mapping[str, Source]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from relay.cli.dry_run import payloads_in
 from relay.cli.expectation import Difference
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
+from relay.cli.named_source import named_source
 from relay.cli.output import show_json, show_row
 from relay.configured import sources_of
 from relay.errors import RelayError
@@ -84,14 +85,12 @@ def command(
 
 def _source(sources: Mapping[str, Source], name: str | None, folder: Path) -> Source:
     chosen = name or folder.resolve().name
-    if chosen in sources:
-        return sources[chosen]
-    if name is None and len(sources) == 1:
-        return next(iter(sources.values()))
-    known = ", ".join(sources)
-    if name is None:
+    if name is None and chosen not in sources:
+        if len(sources) == 1:
+            return next(iter(sources.values()))
+        known = ", ".join(sources)
         raise RelayError(f"No source is called {chosen!r}; name one with --source, of {known}.")
-    raise RelayError(f"There is no source {name!r}; there are {known}.")
+    return named_source(sources, chosen)
 
 
 def _test(
