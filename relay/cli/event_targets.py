@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from relay.cli.private_file import write_new
 from relay.errors import RelayError
 
 _TIMEOUT_S = 30
@@ -61,19 +62,12 @@ def saving(directory: Path) -> Target:
         name = _UNSAFE.sub("_", routing_key)[:_MAX_NAME_CHARACTERS]
         path = directory / f"{time.time_ns()}-{number:06d}-{name}.json"
         try:
-            await asyncio.to_thread(_write_new, path, body)
+            await asyncio.to_thread(write_new, path, body)
         except OSError as error:
             raise RelayError(f"{path} can't be written: {error.strerror}.") from error
         return path.name
 
     return save
-
-
-def _write_new(path: Path, body: bytes) -> None:
-    """Write a file that only its owner reads, since it holds what customers wrote."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(body)
 
 
 def executing(command: str) -> Target:

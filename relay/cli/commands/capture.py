@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from relay.cli.admin_port import admin_url
 from relay.cli.client import admin_document
 from relay.cli.main import json_option
 from relay.cli.output import printable, show_json
+from relay.cli.private_file import write_new
 from relay.errors import RelayError
 from relay.observability.capture import MAX_FOR_S
 from relay.process import tasks
@@ -119,8 +119,8 @@ def _show(
             while file.exists():  # somebody's sample
                 number += 1
                 file = directory / f"{number:02}.json"
-            _write(file, body)
-            _write(file.with_suffix(".http"), head.encode())
+            write_new(file, body)
+            write_new(file.with_suffix(".http"), head.encode())
         except OSError as error:
             raise RelayError(f"{file} can't be written: {error.strerror}.") from error
         click.echo(f"{file}\t{request['status']}\t{request['request_id']}")
@@ -130,10 +130,3 @@ def _show(
         click.echo(f"# {request['time']} {request['request_id']}: {request['status']}")
         click.echo(head)
         click.echo(printable(body.decode(errors="replace"), keep="\n"))
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file that must not be there yet, for its owner alone: it holds what people wrote."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(content)
