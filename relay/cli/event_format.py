@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relay.cli.output import show_row
+from relay.cli.output import shortened, show_row
 from relay.vendors.kit.fields import mapping, sequence
 
 _MAX_EXCERPT_CHARACTERS = 100
@@ -45,10 +45,7 @@ def excerpt(data: Mapping[str, Any], event_type: str = "") -> str:
         data.get("status"),
         to,
     ]
-    text = str(next(filter(None, candidates), ""))
-    if len(text) <= _MAX_EXCERPT_CHARACTERS:
-        return text
-    return text[: _MAX_EXCERPT_CHARACTERS - 1] + "…"
+    return shortened(str(next(filter(None, candidates), "")), _MAX_EXCERPT_CHARACTERS)
 
 
 def _objects(holder: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

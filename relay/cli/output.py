@@ -26,6 +26,11 @@ def printable(text: str, *, keep: str = "") -> str:
     return "".join([c if c.isprintable() or c in keep else json.dumps(c)[1:-1] for c in text])
 
 
+def shortened(text: str, max_characters: int) -> str:
+    """Return text with at most so many characters; "…" says that it was cut."""
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
+
+
 def show_json(value: object) -> None:
     """Print value as JSON on one line. Integers of any size stay exact."""
     click.echo(json.dumps(value))

@@ -14,7 +14,7 @@ from relay.cli.expectation import Difference
 from relay.cli.input_file import read_body
 from relay.cli.main import json_option
 from relay.cli.named_source import named_source
-from relay.cli.output import show_json, show_row
+from relay.cli.output import shortened, show_json, show_row
 from relay.configured import sources_of
 from relay.errors import RelayError
 from relay.ingress.processing import Source
@@ -143,14 +143,10 @@ def _described(result: _Result) -> dict[str, object]:
 def _show(result: _Result) -> None:
     cells = [result.verdict, result.file, *([result.problem] if result.problem else [])]
     show_row(*cells, styles=(_STYLES[result.verdict],))
-    for pointer, expected, found in result.differences[:_MAX_DIFFERENCES]:
-        expected_found = (f"expected {_cut(expected)}", f"found {_cut(found)}")
-        show_row("", pointer or "/", *expected_found, styles=("", "cyan", "green", "red"))
+    for difference in result.differences[:_MAX_DIFFERENCES]:
+        expected = f"expected {shortened(difference.expected, _MAX_SHOWN_CHARACTERS)}"
+        found = f"found {shortened(difference.found, _MAX_SHOWN_CHARACTERS)}"
+        row = ("", difference.pointer or "/", expected, found)
+        show_row(*row, styles=("", "cyan", "green", "red"))
     if len(result.differences) > _MAX_DIFFERENCES:
         show_row("", f"and {len(result.differences) - _MAX_DIFFERENCES} more")
-
-
-def _cut(text: str) -> str:
-    if len(text) <= _MAX_SHOWN_CHARACTERS:
-        return text
-    return text[: _MAX_SHOWN_CHARACTERS - 1] + "…"
