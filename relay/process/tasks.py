@@ -15,6 +15,14 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
+async def is_set_within(event: asyncio.Event, limit_s: float) -> bool:
+    """Wait until an event is set, at most so many seconds, and return whether it is."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    return event.is_set()
+
+
 @contextlib.asynccontextmanager
 async def task(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
     """Run work in the background; cancel it on the way out, and raise the error it failed with."""

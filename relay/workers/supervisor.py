@@ -182,10 +182,7 @@ class Supervisor:
             self._failures.append(str(process.error(status)))
 
     async def _closes_within(self, delay_s: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._closing.wait()
-        return self._closing.is_set()
+        return await tasks.is_set_within(self._closing, delay_s)
 
     async def _stop(self, keepers: list[asyncio.Task[None]]) -> None:
         """Let all workers shut down in order, and kill those that don't. May be called twice."""

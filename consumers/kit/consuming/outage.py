@@ -4,13 +4,13 @@ Each of them has an `Outage` of its own: how long one has been down says nothing
 """
 
 import asyncio
-import contextlib
 import math
 import time
 
 import structlog
 
 from consumers.kit.consuming.decision import Wait
+from relay.process import tasks
 
 
 class Outage:
@@ -38,10 +38,7 @@ class Outage:
             self._log.warning("waiting", reason=wait.reason, after_s=round(wait.after_s, 3))
             self._began_at = time.monotonic()
         self.reason = wait.reason
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait.after_s):
-                await self._is_stopping.wait()
-        return not self._is_stopping.is_set()
+        return not await tasks.is_set_within(self._is_stopping, wait.after_s)
 
     def end(self) -> None:
         """Note that everything is up."""

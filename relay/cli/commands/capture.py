@@ -1,8 +1,6 @@
 """`relay capture`: whole requests to one source, of a running relay, for a while."""
 
-import asyncio
 import base64
-import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,9 +76,7 @@ async def _capture(
     written, cursor, is_active = 0, "", True
     try:
         while is_active:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_EVERY_S):
-                    await stop.wait()
+            await tasks.is_set_within(stop, _EVERY_S)
             page = await _ask(url, "GET", f"?after={cursor}" if cursor else "")
             cursor = str(page["cursor"])
             for request in sequence(page["requests"]):

@@ -1,7 +1,6 @@
 """`relay recent`: the latest requests of running receivers, the refused ones, too."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,10 +148,7 @@ async def _follow(readers: Sequence[_Reader], limit: int, *, as_json: bool) -> N
                 show_json(row)
             else:
                 _show_line(_cells(row), _STYLES.get(row["verdict"], ""))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_EVERY_S):
-                await stop.wait()
-        if stop.is_set():
+        if await tasks.is_set_within(stop, _EVERY_S):
             return
         rows = _ordered(await asyncio.gather(*[reader.keep_reading() for reader in readers]))
 
