@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from relay.errors import RelayError
 from relay.events.event import NormalizedEvent
-from relay.events.json_pointers import Steps, parse_pointer
+from relay.events.json_pointers import Steps, find, parse_pointer
 
 _UNITS_PER_S = (1, 1_000, 1_000_000)
 """In which vendors count time: seconds, milliseconds, microseconds."""
 _MAX_DIFFERENCE_S = 1
 """A vendor may write one moment twice, to the second and to the millisecond."""
-_INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 _NUMBER = re.compile(r"[1-9][0-9]{8,15}(\.[0-9]{1,9})?")
 _FRACTION = re.compile(r"[.,]([0-9]+)")
+_NOTHING = object()
 
 
 class Assignment(NamedTuple):
@@ -66,11 +66,10 @@ def assign(body: bytes, assignments: Sequence[Assignment]) -> bytes:
 
 
 def _child(node: Any, step: str, pointer: str) -> Any:
-    if isinstance(node, dict) and step in node:
-        return node[step]
-    if isinstance(node, list) and _INDEX.fullmatch(step) and int(step) < len(node):
-        return node[int(step)]
-    raise RelayError(f"--set {pointer} leads nowhere: there is no {step!r} in this payload.")
+    child = find(node, (step,), _NOTHING)
+    if child is _NOTHING:
+        raise RelayError(f"--set {pointer} leads nowhere: there is no {step!r} in this payload.")
+    return child
 
 
 def move_times(body: bytes, events: Sequence[NormalizedEvent], now: float) -> bytes | None:

@@ -23,10 +23,11 @@ from multidict import CIMultiDict
 from relay.cli.dry_run import inspect
 from relay.cli.input_file import read_body
 from relay.errors import Malformed, RelayError
+from relay.events.json_pointers import find, parse_pointer
 from relay.ingress.processing import ProcessedDelivery, Source
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.fields import mapping, sequence
-from relay.vendors.kit.known_fields import escaped, unescaped
+from relay.vendors.kit.known_fields import escaped
 from relay.vendors.kit.request import Request
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -35,7 +36,6 @@ ATTRIBUTES = ("type", "vendortype", "subject", "time", "partitionkey", "data")
 """Of an event, what is always compared, besides its routing key."""
 _MEMBERS = {"events", "quarantined", "handshake", "request"}
 _IN_ELEMENT = re.compile(r"/events/[0-9]+/raw(/|$)")
-_MAX_DIGITS = 9
 _NOTHING = object()
 
 
@@ -170,15 +170,12 @@ def _with_element(event: Mapping[str, Any], document: Any) -> dict[str, Any]:
     """Return an expected event with the element that its `raw` points to."""
     if "raw" not in event:
         return dict(event)
-    part = document
-    for step in event["raw"].split("/")[1:]:
-        name = unescaped(step)
-        if type(part) is list:
-            is_number = name.isdecimal() and len(name) <= _MAX_DIGITS
-            part = part[int(name)] if is_number and int(name) < len(part) else _NOTHING
-        else:
-            part = mapping(part).get(name, _NOTHING)
-    if part is _NOTHING or event["raw"][:1] not in {"", "/"}:
+    try:
+        steps = parse_pointer(event["raw"]) if event["raw"] else ()
+        part = find(document, steps, _NOTHING)
+    except ValueError:
+        part = _NOTHING
+    if part is _NOTHING:
         raise RelayError(f"raw is {json.dumps(event['raw'])}, which points to nothing in it.")
     taken_out = sequence(event.get("without"))
     if taken_out and type(part) is dict:

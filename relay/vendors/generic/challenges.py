@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from relay.errors import Malformed, Unauthenticated
-from relay.vendors.generic.pointers import find
+from relay.events.json_pointers import find
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret, signature_of
 from relay.vendors.kit.fields import text

@@ -3,27 +3,11 @@
 A step `*` stands for every element of an array.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from relay.events.json_pointers import EVERY, Steps
+from relay.events.json_pointers import EVERY, Steps, find
 from relay.vendors.kit import raw_json
-
-_INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
-
-
-def find(value: Any, steps: Steps) -> Any:
-    """Return what is at the end of the steps, or None."""
-    for step in steps:
-        if type(value) is dict:
-            value = value.get(step)
-        elif type(value) is list and _INDEX.fullmatch(step):
-            index = int(step)
-            value = value[index] if index < len(value) else None
-        else:
-            return None
-    return value
 
 
 def find_all(value: Any, steps: Steps) -> list[Any]:

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from relay.events.event import Data, Identity, NormalizedEvent
-from relay.events.json_pointers import Steps, parse_pointer
+from relay.events.json_pointers import Steps, find, parse_pointer
 from relay.events.timestamps import from_epoch_ms, from_epoch_s, from_utc_text
 from relay.vendors.generic import forms
-from relay.vendors.generic.pointers import find
 from relay.vendors.generic.tokens import TokenRule
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.fields import identifier, without_empty

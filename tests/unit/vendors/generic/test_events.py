@@ -10,10 +10,10 @@ from jsonschema import Draft202012Validator
 
 from relay.errors import Malformed
 from relay.events import schemas
-from relay.events.json_pointers import parse_pointer
+from relay.events.json_pointers import find, parse_pointer
 from relay.ingress.processing import Source, process_delivery
 from relay.vendors import normalize
-from relay.vendors.generic.pointers import find, spans
+from relay.vendors.generic.pointers import spans
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import generic_source
 
