@@ -12,10 +12,8 @@ from relay.events import topology
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.parked_queue import ParkedQueue
-from tests.support.relay_process import RelayProcess, numbered, post_all
+from tests.support.relay_process import NOWHERE, RelayProcess, numbered, post_all
 from tests.support.servers.proxy import Proxy
-
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ import pytest
 
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
-from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all
-
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+from tests.support.relay_process import NOWHERE, SECRET, RelayProcess, numbered, post_all
 
 
 async def test_a_relay_killed_in_mid_load_loses_nothing_it_acknowledged(

@@ -18,9 +18,8 @@ from tests.support.archive_process import ArchiveProcess
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.relay_process import NOWHERE, SECRET, RelayProcess
 
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 KEY = "a key of 16 characters or more"
 EMAIL, NAME, CONTACT = "ann.onymous@example.com", "Ann Ønymous", "contact-4711"
 REDACT = {

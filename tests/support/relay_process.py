@@ -15,6 +15,8 @@ from relay import vendors
 from tests.support.eventually import LIMIT_S, eventually
 
 SECRET = "s3cret"
+NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+"""The URL of a broker that nobody runs."""
 
 
 class RelayProcess:

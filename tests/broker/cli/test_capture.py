@@ -11,9 +11,8 @@ import pytest
 
 from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import SECRET, RelayProcess, numbered, post_all
+from tests.support.relay_process import NOWHERE, SECRET, RelayProcess, numbered, post_all
 
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 ORDER = {"source": "swiftsell", "for_s": 60, "refused": False}
 
 

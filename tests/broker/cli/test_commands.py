@@ -10,9 +10,7 @@ from relay import vendors
 from relay.events.topology import Topology
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import RelayProcess, numbered, post_all
-
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+from tests.support.relay_process import NOWHERE, RelayProcess, numbered, post_all
 
 
 @pytest.fixture

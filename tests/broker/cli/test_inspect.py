@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.relay_process import NOWHERE, SECRET, RelayProcess
 
 TEXT = SAMPLES / "swiftsell" / "02-message-text.json"
 MALFORMED = SAMPLES / "acquire" / "malformed" / "06-chat_on_close.txt"
@@ -18,7 +18,7 @@ TRUSTED = "Taken as authenticated, though no secret was found in it.\n"
 def relay(tmp_path: Path) -> RelayCommand:
     RelayProcess(
         tmp_path,
-        broker_url="amqp://guest:guest@127.0.0.1:1/",
+        broker_url=NOWHERE,
         vendors=("acquire", "pickyassist", "swiftsell"),
     )
     return RelayCommand(tmp_path / "relay.toml")
@@ -240,9 +240,7 @@ async def test_a_stranger_cannot_drive_the_terminal(relay: RelayCommand) -> None
 async def test_what_the_source_redacts_and_ignores_is_seen(tmp_path: Path) -> None:
     redact = json.dumps({"/message/text": "mask", "/raw/event/payload/message/text": "mask"})
     settings = {"redact": redact, "ignore": ["note.*"]}
-    RelayProcess(
-        tmp_path, broker_url="amqp://guest:guest@127.0.0.1:1/", sources__swiftsell=settings
-    )
+    RelayProcess(tmp_path, broker_url=NOWHERE, sources__swiftsell=settings)
     relay = RelayCommand(tmp_path / "relay.toml")
     quarantined = b'{"event":{"payload":{"message":{"text":"Hiiiii"}}},"n":1.0}'
 

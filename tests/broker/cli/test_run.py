@@ -17,6 +17,7 @@ from deploy.local.demo import Arrival, Sample, archive_differences, differences
 from relay import vendors
 from relay.events.topology import Topology
 from tests.support.eventually import LIMIT_S
+from tests.support.relay_process import NOWHERE
 
 
 async def start(module: str, broker_url: str, **environment: str) -> Process:
@@ -168,7 +169,7 @@ def test_the_demo_names_what_is_not_exactly_once_in_the_archive() -> None:
 
 
 async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
-    process = await start("deploy.local.demo", "amqp://guest:guest@127.0.0.1:1/")
+    process = await start("deploy.local.demo", NOWHERE)
 
     code, _, err = await end_of(process)
 

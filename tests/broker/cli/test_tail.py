@@ -22,7 +22,7 @@ from relay.events.message import Origin
 from relay.events.topology import Topology
 from tests.support.eventually import LIMIT_S
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import RelayProcess
+from tests.support.relay_process import NOWHERE, RelayProcess
 
 RAW = b'{\n  "n": 123456789012345678901234567890,\r\n  "text": "a\\nb"\n}'
 
@@ -200,7 +200,7 @@ async def test_a_pattern_that_is_too_long_is_refused(
 
 
 async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
-    RelayProcess(tmp_path, broker_url="amqp://guest:guest@127.0.0.1:1/")
+    RelayProcess(tmp_path, broker_url=NOWHERE)
 
     code, _, err = await end_of(await RelayCommand(tmp_path / "relay.toml").start("tail"))
 

@@ -11,7 +11,7 @@ import pytest
 from relay import vendors
 from tests.conftest import SAMPLES
 from tests.support.relay_command import RelayCommand, Result
-from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.relay_process import NOWHERE, SECRET, RelayProcess
 
 SENT = {
     "event": "case:message:new",
@@ -30,8 +30,7 @@ SENT = {
 
 @pytest.fixture
 def relay(tmp_path: Path) -> RelayCommand:
-    nowhere = "amqp://guest:guest@127.0.0.1:1/"
-    RelayProcess(tmp_path, broker_url=nowhere, vendors=tuple(vendors.discover()))
+    RelayProcess(tmp_path, broker_url=NOWHERE, vendors=tuple(vendors.discover()))
     return RelayCommand(tmp_path / "relay.toml")
 
 

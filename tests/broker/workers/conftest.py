@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.relay_process import RelayProcess, numbered, post_all
-
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+from tests.support.relay_process import NOWHERE, RelayProcess, numbered, post_all
 
 
 def workers(tmp_path: Path, count: int, **options: Any) -> RelayProcess:

@@ -24,9 +24,8 @@ from relay.observability.metrics import DriftMetrics
 from relay.vendors.kit.authentication import Secrets
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.relay_process import NOWHERE, SECRET, RelayProcess
 
-NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 VENDORS = vendors.discover()
 NAME = "new\x1b[31m/~field\n"
 SHOWN = r"new\u001b[31m~1~0field\n"
