@@ -138,6 +138,21 @@ class Program:
             return await self._process.wait()
 
 
+async def read_messages(
+    program: Program, send_all: SendAll, connection: AbstractConnection, queue: str
+) -> None:
+    """Send it all once the program consumes; return once it has printed each message."""
+    await eventually(lambda: is_consumed(connection, queue))
+    missing = {
+        f"{event.routing_key} {event.id}"
+        for event in await send_all()
+        if event.type.startswith("message.")
+    }
+    assert missing
+    while missing:
+        missing.discard(" ".join((await program.line()).split()[:2]))
+
+
 @contextlib.asynccontextmanager
 async def running(*command: str, **environment: str) -> AsyncIterator[Program]:
     """Run a program; its errors appear among the test's."""

@@ -25,8 +25,7 @@ def install(directory: Path, source: Path = HERE) -> Path:
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     for name in ("package.json", "package-lock.json"):
-        if source != directory:
-            shutil.copy(source / name, directory)
+        shutil.copy(source / name, directory)
     try:
         result = subprocess.run(
             _INSTALL, cwd=directory, capture_output=True, text=True, timeout=_LIMIT_S, check=False

@@ -10,7 +10,7 @@ import pytest
 from aio_pika.abc import AbstractConnection
 
 from tests.interop import nodejs
-from tests.interop.conftest import SendAll, is_consumed, running, waiting_in
+from tests.interop.conftest import SendAll, is_consumed, read_messages, running, waiting_in
 from tests.support.eventually import eventually
 
 EXAMPLES = Path("consumers/examples").absolute()
@@ -48,8 +48,8 @@ def copy_of(name: str, directory: Path, *programs: str) -> Path:
 
 
 def node(directory: Path) -> list[str]:
-    place = copy_of("node", directory, "node", "npm")
-    nodejs.install(place, place)
+    place = copy_of("node", directory)
+    nodejs.install(place, EXAMPLES / "node")
     return ["node", str(place / "reader.js")]
 
 
@@ -79,15 +79,7 @@ async def test_it_reads_the_events_of_its_patterns_and_acknowledges_them(
     queue = environment["QUEUE"]
 
     async with running(*command, PATTERNS="*.message.#", **environment) as program:
-        await eventually(lambda: is_consumed(connection, queue))
-        missing = {
-            f"{event.routing_key} {event.id}"
-            for event in await send_all()
-            if event.routing_key.split(".")[1] == "message"
-        }
-        assert missing
-        while missing:
-            missing.discard(" ".join((await program.line()).split()[:2]))
+        await read_messages(program, send_all, connection, queue)
         await program.stop()
 
     await eventually(lambda: is_left(connection, queue))
