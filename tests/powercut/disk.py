@@ -87,8 +87,7 @@ class Disk:
         self._live: dict[str, File] = {}
         self._durable: dict[str, File] = {}
         self._namings: list[Naming] = []
-        self._syncing: dict[str, tuple[File | None, int, str, list[Naming]]] = {}
-        self._offsets: dict[tuple[str, str], int] = {}
+        self._syncing: dict[str, tuple[File | None, int, list[Naming]]] = {}
 
     def see(self, call: Call) -> bool:
         """Take note of a call. Return whether something is durable now that was not.
@@ -123,10 +122,10 @@ class Disk:
         if call.is_begun and (self._is_here(call.path) or call.path == self._root):
             file = self._live.get(call.path)
             here = [n for n in self._namings if str(Pure(n.name).parent) == call.path]
-            self._syncing[call.thread] = (file, len(file.changes) if file else 0, call.path, here)
+            self._syncing[call.thread] = (file, len(file.changes) if file else 0, here)
         if not call.is_done or call.thread not in self._syncing:
             return False
-        file, count, _, here = self._syncing.pop(call.thread)
+        file, count, here = self._syncing.pop(call.thread)
         if file:
             file.sync(count)
         for naming in here:
