@@ -3,8 +3,6 @@
 import asyncio
 import json
 import signal
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -176,12 +174,7 @@ async def test_tail_and_asyncapi_know_the_exchanges_of_sources(
     assert (await command("topology", "--apply")).code == 0
 
     async with relay:
-        config = ("--config", str(relay.directory / "relay.toml"))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "relay", "tail", *config, "*.note.#", "--count", "1", "--json"),
-            stdout=PIPE,
-            stderr=PIPE,
-        )
+        process = await command.start("tail", "*.note.#", "--count", "1", "--json")
         assert process.stderr
         said = await asyncio.wait_for(process.stderr.readline(), LIMIT_S)
         await post(relay, "shop", body("note"))
