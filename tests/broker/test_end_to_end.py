@@ -1,7 +1,6 @@
 """Every documented payload of every vendor: in over HTTP, out of RabbitMQ, as documented."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,12 @@ import aiohttp
 import pytest
 from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractConnection
-from yarl import URL
 
 from relay import vendors
 from relay.events import topology
 from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
-from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.relay_process import SECRET, RelayProcess, post_signed
 
 
 def expected_of(sample: vendors.Traversable) -> dict[str, Any]:
@@ -29,18 +27,6 @@ def pointed_at(pointer: str, document: Any) -> Any:
     return document
 
 
-async def deliver(
-    http: aiohttp.ClientSession, relay: RelayProcess, vendor: str, body: bytes
-) -> dict[str, Any]:
-    delivery = vendors.sign(vendors.discover()[vendor], body, SECRET, time.time())
-    url = URL(f"{relay.url}/in/{vendor}").with_query(dict(delivery.query))
-    if delivery.path_secret:
-        url /= delivery.path_secret
-    async with http.post(url, data=delivery.body, headers=delivery.headers) as response:
-        assert response.status == 200
-        return await response.json()
-
-
 @pytest.mark.parametrize("vendor", vendors.discover())
 async def test_every_sample_arrives_as_its_documentation_says(
     vendor: str, tmp_path: Path, broker_url: str, exchange: str, recorder: Recorder
@@ -52,7 +38,9 @@ async def test_every_sample_arrives_as_its_documentation_says(
         ) as relay,
         aiohttp.ClientSession() as http,
     ):
-        answers = [await deliver(http, relay, vendor, sample.read_bytes()) for sample in samples]
+        answers = [
+            await post_signed(http, relay.url, vendor, sample.read_bytes()) for sample in samples
+        ]
         await recorder.has(sum(len(expected_of(sample).get("events", [0])) for sample in samples))
 
     by_id = {message.message_id: message for message in recorder.messages}
@@ -126,7 +114,7 @@ async def test_an_event_nobody_wants_waits_in_the_unrouted_queue(
         RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay,
         aiohttp.ClientSession() as http,
     ):
-        answer = await deliver(http, relay, "swiftsell", body)
+        answer = await post_signed(http, relay.url, "swiftsell", body)
         await eventually(relay.is_drained)
 
         channel = await connection.channel()
@@ -148,7 +136,7 @@ async def test_ack_after_confirm_answers_once_the_broker_has_it(
     ):
         await eventually(lambda: relay.lines("broker connected"))
         answers = [
-            await deliver(http, relay, "swiftsell", sample.read_bytes())
+            await post_signed(http, relay.url, "swiftsell", sample.read_bytes())
             for sample in vendors.samples("swiftsell")
         ]
         await recorder.has(len(answers))

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from deploy.local.node import PrivateBroker
 from deploy.local.private_server import Guard, free_port
 from relay import vendors
 from tests.support.eventually import eventually
-from tests.support.relay_process import SECRET, RelayProcess
+from tests.support.relay_process import RelayProcess, post_signed
 from tests.support.service_process import service
 
 PROMETHEUS = Path("deploy/prometheus")
@@ -148,17 +147,9 @@ def watched_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
 async def send_samples(relay: RelayProcess) -> None:
     """Send each documented payload once, as its vendor would, and one without a secret."""
     async with aiohttp.ClientSession() as http:
-        for name, vendor in vendors.discover().items():
+        for name in vendors.discover():
             for sample in vendors.samples(name):
-                delivery = vendors.sign(vendor, sample.read_bytes(), SECRET, time.time())
-                path = f"/{delivery.path_secret}" if delivery.path_secret else ""
-                async with http.post(
-                    f"{relay.url}/in/{name}{path}",
-                    data=delivery.body,
-                    headers=delivery.headers,
-                    params=delivery.query,
-                ) as response:
-                    assert response.status == 200
+                await post_signed(http, relay.url, name, sample.read_bytes())
         async with http.post(f"{relay.url}/in/swiftsell", data=b"{}") as response:
             assert response.status == 401
 

@@ -1,9 +1,11 @@
 """A relay as its users run it: a process, a settings file, two ports, signals."""
 
 import asyncio
+import functools
 import json
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +19,7 @@ from tests.support.eventually import LIMIT_S, eventually
 SECRET = "s3cret"
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 """The URL of a broker that nobody runs."""
+_discovered = functools.cache(vendors.discover)
 
 
 class RelayProcess:
@@ -116,12 +119,16 @@ class RelayProcess:
         self.process.terminate()
         return await asyncio.wait_for(self.process.wait(), LIMIT_S)
 
-    async def readiness(self) -> tuple[int, dict[str, Any]]:
+    async def ask(self, path: str, **query: str) -> tuple[int, dict[str, Any]]:
+        """Return status and document of what the admin port answers."""
         async with (
             aiohttp.ClientSession() as http,
-            http.get(f"{self.admin_url}/readyz") as response,
+            http.get(f"{self.admin_url}{path}", params=query) as response,
         ):
             return response.status, await response.json()
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        return await self.ask("/readyz")
 
     async def metrics(self) -> str:
         async with (
@@ -146,6 +153,20 @@ class RelayProcess:
             await self.stop()
         if error:
             print(self._log.read_text()[-5000:])  # noqa: T201  pytest shows it
+
+
+async def post_signed(
+    http: aiohttp.ClientSession, url: str, vendor: str, body: bytes
+) -> dict[str, Any]:
+    """Deliver a body as the vendor would, and return the answer, which must be a 200."""
+    delivery = vendors.sign(_discovered()[vendor], body, SECRET, time.time())
+    path = f"/in/{vendor}" + (f"/{delivery.path_secret}" if delivery.path_secret else "")
+    async with http.post(
+        f"{url}{path}", data=delivery.body, headers=delivery.headers, params=delivery.query
+    ) as response:
+        assert response.status == 200, await response.text()
+        answer: dict[str, Any] = await response.json()
+        return answer
 
 
 async def post_all(url: str, bodies: Iterable[bytes], concurrency: int = 16) -> list[str]:

@@ -1,25 +1,15 @@
 """`/recent` of a receiver of several workers, over HTTP."""
 
 from pathlib import Path
-from typing import Any
-
-import aiohttp
 
 from tests.broker.workers.conftest import spread, workers
-from tests.support.relay_process import RelayProcess
-
-
-async def ask(relay: RelayProcess, **query: str) -> tuple[int, dict[str, Any]]:
-    url = f"http://127.0.0.1:{relay.admin_port}/recent"
-    async with aiohttp.ClientSession() as http, http.get(url, params=query) as response:
-        return response.status, await response.json()
 
 
 async def test_the_supervisor_shows_the_requests_of_all_workers(tmp_path: Path) -> None:
     async with workers(tmp_path, 2) as relay:
         ids = await spread(relay, 40)
 
-        status, page = await ask(relay)
+        status, page = await relay.ask("/recent")
         assert status == 200
         assert sorted(row["event_ids"][0] for row in page["requests"]) == sorted(ids)
         assert {row["worker"] for row in page["requests"]} == {0, 1}
@@ -28,10 +18,10 @@ async def test_the_supervisor_shows_the_requests_of_all_workers(tmp_path: Path) 
         )
 
         later = await spread(relay, 10, start=40)
-        _, fresh = await ask(relay, after=page["cursor"], limit="1000")
+        _, fresh = await relay.ask("/recent", after=page["cursor"], limit="1000")
         assert sorted(row["event_ids"][0] for row in fresh["requests"]) == sorted(later)
         assert fresh["missed"] == 0
-        assert (await ask(relay, limit="3"))[1]["requests"][2]["status"] == 200
+        assert (await relay.ask("/recent", limit="3"))[1]["requests"][2]["status"] == 200
 
 
 async def test_a_wrong_query_is_answered_400(tmp_path: Path) -> None:
@@ -39,7 +29,7 @@ async def test_a_wrong_query_is_answered_400(tmp_path: Path) -> None:
         folder = tmp_path / str(count)
         folder.mkdir()
         async with workers(folder, count) as relay:
-            status, answer = await ask(relay, limit="0")
+            status, answer = await relay.ask("/recent", limit="0")
 
         assert status == 400
         assert "limit" in answer["detail"]

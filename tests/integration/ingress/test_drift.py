@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -24,7 +23,7 @@ from relay.observability.metrics import DriftMetrics
 from relay.vendors.kit.authentication import Secrets
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import NOWHERE, SECRET, RelayProcess
+from tests.support.relay_process import NOWHERE, RelayProcess, post_signed
 
 VENDORS = vendors.discover()
 NAME = "new\x1b[31m/~field\n"
@@ -73,29 +72,18 @@ def changed(body: bytes) -> bytes:
 async def post(relay: RelayProcess, name: str, payloads: Iterable[bytes]) -> None:
     async with aiohttp.ClientSession() as http:
         for body in payloads:
-            delivery = vendors.sign(VENDORS[name], body, SECRET, time.time())
-            url = f"{relay.url}/in/{name}"
-            if delivery.path_secret:
-                url += f"/{delivery.path_secret}"
-            async with http.post(
-                url, data=delivery.body, headers=delivery.headers, params=delivery.query
-            ) as response:
-                assert response.status == 200, await response.text()
+            await post_signed(http, relay.url, name, body)
+
+
+async def by_type(relay: RelayProcess, metric: str) -> dict[tuple[str, str], int]:
+    """Return the values of a metric, by vendor and type."""
+    pattern = rf'{metric}\{{type="(.*?)",vendor="(.*?)"\}} (\d+)'
+    found = re.findall(pattern, await relay.metrics())
+    return {(vendor, event_type): int(count) for event_type, vendor, count in found}
 
 
 async def counts(relay: RelayProcess) -> dict[tuple[str, str], int]:
-    """Return the metric, by vendor and type."""
-    found = re.findall(
-        r'relay_unknown_fields_total\{type="(.*?)",vendor="(.*?)"\} (\d+)', await relay.metrics()
-    )
-    return {(vendor, event_type): int(count) for event_type, vendor, count in found}
-
-
-async def events(relay: RelayProcess) -> dict[tuple[str, str], int]:
-    found = re.findall(
-        r'relay_events_total\{type="(.*?)",vendor="(.*?)"\} (\d+)', await relay.metrics()
-    )
-    return {(vendor, event_type): int(count) for event_type, vendor, count in found}
+    return await by_type(relay, "relay_unknown_fields_total")
 
 
 @pytest.fixture
@@ -140,7 +128,7 @@ async def test_a_field_more_is_counted_and_listed(
     listed = await command("drift", "--url", relay.admin_url, "--json")
     result = await command("drift", "--url", relay.admin_url)
 
-    assert shown == await events(relay)
+    assert shown == await by_type(relay, "relay_events_total")
     rows = json.loads(listed.out)
     path = "/" + NAME.replace("~", "~0").replace("/", "~1")
     of_events = [row for row in rows if row["path"] == path]
