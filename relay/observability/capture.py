@@ -24,14 +24,13 @@ import structlog
 from relay.errors import Refused
 from relay.events import redaction
 from relay.events.timestamps import from_clock
-from relay.observability.recent_requests import cursors_of
+from relay.observability.recent_requests import cursors_of, joined
 
 MAX_REQUESTS = 100
 MAX_BYTES = 10 * 1024 * 1024
 MAX_FOR_S = 3600.0
 _GRACE_S = 60.0
 _BAD_REQUEST = 400
-_JOINT = "_"
 _MARK = redaction.MARK.decode()
 _CREDENTIAL = re.compile(
     r"authorization|cookie|token|secret|api.?key|password|^key$|^auth$", re.IGNORECASE
@@ -231,6 +230,6 @@ def merged(pages: Sequence[Any], after: str) -> CapturePage:
     return {
         "active": any(page["active"] for page in answered),
         "source": answered[0]["source"] if answered else "",
-        "cursor": _JOINT.join([page["cursor"] if page else cursor for page, cursor in numbered]),
+        "cursor": joined([page["cursor"] if page else cursor for page, cursor in numbered]),
         "requests": sorted(requests, key=lambda request: request["time"]),
     }

@@ -244,6 +244,11 @@ def cursors_of(after: str, count: int) -> list[str]:
     return [*parts, *[""] * count][:count]
 
 
+def joined(cursors: Iterable[str]) -> str:
+    """Return the cursor of all workers, from which `cursors_of` returns that of each."""
+    return _JOINT.join(cursors)
+
+
 def merged(pages: Sequence[RecentPage | None], query: RecentQuery) -> RecentPage:
     """Return the pages of all workers as one, in the order of their times.
 
@@ -263,7 +268,7 @@ def merged(pages: Sequence[RecentPage | None], query: RecentQuery) -> RecentPage
             cursors[row["worker"]] = row["cursor"]
     missed = [page["missed"] for page in pages if page]
     return {
-        "cursor": _JOINT.join(cursors),
+        "cursor": joined(cursors),
         "missed": None if None in missed else sum(filter(None, missed)),
         "requests": shown,
     }

@@ -6,9 +6,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import orjson
@@ -73,8 +74,8 @@ class SupervisorAdmin:
         return _aggregate(workers, is_closing=self._is_closing())
 
     async def _readiness_of(self, number: int) -> _Readiness:
-        process = self._processes.get(number)
-        if process is None or not process.is_up:
+        process = self._running(number)
+        if process is None:
             return _unready(number, "is not running")
         body = await _get(process, "/readyz")
         if body is None:
@@ -82,47 +83,48 @@ class SupervisorAdmin:
         return {"worker": number, **orjson.loads(body)}
 
     async def _drift(self, _: Mapping[str, str]) -> DriftReport:
-        up = [process for process in self._processes.values() if process.is_up]
-        answers = await asyncio.gather(*[_get(process, "/drift") for process in up])
-        return drift_report.merged(orjson.loads(answer) for answer in answers if answer)
+        reports = await self._documents("/drift", [_NO_QUERY] * self._count)
+        return drift_report.merged(filter(None, reports))
 
     async def _recent(self, query: Mapping[str, str]) -> RecentPage:
         wanted = recent_requests.read_query(query)
-        cursors = recent_requests.cursors_of(wanted.after, self._count)
-        pages = [
-            self._recent_of(number, {**query, "after": cursor})
-            for number, cursor in enumerate(cursors)
-        ]
-        return recent_requests.merged(await asyncio.gather(*pages), wanted)
-
-    async def _recent_of(self, number: int, query: Mapping[str, str]) -> RecentPage | None:
-        process = self._processes.get(number)
-        body = await _get(process, "/recent", query) if process and process.is_up else None
-        return cast("RecentPage", orjson.loads(body)) if body else None
+        pages = await self._documents("/recent", self._queries(query))
+        return recent_requests.merged(pages, wanted)
 
     async def _capture(self, method: str, query: Mapping[str, str], document: object) -> object:
         """Pass it on to all workers; what one refuses all do."""
-        after = query.get("after", "")
         if method == "POST":
             capture.read_order(document)
-        asked = [
-            self._capture_of(number, method, {"after": cursor} if cursor else {}, document)
-            for number, cursor in enumerate(recent_requests.cursors_of(after, self._count))
-        ]
-        pages = await asyncio.gather(*asked)
+        answers = await self._documents("/capture", self._queries(query), method, document)
+        pages = [page if page and "requests" in page else None for page in answers]
         if not any(pages):
             raise Refused("no worker took it: none answers, or no such source is configured")
-        return capture.merged(pages, after)
+        return capture.merged(pages, query.get("after", ""))
 
-    async def _capture_of(
-        self, number: int, method: str, query: Mapping[str, str], document: object
-    ) -> object:
+    def _queries(self, query: Mapping[str, str]) -> list[Mapping[str, str]]:
+        """Return what each worker is asked: the caller's query, with the worker's own cursor."""
+        cursors = recent_requests.cursors_of(query.get("after", ""), self._count)
+        return [{**query, "after": cursor} for cursor in cursors]
+
+    async def _documents(
+        self,
+        path: str,
+        queries: Iterable[Mapping[str, str]],
+        method: str = "GET",
+        document: object = None,
+    ) -> list[Any]:
+        """Ask each worker in order, and return their JSON; None for one that gives none in time."""
+
+        async def ask(number: int, query: Mapping[str, str]) -> Any:
+            process = self._running(number)
+            body = await _get(process, path, query, method, document) if process else None
+            return orjson.loads(body) if body else None
+
+        return await asyncio.gather(*itertools.starmap(ask, enumerate(queries)))
+
+    def _running(self, number: int) -> WorkerProcess | None:
         process = self._processes.get(number)
-        if not (process and process.is_up):
-            return None
-        body = await _get(process, "/capture", query, method, document)
-        page = orjson.loads(body) if body else {}
-        return page if "requests" in page else None
+        return process if process and process.is_up else None
 
     async def _refresh(self) -> None:
         async with self._refreshing:  # else an older answer might replace a newer one
@@ -131,8 +133,8 @@ class SupervisorAdmin:
 
     async def _scrape(self, number: int) -> bool:
         """Update the sum with a worker's metrics. Return whether the worker answered."""
-        process = self._processes.get(number)
-        body = await _get(process, "/metrics") if process and process.is_up else None
+        process = self._running(number)
+        body = await _get(process, "/metrics") if process else None
         if process is None or body is None:
             self._sum.drop_gauges(number)
             return False
