@@ -117,7 +117,7 @@ class Outcomes:
             self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
         if self._drift and request.request:
             self._drift.take(origin.vendor, request.request.query_string, processed.messages)
-        request.line.update(_summary(processed))
+        _summarize(processed, request.line)
         request.types = processed.types[:MAX_EVENTS_SHOWN]
         if len(processed.messages) > 1 or processed.reason:
             request.details = _details(processed)
@@ -165,7 +165,7 @@ class Outcomes:
         self._recent.add(
             request.received_at, request.head.method, line, request.types, request.details
         )
-        if self._capture.source and self._capture.source == name:
+        if self._capture.source == name:
             self._capture_request(request, status)
         if request.span:
             request.span.end(status, line)
@@ -189,9 +189,9 @@ def _refusal_details(request: RequestContext, refusal: Refused) -> dict[str, obj
         details["reason"] = authentication_reason(refusal.reason)
     elif isinstance(refusal, MethodNotAllowed):
         details["detail"] = refusal.title  # the other text quotes the method
-    if request.body:
+    if request.body and "bytes" not in request.line:
         details["bytes"] = len(request.body)
-    return details | {"bytes": request.line["bytes"]} if "bytes" in request.line else details
+    return details
 
 
 def _details(processed: ProcessedDelivery) -> dict[str, object]:
@@ -204,28 +204,27 @@ def _details(processed: ProcessedDelivery) -> dict[str, object]:
     }
 
 
-def _summary(processed: ProcessedDelivery) -> dict[str, object]:
-    """Return what the log says of a delivery, beside what it says of every request."""
-    summary = _summary_of_messages(processed)
-    if processed.ignored:
-        summary["ignored"] = len(processed.ignored)
-    if processed.is_unredacted:
-        summary["unredacted"] = True
-    return summary
-
-
-def _summary_of_messages(processed: ProcessedDelivery) -> dict[str, object]:
+def _summarize(processed: ProcessedDelivery, line: dict[str, object]) -> None:
+    """Note in a log line what became of a delivery, beside what it says of every request."""
+    messages = processed.messages
     if processed.reason:
-        return {"quarantined": processed.reason, "event_id": processed.messages[0].id}
-    if not processed.messages:
-        return {} if processed.ignored else {"handshake": True}
-    if processed.reasons:
-        first = processed.messages[0]
-        event = next((each for each in processed.messages if not each.is_quarantined), first)
-        summary: dict[str, object] = {"events": len(processed.types), "event_id": event.id}
-        quarantined = {"quarantined_alone": len(processed.reasons)}
-        return summary | quarantined | {"reasons": sorted({*processed.reasons})}
-    if len(processed.messages) == 1:
-        message = processed.messages[0]
-        return {"event_id": message.id, "routing_key": message.routing_key}
-    return {"events": len(processed.messages), "event_id": processed.messages[0].id}
+        line["quarantined"] = processed.reason
+        line["event_id"] = messages[0].id
+    elif processed.reasons:
+        event = next((each for each in messages if not each.is_quarantined), messages[0])
+        line["events"] = len(processed.types)
+        line["event_id"] = event.id
+        line["quarantined_alone"] = len(processed.reasons)
+        line["reasons"] = sorted({*processed.reasons})
+    elif len(messages) == 1:
+        line["event_id"] = messages[0].id
+        line["routing_key"] = messages[0].routing_key
+    elif messages:
+        line["events"] = len(messages)
+        line["event_id"] = messages[0].id
+    elif not processed.ignored:
+        line["handshake"] = True
+    if processed.ignored:
+        line["ignored"] = len(processed.ignored)
+    if processed.is_unredacted:
+        line["unredacted"] = True

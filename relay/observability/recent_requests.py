@@ -89,7 +89,6 @@ class RecentQuery(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    number: int
     received_at: float
     method: str
     line: Mapping[str, object]
@@ -111,7 +110,7 @@ class RecentRequests:
         self._bytes_left = max_bytes
         self._entries: deque[_Entry] = deque()
         self._process = secrets.token_hex(4)
-        self._last = 0
+        self._last = 0  # the number of the newest; those before it have the numbers before that
 
     def add(
         self,
@@ -133,7 +132,7 @@ class RecentRequests:
         size = _ENTRY_BYTES + (_size_of(details) if details else 0)
         self._last += 1
         entries = self._entries
-        entries.append(_Entry(self._last, received_at, method, line, types, details, size))
+        entries.append(_Entry(received_at, method, line, types, details, size))
         self._bytes_left -= size
         while len(entries) > self._max_requests or (self._bytes_left < 0 and entries):
             self._bytes_left += entries.popleft().size
@@ -141,8 +140,8 @@ class RecentRequests:
     def page(self, query: RecentQuery) -> RecentPage:
         """Return what is kept, as far as it is wanted."""
         after, missed = self._position(query.after)
-        fresh = (entry for entry in self._entries if entry.number > after)
-        rows = (self._row(entry) for entry in fresh)
+        numbered = enumerate(self._entries, self._last - len(self._entries) + 1)
+        rows = (self._row(number, entry) for number, entry in numbered if number > after)
         wanted = (row for row in rows if _is_wanted(row, query.wanted))
         if query.after:
             found = list(itertools.islice(wanted, query.limit))
@@ -159,15 +158,14 @@ class RecentRequests:
         process, _, number = after.partition("-")
         if process != self._process or not _is_number(number) or int(number) > self._last:
             return 0, None
-        oldest = self._entries[0].number if self._entries else self._last + 1
-        return int(number), max(0, oldest - 1 - int(number))
+        return int(number), max(0, self._last - len(self._entries) - int(number))
 
     def _cursor(self, number: int) -> str:
         return f"{self._process}-{number}"
 
-    def _row(self, entry: _Entry) -> Row:
+    def _row(self, number: int, entry: _Entry) -> Row:
         """Return an entry as `/recent` shows it."""
-        row: Row = {"cursor": self._cursor(entry.number), "time": from_clock(entry.received_at)}
+        row: Row = {"cursor": self._cursor(number), "time": from_clock(entry.received_at)}
         row["method"] = entry.method if entry.method in _METHODS else "other"
         row |= entry.line
         row["verdict"] = _verdict(row)
