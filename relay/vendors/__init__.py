@@ -113,8 +113,13 @@ def normalize(vendor: Vendor, request: Request) -> Sequence[NormalizedEvent | No
     ]
 
 
-def discover() -> dict[str, Vendor]:
-    """Import every vendor there is, by name. Entry points may not take a built-in's name."""
+@cache
+def discover() -> Mapping[str, Vendor]:
+    """Import every vendor there is, by name. Entry points may not take a built-in's name.
+
+    Looking through the installed packages takes milliseconds, and the settings ask several times
+    per source, so it is done once.
+    """
     vendors = {
         entry.name: cast("Vendor", entry.load())
         for entry in metadata.entry_points(group=ENTRY_POINTS)

@@ -169,7 +169,9 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     )
     (tmp_path / "tinychat_vendor.py").write_text(THIRD_PARTY)
     monkeypatch.syspath_prepend(tmp_path)
+    vendors.discover.cache_clear()
     yield tmp_path
+    vendors.discover.cache_clear()
     sys.modules.pop("tinychat_vendor", None)
 
 

@@ -37,7 +37,9 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]
     (info / "entry_points.txt").write_text("[relay.vendors]\nexample = example_vendor\n")
     (tmp_path / "example_vendor.py").write_text(block("python", "def normalize"))
     monkeypatch.syspath_prepend(tmp_path)
+    vendors.discover.cache_clear()
     yield vendors.discover()["example"]
+    vendors.discover.cache_clear()
     sys.modules.pop("example_vendor", None)
 
 

@@ -139,7 +139,9 @@ def buggy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
     (info / "entry_points.txt").write_text("[relay.vendors]\nbuggy = buggy_vendor\n")
     (tmp_path / "buggy_vendor.py").write_text(BUGGY)
     monkeypatch.syspath_prepend(tmp_path)
+    discover.cache_clear()
     yield Origin(vendor="buggy", source="acme")
+    discover.cache_clear()
     sys.modules.pop("buggy_vendor", None)
 
 
