@@ -8,8 +8,6 @@ any number of events; none when somebody verifies the URL in the console. An eve
 again has the `webhookEventId` of the first time.
 """
 
-import base64
-import hmac
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +15,11 @@ from relay.errors import Malformed
 from relay.events.event import Data, Identity, NormalizedEvent, NotUnderstood
 from relay.events.timestamps import from_epoch_ms
 from relay.vendors.kit import raw_json
-from relay.vendors.kit.authentication import Secrets, require_signature_by
+from relay.vendors.kit.authentication import (
+    Secrets,
+    base64_signature_of,
+    require_signature_by,
+)
 from relay.vendors.kit.batches import (
     Element,
     array_begin,
@@ -68,7 +70,8 @@ class _AddressedEvent(NamedTuple):
 
 def authenticate(request: Request, secrets: Secrets) -> None:
     """Raise Unauthenticated unless the body was signed with a live channel secret."""
-    require_signature_by(_signature_of, request.headers.get(SIGNATURE), request.body, secrets)
+    signature = request.headers.get(SIGNATURE)
+    require_signature_by(base64_signature_of, signature, request.body, secrets)
 
 
 def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
@@ -88,17 +91,13 @@ def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
 
 def sign(body: bytes, secret: str) -> OutgoingRequest:
     """Return the delivery of body with the signature of its bytes."""
-    headers = {"Content-Type": "application/json", SIGNATURE: _signature_of(body, secret)}
+    headers = {"Content-Type": "application/json", SIGNATURE: base64_signature_of(body, secret)}
     return OutgoingRequest(body=body, headers=headers)
 
 
 def handshake(secret: str) -> OutgoingRequest:
     """Return the call made by "Verify" in the console."""
     return sign(b'{"destination":"U00000000000000000000000000000000","events":[]}', secret)
-
-
-def _signature_of(message: bytes, secret: str) -> str:
-    return base64.b64encode(hmac.digest(secret.encode(), message, "sha256")).decode()
 
 
 def _elements(body: bytes) -> list[Element | NotUnderstood]:

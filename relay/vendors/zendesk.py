@@ -8,8 +8,6 @@ Support signs: `X-Zendesk-Webhook-Signature` is the base64 HMAC-SHA256 of timest
 the signing secret, as it stands. Sunshine Conversations sends its shared secret in `X-API-Key`.
 """
 
-import base64
-import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +16,12 @@ from relay.errors import Malformed, Unauthenticated
 from relay.events.event import Data, NormalizedEvent, NotUnderstood
 from relay.events.timestamps import from_utc_text
 from relay.vendors.kit import raw_json
-from relay.vendors.kit.authentication import Secrets, require_secret, require_signature_by
+from relay.vendors.kit.authentication import (
+    Secrets,
+    base64_signature_of,
+    require_secret,
+    require_signature_by,
+)
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
@@ -30,6 +33,7 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.signing_time import require_recent
 from relay.vendors.parts import zendesk_conversations as conversations
 
 SIGNATURE = "x-zendesk-webhook-signature"
@@ -91,9 +95,10 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     if not (timestamp or "").isascii():
         raise Unauthenticated("the time is not RFC 3339", "timestamp_malformed")
     message = (timestamp or "").encode() + request.body
-    require_signature_by(_signature_of, signature, message, secrets)
+    require_signature_by(base64_signature_of, signature, message, secrets)
     if secrets.values:
-        _require_age(timestamp or "", request.received_at)
+        signed_at = _moment(timestamp or "").timestamp()
+        require_recent(signed_at, request.received_at, _TOLERANCE_S)
 
 
 def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
@@ -125,29 +130,20 @@ def sign(body: bytes, secret: str, now: float = 0.0) -> OutgoingRequest:
     timestamp = moment.isoformat().removesuffix("+00:00") + "Z"
     headers = {
         "Content-Type": "application/json",
-        SIGNATURE: _signature_of(timestamp.encode() + body, secret),
+        SIGNATURE: base64_signature_of(timestamp.encode() + body, secret),
         TIMESTAMP: timestamp,
     }
     return OutgoingRequest(body=body, headers=headers)
 
 
-def _signature_of(message: bytes, secret: str) -> str:
-    return base64.b64encode(hmac.digest(secret.encode(), message, "sha256")).decode()
-
-
-def _require_age(timestamp: str, received_at: float | None) -> None:
+def _moment(timestamp: str) -> datetime:
     try:
         moment = datetime.fromisoformat(timestamp[:_MAX_TIMESTAMP_CHARACTERS])
     except ValueError:
         raise Unauthenticated("the time is not RFC 3339", "timestamp_malformed") from None
     if moment.tzinfo is None:  # its end may have been moved to the body: nothing is between them
         raise Unauthenticated("the time has no zone", "timestamp_malformed")
-    if received_at is None:
-        return
-    age_s = received_at - moment.timestamp()
-    if abs(age_s) > _TOLERANCE_S:
-        reason = "too_old" if age_s > 0 else "too_new"
-        raise Unauthenticated(f"signed more than {_TOLERANCE_S} s from now", reason)
+    return moment
 
 
 # What an event of Support says.

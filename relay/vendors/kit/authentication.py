@@ -4,6 +4,7 @@ Comparisons take the same time whatever the secret is: `hmac.compare_digest` com
 not even a secret's length shows, and every secret is tried, even after one has matched.
 """
 
+import base64
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
@@ -34,6 +35,11 @@ class Secrets:
         matches = [hmac.compare_digest(digest, live) for live in self._digests]
         return any(matches)
 
+    def match_any(self, candidates: Iterable[str]) -> bool:
+        """Return whether one of candidates is one of the secrets; all are compared."""
+        matches = [self.matches(candidate) for candidate in candidates]
+        return any(matches)
+
     def has_signed(self, signature: str, body: bytes) -> bool:
         """Return whether signature is the hex HMAC-SHA256 of body under one of the secrets."""
         given = signature.lower().encode(errors="replace")
@@ -52,15 +58,41 @@ def signature_of(body: bytes, secret: str) -> str:
     return hmac.digest(secret.encode(), body, "sha256").hex()
 
 
+def base64_signature_of(body: bytes, secret: str) -> str:
+    """Return the base64 HMAC-SHA256 of body under secret."""
+    return base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
+
+
 def require_secret(candidates: Iterable[str], secrets: Secrets) -> None:
     """Raise Unauthenticated unless one of candidates is a live secret."""
     if not secrets.values:
         return
     given = list(candidates)
-    matches = [secrets.matches(candidate) for candidate in given]
-    if not any(matches):
+    if not secrets.match_any(given):
         reason = "token_wrong" if any(given) else "token_missing"
         raise Unauthenticated("no live secret was given", reason)
+
+
+def signature_to_check(
+    candidates: Sequence[str], signature: str | None, secrets: Secrets
+) -> str | None:
+    """Return the signature that has to prove the sender, or None if nothing has to any more.
+
+    Args:
+        candidates: what may be a secret in the URL; a live one proves the sender.
+        signature: as it came, or None when the request carried none.
+        secrets: the live ones; without any, everyone is let in.
+
+    Raises:
+        Unauthenticated: there is neither a live secret nor a signature.
+    """
+    if not secrets.values or secrets.match_any(candidates):
+        return None
+    if signature is not None:
+        return signature
+    if any(candidates):
+        raise Unauthenticated("no live secret is in the URL", "token_wrong")
+    raise Unauthenticated("there is no signature", "signature_missing")
 
 
 def require_signature(signature: str | None, bodies: Iterable[bytes], secrets: Secrets) -> None:
