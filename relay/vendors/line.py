@@ -9,7 +9,8 @@ again has the `webhookEventId` of the first time.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from relay.errors import Malformed
 from relay.events.event import Data, Identity, NormalizedEvent, NotUnderstood
@@ -61,13 +62,6 @@ FIELDS = ("/source/roomId", "/joined/members/*/userId")
 _FILES = {"image", "video", "audio", "file"}
 
 
-class _AddressedEvent(NamedTuple):
-    """An event, and the account it was sent to."""
-
-    event: Any
-    destination: str | None = None
-
-
 def authenticate(request: Request, secrets: Secrets) -> None:
     """Raise Unauthenticated unless the body was signed with a live channel secret."""
     signature = request.headers.get(SIGNATURE)
@@ -86,7 +80,8 @@ def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
     body = raw_json.strip_bom(request.body)
     if not body:
         return []
-    return understand_each(_elements(body), _normalized)
+    destination, elements = _elements(body)
+    return understand_each(elements, partial(_normalized, destination=destination))
 
 
 def sign(body: bytes, secret: str) -> OutgoingRequest:
@@ -100,12 +95,12 @@ def handshake(secret: str) -> OutgoingRequest:
     return sign(b'{"destination":"U00000000000000000000000000000000","events":[]}', secret)
 
 
-def _elements(body: bytes) -> list[Element | NotUnderstood]:
+def _elements(body: bytes) -> tuple[str | None, list[Element | NotUnderstood]]:
+    """Return the account that a delivery was sent to, and its events."""
     rest, texts = split_arrays(body, _EVENTS)
     document = mapping(raw_json.parse(raw_json.repair(rest)))
     if "events" not in document and text(document.get("type")):
-        alone = read_element(body)
-        return [_in_context(alone, None)]
+        return None, [read_element(body)]
     if document.get("events") and document["events"] != [0] * len(texts):
         # Some lie in another array of that name.
         rest, outermost = split_batch(body, "events")
@@ -114,27 +109,18 @@ def _elements(body: bytes) -> list[Element | NotUnderstood]:
     events = document.get("events")
     if type(events) is not list or events != [0] * len(texts):
         raise Malformed("unknown_shape")
-    destination = text(document.get("destination"))
-    return [_in_context(read_element(element), destination) for element in texts]
+    return text(document.get("destination")), list(map(read_element, texts))
 
 
-def _in_context(
-    element: Element | NotUnderstood, destination: str | None
-) -> Element | NotUnderstood:
-    if isinstance(element, NotUnderstood):
-        return element
-    return element._replace(value=_AddressedEvent(element.value, destination))
-
-
-def _normalized(sent: _AddressedEvent, raw: bytes) -> NormalizedEvent:
-    event = mapping(sent.event)
+def _normalized(value: Any, raw: bytes, *, destination: str | None) -> NormalizedEvent:
+    event = mapping(value)
     vendortype = text(event.get("type"))
     if vendortype is None:
         raise Malformed("unknown_shape")
     event_type = _TYPES.get(vendortype, "unrecognized")
     if vendortype == "follow" and mapping(event.get("follow")).get("isUnblocked") is True:
         event_type = "conversation.opened"
-    data = _data(event, vendortype, sent.destination)
+    data = _data(event, vendortype, destination)
     detail = ""
     if event_type == "message.created":
         detail = data["message"]["kind"]

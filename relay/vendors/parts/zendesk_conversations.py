@@ -5,19 +5,14 @@ https://developer.zendesk.com/api-reference/conversations/#tag/Webhooks
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from relay.errors import Malformed
 from relay.events.event import Data, NormalizedEvent, NotUnderstood
 from relay.events.timestamps import from_utc_text
 from relay.vendors.kit import raw_json
-from relay.vendors.kit.batches import (
-    Element,
-    array_begin,
-    read_element,
-    split_arrays,
-    understand_each,
-)
+from relay.vendors.kit.batches import array_begin, read_element, split_arrays, understand_each
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
@@ -55,13 +50,6 @@ FIELDS = (
 _BOTS = {"zd:answerBot", "zd:bot"}
 
 
-class _AppEvent(NamedTuple):
-    """An event, and the app it is of."""
-
-    event: Any
-    app_id: str | None = None
-
-
 def normalized(raw: bytes) -> list[NormalizedEvent | NotUnderstood] | None:
     """Return one event per element of `events`; None if the body has no such member.
 
@@ -78,30 +66,23 @@ def normalized(raw: bytes) -> list[NormalizedEvent | NotUnderstood] | None:
     if document.get("events") != [0] * len(texts):
         raise Malformed("unknown_shape")
     app_id = identifier(mapping(document.get("app")).get("id"))
-    return understand_each([_read(element, app_id) for element in texts], _event)
+    return understand_each(map(read_element, texts), partial(_event, app_id=app_id))
 
 
 def alone(raw: bytes) -> list[NormalizedEvent | NotUnderstood]:
     """Return an event that comes alone, as the quarantine keeps one that was not understood."""
-    return understand_each([_read(raw, None)], _event)
+    return understand_each([read_element(raw)], _event)
 
 
-def _read(raw: bytes, app_id: str | None) -> Element | NotUnderstood:
-    element = read_element(raw)
-    if isinstance(element, NotUnderstood):
-        return element
-    return element._replace(value=_AppEvent(element.value, app_id))
-
-
-def _event(sent: _AppEvent, raw: bytes) -> NormalizedEvent:
-    event = mapping(sent.event)
+def _event(value: Any, raw: bytes, *, app_id: str | None = None) -> NormalizedEvent:
+    event = mapping(value)
     vendortype, payload = text(event.get("type")), event.get("payload")
     if vendortype is None or type(payload) is not dict:
         raise Malformed("unknown_shape")
     event_type = _TYPES.get(vendortype, "unrecognized")
     if vendortype.startswith(_DELIVERY):
         event_type = "message.status_changed"
-    data = without_empty(account=without_empty(id=sent.app_id)) | _data(vendortype, payload)
+    data = without_empty(account=without_empty(id=app_id)) | _data(vendortype, payload)
     detail = vendortype if event_type == "unrecognized" else ""
     if event_type == "message.created":
         detail = data["message"]["kind"]
