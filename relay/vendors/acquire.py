@@ -20,6 +20,7 @@ from relay.vendors.kit.authentication import Secrets, require_signature, signatu
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     contact,
     identifier,
     mapping,
@@ -105,7 +106,8 @@ def normalize(request: Request) -> list[NormalizedEvent]:
     if event_type == "message.created":
         detail = data["message"]["kind"]
         if detail.lower() == _NOTE:
-            event_type, detail, data = "note.created", "", _as_note(data)
+            event_type, detail = "note.created", ""
+            data |= as_note(data["message"])
     return [
         NormalizedEvent(
             type=event_type,
@@ -171,13 +173,6 @@ def _case_message(data: Mapping[str, Any]) -> Data:
     )
     who = actor(sender, message.get("senderId")) if sender else {}
     return without_empty(actor=who, message=content)
-
-
-def _as_note(data: Data) -> Data:
-    """Return the data of a message as that of a note: its text is none of the message's."""
-    message = dict(data["message"])
-    note = without_empty(text=message.pop("text", None))
-    return data | without_empty(message=message, note=note)
 
 
 def _chat(body: Mapping[str, Any], vendortype: str) -> Data:

@@ -21,8 +21,10 @@ from relay.vendors.kit.authentication import Secrets, require_signature_by
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     attachment,
     contact,
+    detail_of,
     identifier,
     mapping,
     sequence,
@@ -147,15 +149,10 @@ def _event(event_type: str, topic: str, body: Mapping[str, Any], raw: bytes) -> 
         event_type = "note.created"  # also one that was redacted, or that came as a reply
     data = without_empty(account=without_empty(id=identifier(body.get("app_id"))))
     data |= _data(event_type, topic, item, part)
-    detail = ""
-    if event_type == "message.created":
-        detail = data["message"]["kind"]
-    elif event_type == "unrecognized":
-        detail = topic
     clock = part.get("created_at") if event_type in ("message.created", "note.created") else None
     return NormalizedEvent(
         type=event_type,
-        detail=detail,
+        detail=detail_of(event_type, topic, data),
         vendortype=topic,
         time=from_epoch_s(clock) or from_epoch_s(body.get("created_at")),
         data=data,
@@ -193,9 +190,7 @@ def _data(event_type: str, topic: str, item: Mapping[str, Any], part: Mapping[st
             data["message"] = without_empty(id=identifier(part.get("id")))
             data["status"] = "redacted"
         case "note.created":
-            message = _message(part)
-            words = message.pop("text", None)
-            data |= without_empty(note=without_empty(text=words), message=message)
+            data |= as_note(_message(part))
     return without_empty(**data)
 
 

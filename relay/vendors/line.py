@@ -33,6 +33,7 @@ from relay.vendors.kit.fields import (
     actor,
     attachment,
     contact,
+    detail_of,
     identifier,
     mapping,
     message_kind,
@@ -121,14 +122,9 @@ def _normalized(value: Any, raw: bytes, *, destination: str | None) -> Normalize
     if vendortype == "follow" and mapping(event.get("follow")).get("isUnblocked") is True:
         event_type = "conversation.opened"
     data = _data(event, vendortype, destination)
-    detail = ""
-    if event_type == "message.created":
-        detail = data["message"]["kind"]
-    elif event_type == "unrecognized":
-        detail = vendortype
     return NormalizedEvent(
         type=event_type,
-        detail=detail,
+        detail=detail_of(event_type, vendortype, data),
         vendortype=vendortype,
         time=from_epoch_ms(event.get("timestamp")),
         data=data,

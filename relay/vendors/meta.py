@@ -33,11 +33,13 @@ from relay.vendors.kit.fields import (
     actor,
     attachment,
     contact,
+    detail_of,
     identifier,
     mapping,
     message_kind,
     sequence,
     text,
+    variables,
     without_empty,
 )
 from relay.vendors.kit.request import Answer, OutgoingRequest, Request
@@ -261,7 +263,7 @@ def _messaging(
     event_type, specific = _content(name, content)
     return NormalizedEvent(
         type=event_type,
-        detail=_detail(event_type, name, specific),
+        detail=detail_of(event_type, name, specific),
         vendortype=name,
         time=from_epoch_ms(element.get("timestamp")),
         data=data | specific,
@@ -274,12 +276,6 @@ def _sender_of(content: Mapping[str, Any]) -> Data:
     """Return who wrote for the business: an app, unless it is the inbox of a person."""
     app_id = identifier(content.get("app_id"))
     return actor("bot", app_id) if app_id and app_id not in _INBOX_APPS else actor("agent")
-
-
-def _detail(event_type: str, name: str, specific: Data) -> str:
-    if event_type == "message.created":
-        return str(specific["message"]["kind"])
-    return name if event_type == "unrecognized" else ""
 
 
 def _content(name: str, content: Mapping[str, Any]) -> tuple[str, Data]:
@@ -321,8 +317,7 @@ def _message(content: Mapping[str, Any]) -> Data:
 
 
 def _choice(said: object, payload: object) -> Data:
-    variables = [] if payload is None else [{"name": "payload", "value": payload}]
-    return without_empty(text=text(said), variables=variables)
+    return without_empty(text=text(said), variables=variables({"payload": payload}))
 
 
 def _attachment(file: Mapping[str, Any]) -> Data:

@@ -26,6 +26,7 @@ from relay.vendors.kit.fields import (
     ActorType,
     actor,
     contact,
+    detail_of,
     identifier,
     mapping,
     sequence,
@@ -163,15 +164,11 @@ def _event(name: str, body: Mapping[str, Any], raw: bytes) -> NormalizedEvent:
             event_type, data = _agent(verb, detail, event)
         case _:
             event_type, data = "unrecognized", {}
-    if event_type == "message.created":
-        kind = data["message"]["kind"]
-    else:
-        kind = name if event_type == "unrecognized" else ""
     event_id = identifier(body.get("id"))
     account = without_empty(account=without_empty(id=identifier(body.get("account_id"))))
     return NormalizedEvent(
         type=event_type,
-        detail=kind,
+        detail=detail_of(event_type, name, data),
         vendortype=f"{_PREFIX}{name}",
         time=from_utc_text(body.get("time")),
         data=account | data,

@@ -84,6 +84,27 @@ def attachment(  # noqa: PLR0913  the fields of an attachment, in the words of t
     )
 
 
+def as_note(message: Data) -> Data:
+    """Return a message that the customer does not see: its text is the note's, and nowhere else."""
+    rest = {name: value for name, value in message.items() if name != "text"}
+    return {"message": rest} | without_empty(note=without_empty(text=message.get("text")))
+
+
+def variables(values: Mapping[str, object]) -> list[Data]:
+    """Return what was chosen or entered, by name; nothing for what has no value."""
+    return [{"name": name, "value": value} for name, value in values.items() if value is not None]
+
+
+def detail_of(event_type: str, vendortype: str, data: Data) -> str:
+    """Return an event's detail: the kind of a new message, the vendor's word for anything else.
+
+    Only `message.created` and `unrecognized` have one.
+    """
+    if event_type == "message.created":
+        return str(data["message"]["kind"])
+    return vendortype if event_type == "unrecognized" else ""
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """Return value if it is a JSON object, else an empty one."""
     return value if type(value) is dict else {}

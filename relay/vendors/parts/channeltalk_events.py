@@ -8,6 +8,7 @@ from relay.events.timestamps import from_epoch_ms
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     contact,
     identifier,
     mapping,
@@ -71,12 +72,9 @@ def message_event(event_type: str, entity: Mapping[str, Any], refers: Mapping[st
     if action in _ACTIONS and event_type == "message.created" and not is_team_chat:
         return _ACTIONS[action], "", _with_change(data, action, sequence(log.get("values")), chat)
     message = content(entity, action)
-    data["message"] = message
     if _is_private(entity.get("options")):
-        words = message.pop("text", None)
-        if words:
-            data["note"] = {"text": words}
-        return "note.created", "", data
+        return "note.created", "", data | as_note(message)
+    data["message"] = message
     if is_team_chat:
         return "team_message.created", message["kind"], data
     return event_type, message["kind"] if event_type == "message.created" else "", data

@@ -10,6 +10,7 @@ from relay.events.event import Data
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     attachment,
     contact,
     identifier,
@@ -50,8 +51,7 @@ def read_message(vendortype: str, body: Mapping[str, Any]) -> Typed:
         return "unrecognized", f"{vendortype}_activity", data
     content = _content(body)
     if body.get("private") not in (None, False):
-        note = without_empty(text=content.pop("text", None))
-        return "note.created", "", data | without_empty(message=content, note=note)
+        return "note.created", "", data | as_note(content)
     data |= without_empty(message=content, status=text(body.get("status")))
     return event_type, content["kind"] if event_type == "message.created" else "", data
 

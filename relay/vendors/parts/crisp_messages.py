@@ -10,6 +10,7 @@ from relay.events.event import Data
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     attachment,
     contact,
     identifier,
@@ -47,18 +48,13 @@ def read_message(vendortype: str, data: Mapping[str, Any]) -> Typed:
         del specific["message"]
         return "unrecognized", f"{vendortype}_event", specific
     if _is_internal(data):
-        return "note.created", "", specific | _as_note(content)
+        return "note.created", "", specific | as_note(content)
     return "message.created", content["kind"], specific
 
 
 def _is_internal(data: Mapping[str, Any]) -> bool:
     kind = (text(data.get("type")) or "").lower()
     return kind == "note" or data.get("stealth") not in (None, False)
-
-
-def _as_note(content: Data) -> Data:
-    said = content.pop("text", None)
-    return {"message": content, "note": without_empty(text=said)}
 
 
 def read_update(vendortype: str, data: Mapping[str, Any]) -> Typed:
@@ -71,7 +67,7 @@ def read_update(vendortype: str, data: Mapping[str, Any]) -> Typed:
     if not kind:
         content.pop("kind", None)
     if _is_internal(data):
-        return "note.created", "", _as_note(content)
+        return "note.created", "", as_note(content)
     if kind == "event" or (kind is None and not mapping(value)):
         return "unrecognized", vendortype, {}
     return "message.updated", "", {"message": content, "channel": _channel(data)}

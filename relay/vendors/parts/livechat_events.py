@@ -12,6 +12,7 @@ from relay.events.timestamps import from_utc_text
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     attachment,
     contact,
     identifier,
@@ -19,6 +20,7 @@ from relay.vendors.kit.fields import (
     message_kind,
     sequence,
     text,
+    variables,
     without_empty,
 )
 
@@ -67,8 +69,7 @@ def _read(chat_id: object, value: object, users: Users, customer: Data, *, is_ne
     if is_new:
         identity = told_apart_by("event", chat_id, event.get("id"))
     if _is_internal(event):
-        note = without_empty(text=content.pop("text", None))
-        data |= without_empty(message=content, note=note)
+        data |= as_note(content)
         return Read("note.created", data, time=time, identity=identity)
     data |= without_empty(message=content)
     if is_new:
@@ -116,13 +117,10 @@ def read_postback(_: str, payload: Payload) -> Read:
     """Read a press of a button of a rich message."""
     who = person(payload.get("user_id"))
     pressed = {"event_id": payload.get("event_id"), **mapping(payload.get("postback"))}
-    variables = [
-        {"name": name, "value": value} for name, value in pressed.items() if value is not None
-    ]
     data = of_chat(
         payload.get("chat_id"), contact(who.get("id")) if who.get("type") == "contact" else {}
     )
-    message = without_empty(kind="postback", variables=variables)
+    message = without_empty(kind="postback", variables=variables(pressed))
     data |= without_empty(actor=who, message=message)
     return Read("message.created", data, "postback")
 

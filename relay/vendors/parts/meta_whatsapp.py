@@ -19,6 +19,7 @@ from relay.vendors.kit.fields import (
     message_kind,
     sequence,
     text,
+    variables,
     without_empty,
 )
 
@@ -177,10 +178,7 @@ def _interactive(content: Mapping[str, Any]) -> Data:
 
 
 def _choice(said: object, **values: object) -> Data:
-    variables = [
-        {"name": name, "value": value} for name, value in values.items() if value is not None
-    ]
-    return without_empty(text=text(said), variables=variables)
+    return without_empty(text=text(said), variables=variables(values))
 
 
 def _contact(person: str | None, value: Mapping[str, Any]) -> Data:

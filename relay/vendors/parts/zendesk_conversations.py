@@ -18,11 +18,13 @@ from relay.vendors.kit.fields import (
     actor,
     attachment,
     contact,
+    detail_of,
     identifier,
     mapping,
     message_kind,
     sequence,
     text,
+    variables,
     without_empty,
 )
 
@@ -83,13 +85,10 @@ def _event(value: Any, raw: bytes, *, app_id: str | None = None) -> NormalizedEv
     if vendortype.startswith(_DELIVERY):
         event_type = "message.status_changed"
     data = without_empty(account=without_empty(id=app_id)) | _data(vendortype, payload)
-    detail = vendortype if event_type == "unrecognized" else ""
-    if event_type == "message.created":
-        detail = data["message"]["kind"]
     event_id = identifier(event.get("id"))
     return NormalizedEvent(
         type=event_type,
-        detail=detail,
+        detail=detail_of(event_type, vendortype, data),
         vendortype=vendortype,
         time=from_utc_text(event.get("createdAt")),
         data=data,
@@ -174,6 +173,8 @@ def _message(message: Mapping[str, Any]) -> Data:
 
 
 def _postback(postback: Mapping[str, Any]) -> Data:
-    payload = postback.get("payload")
-    variables = [] if payload is None else [{"name": "payload", "value": payload}]
-    return without_empty(kind="postback", text=text(postback.get("text")), variables=variables)
+    return without_empty(
+        kind="postback",
+        text=text(postback.get("text")),
+        variables=variables({"payload": postback.get("payload")}),
+    )

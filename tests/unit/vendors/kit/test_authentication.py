@@ -1,5 +1,6 @@
 """Secrets and signatures: who is let in, and that a secret shows nowhere."""
 
+import base64
 import hmac
 from collections.abc import Iterator
 from hashlib import sha256
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from relay.errors import Unauthenticated
 from relay.vendors.kit.authentication import (
     Secrets,
+    base64_signature_of,
     require_secret,
     require_signature,
     signature_of,
+    signature_to_check,
 )
 
 SECRETS = Secrets(["old", "new é"])
@@ -101,3 +104,42 @@ def test_only_an_equal_text_matches(secret: str, candidate: str) -> None:
     assert secrets.matches(candidate) == (candidate in {"another", secret})
     assert secrets.has_signed(signature_of(secret.encode(), secret), secret.encode())
     assert not secrets.has_signed(candidate, b"body")
+
+
+def test_a_base64_signature_is_of_the_same_digest() -> None:
+    digest = hmac.new(b"old", b"body", sha256).digest()
+
+    assert base64.b64decode(base64_signature_of(b"body", "old"), validate=True) == digest
+
+
+@pytest.mark.parametrize(
+    ("candidates", "signature", "expected"),
+    [
+        (["old"], None, None),
+        (["stranger", "old"], "of anyone", None),
+        (["stranger"], "of anyone", "of anyone"),
+        ([], "", ""),
+        ([""], "of anyone", "of anyone"),
+    ],
+)
+def test_a_secret_in_the_url_needs_no_signature_beside_it(
+    candidates: list[str], signature: str | None, expected: str | None
+) -> None:
+    assert signature_to_check(candidates, signature, SECRETS) == expected
+    assert signature_to_check(candidates, signature, Secrets([])) is None
+
+
+@pytest.mark.parametrize(
+    ("candidates", "reason"),
+    [
+        (["stranger"], "token_wrong"),
+        (["", "stranger"], "token_wrong"),
+        ([], "signature_missing"),
+        ([""], "signature_missing"),
+    ],
+)
+def test_neither_secret_nor_signature_is_refused(candidates: list[str], reason: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        signature_to_check(candidates, None, SECRETS)
+
+    assert caught.value.reason == reason

@@ -117,3 +117,40 @@ def test_an_attachment_says_where_its_file_is(given: dict[str, Any], seen: dict[
 @pytest.mark.parametrize("role", ["agent", "bot", "contact", "system", "team"])
 def test_an_actor_may_be_a_person_a_program_or_a_team(role: fields.ActorType) -> None:
     assert fields.actor(role, 7, name="A", email="") == {"type": role, "id": "7", "name": "A"}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            {"id": "7", "kind": "text", "text": "among us"},
+            {"message": {"id": "7", "kind": "text"}, "note": {"text": "among us"}},
+        ),
+        ({"kind": "file"}, {"message": {"kind": "file"}}),
+        ({"text": "among us"}, {"message": {}, "note": {"text": "among us"}}),
+    ],
+)
+def test_the_text_of_a_note_is_in_no_message(message: Any, expected: Any) -> None:
+    said = dict(message)
+
+    assert fields.as_note(message) == expected
+    assert message == said
+
+
+def test_variables_are_what_has_a_value() -> None:
+    found = fields.variables({"a": 0, "b": None, "c": "", "d": False, "e": [None]})
+
+    assert found == [
+        {"name": "a", "value": 0},
+        {"name": "c", "value": ""},
+        {"name": "d", "value": False},
+        {"name": "e", "value": [None]},
+    ]
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_a_detail_is_a_messages_kind_or_the_vendors_word(event_type: str) -> None:
+    expected = {"message.created": "image", "unrecognized": "typing"}.get(event_type, "")
+
+    data = {"message": {"kind": "image"}}
+    assert fields.detail_of(event_type, "typing", data) == expected
