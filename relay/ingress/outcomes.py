@@ -117,7 +117,7 @@ class Outcomes:
             self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
         if self._drift and request.request:
             self._drift.take(origin.vendor, request.request.query_string, processed.messages)
-        _summarize(processed, request.line)
+        summarize(processed, request.line)
         request.types = processed.types[:MAX_EVENTS_SHOWN]
         if len(processed.messages) > 1 or processed.reason:
             request.details = _details(processed)
@@ -204,7 +204,7 @@ def _details(processed: ProcessedDelivery) -> dict[str, object]:
     }
 
 
-def _summarize(processed: ProcessedDelivery, line: dict[str, object]) -> None:
+def summarize(processed: ProcessedDelivery, line: dict[str, object]) -> None:
     """Note in a log line what became of a delivery, beside what it says of every request."""
     messages = processed.messages
     if processed.reason:

@@ -18,7 +18,7 @@ from relay.events.event import NormalizedEvent
 from relay.events.message import Message, Origin
 from relay.events.redaction_rules import redaction_of
 from relay.events.source_rules import SourceRules
-from relay.ingress.outcomes import _summary
+from relay.ingress.outcomes import summarize
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors import Vendor, swiftsell
 from relay.vendors.kit.authentication import Secrets
@@ -78,8 +78,14 @@ def event_of(found: ProcessedDelivery) -> dict[str, Any]:
 def everything(found: ProcessedDelivery) -> str:
     """Return all that is stored, published, answered and logged of a delivery."""
     parts = [*(part for message in found.messages for part in bytes_of(message))]
-    parts.append(repr((_summary(found), found._replace(messages=[]))).encode())
+    parts.append(repr((logged(found), found._replace(messages=[]))).encode())
     return b"\n".join(parts).decode(errors="replace")
+
+
+def logged(found: ProcessedDelivery) -> dict[str, object]:
+    line: dict[str, object] = {}
+    summarize(found, line)
+    return line
 
 
 def bytes_of(message: Message) -> list[bytes]:
@@ -216,7 +222,7 @@ def test_what_can_not_be_redacted_is_kept_and_the_log_says_so(
     found = processed(redact, body)
 
     assert found.messages[0].body == body
-    assert _summary(found)["unredacted"] is True
+    assert logged(found)["unredacted"] is True
 
 
 def test_a_header_with_a_value_does_not_go_along() -> None:

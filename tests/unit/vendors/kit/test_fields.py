@@ -148,7 +148,7 @@ def test_variables_are_what_has_a_value() -> None:
     ]
 
 
-@pytest.mark.parametrize("event_type", TYPES)
+@pytest.mark.parametrize("event_type", sorted(TYPES))
 def test_a_detail_is_a_messages_kind_or_the_vendors_word(event_type: str) -> None:
     expected = {"message.created": "image", "unrecognized": "typing"}.get(event_type, "")
 
