@@ -122,12 +122,13 @@ def normalize(request: Request) -> list[NormalizedEvent]:
 def sign(body: bytes, secret: str) -> OutgoingRequest:
     """Return the delivery of body with the secret in it. What is no JSON object has no place."""
     headers = {"Content-Type": "application/json"}
+    raw = raw_json.strip_bom(body)
     try:
-        is_object = type(raw_json.parse(raw_json.strip_bom(body))) is dict
+        is_object = type(raw_json.parse(raw)) is dict
+        rest = raw_json.without_members(raw, (SECRET,))[1:] if is_object else b""
     except Malformed:
-        is_object = False
-    if is_object:
-        rest = raw_json.without_members(raw_json.strip_bom(body), (SECRET,))[1:]
+        rest = b""
+    if rest:
         comma = b"" if rest == b"}" else b","
         body = b'{"%b":%b%b%b' % (SECRET.encode(), orjson.dumps(secret), comma, rest)
     return OutgoingRequest(body=body, headers=headers)

@@ -76,14 +76,23 @@ def signed(vendor: str, body: bytes, headers: Mapping[str, object] | None = None
         path += "/" + quote(delivery.path_secret, safe="")
     if delivery.query:
         path += "?" + urlencode(delivery.query)
-    return request(path, {**delivery.headers, **(headers or {})}, body)
+    return request(path, {**delivery.headers, **(headers or {})}, delivery.body)
 
 
 def accepted(
     vendor: str, what: str, body: bytes, headers: Mapping[str, object] | None = None
 ) -> Shot:
-    """Return a shot that has to be taken, be it into quarantine: its sender knows the secret."""
-    return shot(f"{vendor}: {what}", signed(vendor, body, headers), 200)
+    """Return a shot that has to be taken, be it into quarantine: its sender knows the secret.
+
+    It is refused where the proof lies in the body, and this body has no place for it.
+    """
+    status = 200 if _has_place_for_proof(vendor, body) else 401
+    return shot(f"{vendor}: {what}", signed(vendor, body, headers), status)
+
+
+def _has_place_for_proof(vendor: str, body: bytes) -> bool:
+    one, other = (vendors.sign(VENDORS[vendor], body, secret, 0) for secret in (SECRET, "other"))
+    return one != other
 
 
 def forged(

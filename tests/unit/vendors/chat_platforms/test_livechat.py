@@ -122,8 +122,11 @@ def test_a_secret_named_twice_or_by_an_escape_is_removed_each_time() -> None:
     assert event.raw == b'{"n":12345678901234567890123,"action":"x"}'
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"x", b"3", b'{"a":NaN}'])
-def test_what_is_no_object_has_no_place_for_a_secret(body: bytes) -> None:
+TOO_MANY_MEMBERS = json.dumps({str(number): number for number in range(100_000)}).encode()
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"x", b"3", b'{"a":NaN}', TOO_MANY_MEMBERS])
+def test_what_is_no_object_or_too_large_a_one_has_no_place_for_a_secret(body: bytes) -> None:
     assert livechat.sign(body, SECRET).body == body
 
 
