@@ -19,5 +19,10 @@ urls_option = click.option(
 def admin_url(config: Path | None) -> str:
     """Return the URL of the admin port that the settings name, as this machine reaches it."""
     admin = load(config).admin
-    host = _ANY_ADDRESS.get(admin.host, admin.host)
-    return f"http://[{host}]:{admin.port}" if ":" in host else f"http://{host}:{admin.port}"
+    return reached_url(admin.host, admin.port)
+
+
+def reached_url(host: str, port: int) -> str:
+    """Return the URL of a listener, as this machine reaches it."""
+    name = _ANY_ADDRESS.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -18,6 +18,7 @@ _COMMANDS = (
     "drift",
     "events",
     "inspect",
+    "openapi",
     "outbox",
     "quarantine",
     "recent",
@@ -32,7 +33,7 @@ _COMMANDS = (
 )
 
 
-_DOCUMENTS = ("asyncapi", "completion", "schema")
+_DOCUMENTS = ("asyncapi", "completion", "openapi", "schema")
 """Those of the commands that lie in `documents`."""
 
 

@@ -55,7 +55,7 @@ MAX_EVENTS_SHOWN = 20
 _ENTRY_BYTES = 1536
 """About what an entry takes without names: its tuple, the line with its values, and some ids."""
 VERDICTS = ("accepted", "quarantined", "handshake", "ignored", "refused")
-_FILTERS = ("source", "verdict", "reason", "type")
+FILTERS = ("source", "verdict", "reason", "type")
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )
@@ -222,12 +222,12 @@ def read_query(query: Mapping[str, str]) -> RecentQuery:
     Raises:
         Refused: it has an unknown name, or a limit that is none.
     """
-    unknown = [name for name in query if name not in {*_FILTERS, "after", "limit"}]
+    unknown = [name for name in query if name not in {*FILTERS, "after", "limit"}]
     limit = query.get("limit", str(MAX_REQUESTS))
     if unknown or not (_is_number(limit) and 1 <= int(limit) <= MAX_REQUESTS):
-        names = ", ".join([*_FILTERS, "after"])
+        names = ", ".join([*FILTERS, "after"])
         raise Refused(f"the query may have {names}, and limit from 1 to {MAX_REQUESTS}")
-    wanted = [(name, query[name]) for name in _FILTERS if name in query]
+    wanted = [(name, query[name]) for name in FILTERS if name in query]
     return RecentQuery(wanted, query.get("after", ""), int(limit))
 
 

@@ -38,6 +38,8 @@ class Vendor(Protocol):
     - `ECHOES = True`: its `authenticate` may return an Echo;
     - `answer(request: Request, secrets: Secrets) -> Answer | None`: what it wants to read when it
       asks with GET, HEAD or OPTIONS; None or Unauthenticated for what is no such question;
+    - `ASKS`: the methods in which it asks: those that its `answer` answers, and POST if its
+      `authenticate` may return an Answer. Without, these are all that `answer` may get;
     - `TYPES`: the types of event that its `normalize` returns, besides `unrecognized`;
     - `FIELDS`: JSON pointers to fields of an element that its code reads and no sample shows, and
       to objects whose names are data; see `KnownFields.declare`.
@@ -215,9 +217,15 @@ def echoes(vendor: Vendor) -> bool:
     return bool(getattr(vendor, "ECHOES", False))
 
 
+def asks(vendor: Vendor) -> Sequence[str]:
+    """Return the methods in which the vendor may ask something, POST included."""
+    methods = ASKING_METHODS if hasattr(vendor, "answer") else ()
+    return cast("Sequence[str]", getattr(vendor, "ASKS", methods))
+
+
 def answers(vendor: Vendor, method: str) -> bool:
     """Return whether the vendor may ask something with this method, which is not POST."""
-    return method in ASKING_METHODS and hasattr(vendor, "answer")
+    return method in ASKING_METHODS and method in asks(vendor)
 
 
 def answer(vendor: Vendor, request: Request, secrets: Secrets) -> Answer | None:

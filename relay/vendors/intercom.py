@@ -35,6 +35,7 @@ from relay.vendors.kit.markup import without_markup
 from relay.vendors.kit.request import Answer, OutgoingRequest, Request
 
 SIGNATURE = "x-hub-signature"
+ASKS = ("HEAD",)
 
 _TOPICS = {
     "conversation.admin.assigned": "conversation.assigned",

@@ -46,6 +46,7 @@ from relay.vendors.kit.request import Answer, OutgoingRequest, Request
 from relay.vendors.parts import meta_whatsapp
 
 SIGNATURE = "x-hub-signature-256"
+ASKS = ("GET",)
 TYPES = meta_whatsapp.TYPES
 FIELDS = (
     *meta_whatsapp.FIELDS,

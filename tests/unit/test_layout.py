@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "relay.app": "relay.admin relay.broker relay.configured relay.confirm_sink relay.errors"
     " relay.forwarder relay.ingress relay.observability relay.outbox relay.process relay.settings"
     " relay.workers",
+    "relay.openapi": "relay.errors relay.observability",  # limits and words of the admin port
     # Services.
     "consumers": "",
     "consumers.kit.database": "",

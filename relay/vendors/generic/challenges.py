@@ -31,6 +31,8 @@ OF_TOKENS = ("okta", "cloudevents")
 
 MAX_REFLECTED_BYTES = 1024
 
+_BY_GET = ("meta", "crc", "dropbox", "okta")
+
 _JSON = "application/json"
 _ORIGIN = re.compile(r"[A-Za-z0-9.:\[\]-]{1,253}")
 _RATE = re.compile(r"[1-9][0-9]{0,9}|\*")
@@ -58,6 +60,15 @@ class Challenge:
 
     kind: str = "none"
     tokens: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods in which it is asked."""
+        if self.kind == "none":
+            return ()
+        if self.kind == "cloudevents":
+            return ("OPTIONS",)
+        return ("GET", "HEAD") if self.kind in _BY_GET else ("POST",)
 
     def answer(self, request: Request, secrets: Secrets, rule: Proof | None) -> Answer | None:
         """Return the answer to a question by GET, HEAD or OPTIONS; None if it is none.

@@ -30,6 +30,11 @@ class ConfiguredSender:
     challenge: Challenge
     event: EventRule
 
+    @property
+    def ASKS(self) -> tuple[str, ...]:  # noqa: N802  what any vendor calls it
+        """The methods in which it asks."""
+        return self.challenge.methods
+
     def authenticate(self, request: Request, secrets: Secrets) -> Answer | None:
         """Raise Unauthenticated unless the sender has proved who it is; answer what it asks."""
         challenge = self.challenge

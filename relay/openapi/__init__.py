@@ -1,0 +1,1 @@
+"""What the relay's two ports answer, as an OpenAPI document: values only, no I/O."""
