@@ -4,6 +4,7 @@ So the rules of the relay are held against something that shares no line with th
 """
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -116,6 +117,16 @@ def _beside_a_time(
         timestamp=timestamp,
         age_s=age_s,
         options=options or {},
+    )
+
+
+def _digest_of_secret(before: bytes, options: dict[str, Any]) -> Sender:
+    def headers(body: bytes, number: int, _: int) -> dict[str, str]:
+        digest = hashlib.sha256(_SECRETS[number].encode() + before + body)
+        return {"x-hubspot-signature": digest.hexdigest()}
+
+    return Sender(
+        secrets=_SECRETS, headers=headers, signature="x-hubspot-signature", options=options
     )
 
 
@@ -265,6 +276,10 @@ SENDERS: dict[str, Sender] = {
         write=_ms,
         age_s=300,
         options={"verify": {"public_url": PUBLIC_URL}},
+    ),
+    "hubspot-v1": _digest_of_secret(b"", {}),
+    "hubspot-v2": _digest_of_secret(
+        b"POST" + PUBLIC_URL.encode(), {"verify": {"public_url": PUBLIC_URL}}
     ),
     "intercom": _of_body("x-hub-signature", "sha1=%s", algorithm="sha1"),
     "line": _of_body("x-line-signature", is_hex=False),

@@ -151,6 +151,19 @@ PRESETS: dict[str, Preset] = {
         ),
         event={"type": "/0/subscriptionType"},
     ),
+    "hubspot-v1": Preset(
+        source="https://developers.hubspot.com/docs/faq/v1-request-validation",
+        verify={"kind": "digest", "header": "x-hubspot-signature"},
+        event={"type": "/0/subscriptionType"},
+    ),
+    "hubspot-v2": Preset(
+        source="https://developers.hubspot.com/docs/faq/v2-request-validation",
+        verify={
+            "kind": "digest",
+            "header": "x-hubspot-signature",
+            "signed": "{method}{url}{body}",
+        },
+    ),
     "intercom": Preset(
         source="https://developers.intercom.com/docs/webhooks/webhook-notifications",
         verify=_hmac("x-hub-signature", algorithm="sha1", value="sha1={signature}"),

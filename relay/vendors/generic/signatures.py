@@ -1,10 +1,11 @@
-"""Signatures: an HMAC, or one that a public key checks, over a template. Pure.
+"""Signatures: an HMAC, a digest, or one that a public key checks, over a template. Pure.
 
 All secrets are tried against all signatures of the header, in constant time, over the bytes as
 they came and before anything parses them.
 """
 
 import base64
+import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
@@ -36,8 +37,9 @@ class SignatureRule:
     """How a sender signs.
 
     Args:
-        algorithm: of an HMAC sha1, sha256 or sha512; else ed25519 or rsa-sha256.
-        key: how the secrets of an HMAC are written, see keys.py; "" for any other signature.
+        algorithm: of an HMAC or a digest sha1, sha256 or sha512; else ed25519 or rsa-sha256.
+        key: how the secrets are written that both sides share, see keys.py; else "".
+        is_digest: whether the secret is hashed in front of the message, instead of an HMAC.
         signed: what is signed.
         header: that holds the signatures, in lower case.
         value: how one signature stands there: what is before it, and behind it.
@@ -54,6 +56,7 @@ class SignatureRule:
 
     algorithm: str
     key: str
+    is_digest: bool = False
     signed: SignedTemplate
     header: str
     value: tuple[str, str]
@@ -68,7 +71,7 @@ class SignatureRule:
     public_url: str
 
     @property
-    def is_hmac(self) -> bool:
+    def has_shared_secret(self) -> bool:
         """Return whether both sides share the secret."""
         return bool(self.key)
 
@@ -83,7 +86,7 @@ class SignatureRule:
 
     def check_secrets(self, secrets: Sequence[str]) -> None:
         """Raise ValueError unless each is a key as the rule has it."""
-        if self.is_hmac:
+        if self.has_shared_secret:
             keys_of(self.key, tuple(secrets))
         else:
             for secret in secrets:
@@ -100,6 +103,8 @@ class SignatureRule:
         message = request.body if is_body else self._filled(request, timestamp)
         if message is None:
             raise Unauthenticated("a header that is signed is missing", "signature_missing")
+        if self.is_digest:
+            _refuse_extended(message)
         secret = self._signer(message, signatures, secrets.values)
         if secret is None:
             raise Unauthenticated("no live secret has made this signature", "signature_wrong")
@@ -157,7 +162,7 @@ class SignatureRule:
         found = None
         if self.key:
             for key, secret in zip(keys_of(self.key, secrets), secrets, strict=True):
-                expected = self._encoded(hmac.digest(key, message, self.algorithm))
+                expected = self._encoded(self._code(key, message))
                 for signature in signatures:
                     if hmac.compare_digest(expected, signature):
                         found = secret
@@ -169,6 +174,11 @@ class SignatureRule:
                 if decoded is not None and has_signed(decoded, message):
                     found = secret
         return found
+
+    def _code(self, key: bytes, message: bytes) -> bytes:
+        if self.is_digest:
+            return hashlib.new(self.algorithm, key + message).digest()
+        return hmac.digest(key, message, self.algorithm)
 
     def _encoded(self, digest: bytes) -> str:
         return digest.hex() if self.encoding == "hex" else base64.b64encode(digest).decode()
@@ -189,12 +199,10 @@ class SignatureRule:
         Raises:
             ValueError: only the sender has the private key.
         """
-        if not self.is_hmac:
+        if not self.has_shared_secret:
             raise ValueError("it signs with a private key, which only the sender has")
         (key,) = keys_of(self.key, (secret,))
-        return self.with_signature(
-            request, now, lambda message: hmac.digest(key, message, self.algorithm)
-        )
+        return self.with_signature(request, now, lambda message: self._code(key, message))
 
     def with_signature(
         self, request: OutgoingRequest, now: float, signature_of: SignatureOf
@@ -219,6 +227,19 @@ class SignatureRule:
         return OutgoingRequest(
             body=request.body, headers=headers, query=request.query, method=request.method
         )
+
+
+def _refuse_extended(message: bytes) -> None:
+    """Raise Unauthenticated for what may be a longer message under another one's digest.
+
+    Whoever has a message and its digest can append to it without the secret, but only behind the
+    digest's padding (RFC 6234, 4.1). That begins with the byte 0x80, which begins nothing in UTF-8.
+    """
+    try:
+        message.decode()
+    except UnicodeDecodeError as error:
+        reason = "it is not UTF-8, so it may be the message of another signature, made longer"
+        raise Unauthenticated(reason, "signature_wrong") from error
 
 
 def _public_key_check(kind: str, text: str) -> "Check":

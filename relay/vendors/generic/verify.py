@@ -16,7 +16,7 @@ from relay.vendors.generic.standard_webhooks import StandardWebhooksRule
 from relay.vendors.generic.templates import SignedTemplate, parse_template, split_pattern
 from relay.vendors.generic.tokens import TokenRule
 
-KINDS = ("hmac", "token", "standard-webhooks", "twilio", "public_key")
+KINDS = ("hmac", "digest", "token", "standard-webhooks", "twilio", "public_key")
 HMAC_ALGORITHMS = ("sha256", "sha1", "sha512")
 PUBLIC_KEY_ALGORITHMS = ("ed25519", "rsa-sha256")
 PREFIX = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -33,8 +33,8 @@ def read_rule(table: OptionTable) -> Rule | None:
     kind = table.choice("kind", KINDS)
     rule: Rule | None = None
     match kind:
-        case "hmac" | "public_key":
-            rule = _signature_rule(table, is_hmac=kind == "hmac")
+        case "hmac" | "digest" | "public_key":
+            rule = _signature_rule(table, kind)
         case "token":
             rule = _token_rule(table)
         case "standard-webhooks":
@@ -49,8 +49,8 @@ def read_rule(table: OptionTable) -> Rule | None:
     return rule
 
 
-def _signature_rule(table: OptionTable, *, is_hmac: bool) -> SignatureRule:
-    algorithms = HMAC_ALGORITHMS if is_hmac else PUBLIC_KEY_ALGORITHMS
+def _signature_rule(table: OptionTable, kind: str) -> SignatureRule:
+    algorithms = PUBLIC_KEY_ALGORITHMS if kind == "public_key" else HMAC_ALGORITHMS
     algorithm = table.choice("algorithm", algorithms, algorithms[0])
     encoding = cast("Encoding", table.choice("encoding", ENCODINGS, "hex"))
     signed = _signed(table)
@@ -58,7 +58,8 @@ def _signature_rule(table: OptionTable, *, is_hmac: bool) -> SignatureRule:
     separator = table.text("separator")
     rule = SignatureRule(
         algorithm=algorithm,
-        key=table.choice("key", KEY_KINDS, "utf8") if is_hmac else "",
+        key=_key(table, kind),
+        is_digest=kind == "digest",
         signed=signed,
         header=table.required_header("header", "the header that holds the signature"),
         value=value,
@@ -73,6 +74,12 @@ def _signature_rule(table: OptionTable, *, is_hmac: bool) -> SignatureRule:
         table.text("public_url")
         table.problem("public_url", "signed has no {url}, so nothing needs it; remove it")
     return rule
+
+
+def _key(table: OptionTable, kind: str) -> str:
+    if kind == "public_key":
+        return ""
+    return table.choice("key", KEY_KINDS, "utf8") if kind == "hmac" else "utf8"
 
 
 def _signed(table: OptionTable) -> SignedTemplate:

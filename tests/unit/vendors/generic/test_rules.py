@@ -3,6 +3,7 @@
 import base64
 import hmac
 import pickle
+from hashlib import new as new_digest
 from hashlib import sha256
 from typing import Any
 
@@ -89,6 +90,37 @@ def test_what_is_signed_is_a_template(signed: str, text: bytes) -> None:
     if "header" in signed:
         del headers["x-kind"]
         assert refused(source, request(headers)) == "signature_missing"
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+@pytest.mark.parametrize("body", [b"", BODY, '{"name": "Z\u00fcrich \U0001f600"}'.encode()])
+def test_a_digest_has_the_secret_in_front(algorithm: str, body: bytes) -> None:
+    options = hmac_options(kind="digest", algorithm=algorithm, signed="{method}:{body}")
+    source = generic_source("another", SECRET, verify=options)
+    signature = new_digest(algorithm, SECRET.encode() + b"POST:" + body).hexdigest()
+
+    assert let_in(source, request({"x-signature": signature}, body))
+    assert refused(source, request({"x-signature": signature}, body + b" ")) == "signature_wrong"
+    assert refused(source, request({"x-signature": digest(body).hex()}, body)) in {
+        "signature_wrong",
+        "signature_malformed",
+    }
+
+
+@pytest.mark.parametrize(("algorithm", "block"), [("sha1", 64), ("sha256", 64), ("sha512", 128)])
+@pytest.mark.parametrize("body", [b"", BODY, b"[" + b"1," * 60 + b"1]", "\u00e9".encode()])
+@pytest.mark.parametrize("added", [b"", b',{"amount": 1}', "\u0080".encode()[1:]])
+def test_what_was_appended_to_a_digested_message_without_the_secret_is_refused(
+    algorithm: str, block: int, body: bytes, added: bytes
+) -> None:
+    source = generic_source(SECRET, verify=hmac_options(kind="digest", algorithm=algorithm))
+    size = len(SECRET) + len(body)
+    zeros = -(size + 1 + block // 8) % block
+    longer = body + b"\x80" + bytes(zeros) + (8 * size).to_bytes(block // 8) + added
+    # Whoever has the digest of the shorter message can make that of the longer one from it alone.
+    signature = new_digest(algorithm, SECRET.encode() + longer).hexdigest()
+
+    assert refused(source, request({"x-signature": signature}, longer)) == "signature_wrong"
 
 
 def test_each_signature_of_the_header_is_tried_with_each_secret() -> None:

@@ -46,7 +46,7 @@ def load_source(tmp_path: Path) -> Load:
 
 HMAC = {"kind": "hmac", "header": "x-signature"}
 TIMED = {**HMAC, "signed": "{timestamp}.{body}"}
-KINDS = "hmac, token, standard-webhooks, twilio, public_key"
+KINDS = "hmac, digest, token, standard-webhooks, twilio, public_key"
 FIELDS = "{body}, {timestamp}, {id}, {method}, {url}, {header:NAME}"
 URL = "the URL that is entered at the sender, which signs it"
 UNSIGNED = "signed has no {timestamp}, so"
