@@ -9,7 +9,7 @@ WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 SBOM := .run/sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test test-lowest test-highest debian13 faults powercut hostile fuzz bench capacity soak profile lint lock dist sbom image-check clean
+.PHONY: help setup run demo check test test-lowest test-highest debian13 faults powercut hostile fuzz bench bench-peers capacity soak profile lint lock dist sbom image-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -70,6 +70,10 @@ bench: setup ## how fast the relay and the services are, beside plain aio-pika; 
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.bench.relay
 	$(PYTHON) -m tests.bench.consumers
+
+bench-peers: setup ## this relay beside Redpanda Connect and Vector, if on the PATH; takes 10 minutes
+	@$(PYTHON) -m deploy.local.broker --ensure
+	$(PYTHON) -m tests.bench.peers.run
 
 capacity: setup ## what receivers and RabbitMQ cost per event, for deploy/README.md; takes 5 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure

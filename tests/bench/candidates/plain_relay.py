@@ -2,9 +2,10 @@
 
     python -m tests.bench.candidates.plain_relay KIND PORT URL EXCHANGE
 
-KIND is `bare` (reads the request, parses it, answers; stores nothing) or `obvious` (publishes each
-event with `exchange.publish` of aio-pika on a channel with publisher confirms, then answers).
-Neither authenticates, normalizes or survives a broker that is away, as the relay does.
+KIND is `bare` (reads the request, parses it, answers; stores nothing), `obvious` (publishes each
+event with `exchange.publish` of aio-pika on a channel with publisher confirms, then answers) or
+`robust` (the same over aio-pika's connection that comes back after an outage).
+None authenticates, normalizes or keeps an event while the broker is away, as the relay does.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any
 import aio_pika
 import orjson
 import uvloop
+from aio_pika.abc import AbstractConnection
 from aiohttp import web
 
 _MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -34,7 +36,15 @@ async def bare(_: str, __: str) -> Handler:
 
 async def obvious(url: str, exchange_name: str) -> Handler:
     """Answer once the broker has confirmed."""
-    connection = await aio_pika.connect(url)
+    return await _publishing(await aio_pika.connect(url), exchange_name)
+
+
+async def robust(url: str, exchange_name: str) -> Handler:
+    """Do the same, and connect again when the connection is lost."""
+    return await _publishing(await aio_pika.connect_robust(url), exchange_name)
+
+
+async def _publishing(connection: AbstractConnection, exchange_name: str) -> Handler:
     channel = await connection.channel(publisher_confirms=True)
     exchange = await channel.get_exchange(exchange_name)
 
@@ -72,7 +82,7 @@ def _accepted() -> web.Response:
 
 
 async def _serve(kind: str, port: int, url: str, exchange: str) -> None:
-    handler = await {"bare": bare, "obvious": obvious}[kind](url, exchange)
+    handler = await {"bare": bare, "obvious": obvious, "robust": robust}[kind](url, exchange)
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.router.add_post("/in/{source}", handler)
     app.router.add_post("/in/{source}/{secret}", handler)

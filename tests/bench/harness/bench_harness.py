@@ -34,6 +34,7 @@ WHAT = {
     WORKERS: 'this relay, `ack_after = "outbox"`, 2 workers',
     RAW: "a raw publisher, frames made beforehand: the broker's limit",
 }
+_DELIVERY_LIMIT_S = 120.0
 _SETTLE_S = 0.2  # the relay removes from its outbox what was confirmed within a twentieth
 _WARM_UP = Plan(port=0, seconds=1.0)
 _LINE_LIMIT_BYTES = 1 << 20
@@ -87,10 +88,18 @@ class BenchHarness:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, url: str, directory: Path) -> AsyncIterator[Self]:
-        """Connect to the broker and start the load generator."""
+    async def opened(
+        cls, url: str, directory: Path, delivery_limit_s: float = _DELIVERY_LIMIT_S
+    ) -> AsyncIterator[Self]:
+        """Connect to the broker and start the load generator.
+
+        Args:
+            url: of the broker.
+            directory: for settings, logs and outboxes.
+            delivery_limit_s: how long to wait until all that was acknowledged is in the queue.
+        """
         async with contextlib.AsyncExitStack() as stack:
-            queue = await stack.enter_async_context(BoundQueue.opened(url))
+            queue = await stack.enter_async_context(BoundQueue.opened(url, delivery_limit_s))
             harness = cls(url, directory, queue, stack)
             harness._load = await harness.spawn(
                 *(sys.executable, "-m", "tests.bench.load"),

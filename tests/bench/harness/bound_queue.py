@@ -15,19 +15,26 @@ from relay.events import topology
 EXCHANGE = "bench"
 NAME = "bench"
 _POLL_S = 0.01
-_LIMIT_S = 120.0
 
 
 class BoundQueue:
-    """A queue made anew whenever what is in it should not weigh on the broker any more."""
+    """A queue made anew whenever what is in it should not weigh on the broker any more.
 
-    def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
+    Args:
+        connection, channel: to declare and to look at it.
+        limit_s: how long to wait for messages, unless said otherwise.
+    """
+
+    def __init__(
+        self, connection: AbstractConnection, channel: AbstractChannel, limit_s: float
+    ) -> None:
         self._connection = connection
         self._channel = channel
+        self._limit_s = limit_s
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, url: str) -> AsyncIterator[Self]:
+    async def opened(cls, url: str, limit_s: float) -> AsyncIterator[Self]:
         """Declare what the relay would, and the queue."""
         connection = await aio_pika.connect(url)
         async with connection:
@@ -35,7 +42,7 @@ class BoundQueue:
                 EXCHANGE, unrouted_max_length=1_000_000, quarantine_max_length=100_000
             )
             await declare(connection, wanted, passive=False)
-            queue = cls(connection, await connection.channel())
+            queue = cls(connection, await connection.channel(), limit_s)
             await queue.renew()
             yield queue
             await queue.delete()
@@ -65,13 +72,15 @@ class BoundQueue:
         found = await self._channel.declare_queue(NAME, passive=True)
         return found.declaration_result.message_count or 0
 
-    async def filled(self, count: int, limit_s: float = _LIMIT_S, poll_s: float = _POLL_S) -> float:
+    async def filled(
+        self, count: int, limit_s: float | None = None, poll_s: float = _POLL_S
+    ) -> float:
         """Wait until so many messages are in it; return when, of the monotonic clock.
 
         Raises:
             SystemExit: they did not come, or more did.
         """
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + (self._limit_s if limit_s is None else limit_s)
         found = await self.count()
         while found < count and time.monotonic() < deadline:
             await asyncio.sleep(poll_s)

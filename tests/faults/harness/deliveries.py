@@ -73,6 +73,11 @@ def _element(number: int, index: int, conversation: str, poison: Poison) -> byte
     return element
 
 
+def body_of_one(number: int, conversation: str) -> bytes:
+    """Return a delivery of one event, as it should be."""
+    return b'{"events": [' + _element(number, 0, conversation, "") + b"]}"
+
+
 def plan(
     seed: int, number: int, *, sender: int, conversations: int, secret: str, poison: Poison = ""
 ) -> Planned:

@@ -21,12 +21,19 @@ class Queues:
         url: returns where the broker is now.
         exchange: of the events.
         arguments: of the queue that gets every event.
+        quarantine_max_length: of the relay's settings.
     """
 
     def __init__(
-        self, url: Callable[[], str], exchange: str, arguments: Mapping[str, object]
+        self,
+        url: Callable[[], str],
+        exchange: str,
+        arguments: Mapping[str, object],
+        *,
+        quarantine_max_length: int = MAX_LENGTH,
     ) -> None:
         self._url = url
+        self.exchange = exchange
         self.all = f"{exchange}.all"
         self.labels = {
             self.all: "events",
@@ -34,7 +41,9 @@ class Queues:
             topology.quarantine_exchange(exchange): QUARANTINE,
         }
         wanted = topology.topology(
-            exchange, unrouted_max_length=MAX_LENGTH, quarantine_max_length=MAX_LENGTH
+            exchange,
+            unrouted_max_length=MAX_LENGTH,
+            quarantine_max_length=quarantine_max_length,
         )
         every = Queue(name=self.all, arguments={"x-queue-type": "quorum", **arguments})
         self.topology = Topology(
