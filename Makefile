@@ -30,6 +30,7 @@ test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	@$(PYTHON) -m deploy.local.broker --ensure
 	@$(PYTHON) -m deploy.local.postgres --ensure
 	@$(PYTHON) -m deploy.local.test_programs --ensure
+	@$(PYTHON) -m deploy.local.sender_sdks --ensure
 	$(PYTHON) -m pytest --numprocesses 3 $(ON_ALL_CORES) --cov --cov-report=term:skip-covered || $(ONCE_MORE_ALONE)
 
 # Each in a fresh environment of its own, since .venv has the locked releases.
@@ -99,6 +100,8 @@ lock: setup ## bring requirements.lock in line with pyproject.toml, changing no 
 	$(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--extra postgres --extra otel --extra public-keys --constraint requirements.lock \
 		--output-file deploy/container/requirements.lock pyproject.toml
+	$(PYTHON) -m uv pip compile --quiet --universal --no-deps --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --output-file tests/interop/sdk/requirements.lock tests/interop/sdk/requirements.in
 	echo hatchling | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --constraint requirements.lock --output-file deploy/container/build.lock -
 
