@@ -5,9 +5,9 @@ wherever else the delivery has it, so that none is left in `raw`, in `subject` o
 words that say what kind of event it is stay, for routing depends on them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from relay.events import json_tree
 from relay.events.event import Data, NormalizedEvent, NotUnderstood
@@ -87,9 +87,28 @@ class Redactor:
 
         Its shape is unknown, so the pointers into `raw` begin at each of its objects and arrays.
         """
-        rules, own = self._redaction.raw_rules, Values()
-        if not rules:
+        return self._body(body) if self._redaction.raw_rules else None
+
+    def delivery(
+        self, body: bytes, elements: Sequence[NormalizedEvent | NotUnderstood]
+    ) -> bytes | None:
+        """Return a whole delivery for a person to look at, redacted; None if that can't be.
+
+        It can't if values may be left in it: it is no JSON, nothing points into `raw` and some of
+        it was not understood, or it has more values than are looked for in texts.
+
+        Args:
+            body: of the request.
+            elements: what it was understood to hold.
+        """
+        self.learn(elements)
+        is_understood = elements and all(isinstance(each, NormalizedEvent) for each in elements)
+        if not is_understood and not self._redaction.raw_rules:
             return None
+        return self._body(body, max_values=MAX_SEARCHED)
+
+    def _body(self, body: bytes, *, max_values: int | None = None) -> bytes | None:
+        rules, own = self._redaction.raw_rules, Values()
         try:
             tree = json_tree.parse(body)
             located = self._located_in_body(tree)
@@ -97,6 +116,8 @@ class Redactor:
             return None
         _note(own, located)
         _note(self._values, located)
+        if max_values is not None and len(self._values) > max_values:
+            return None
         # One for the whole delivery looks for all of its values, if they are few enough.
         is_own = own and len(self._values) > MAX_SEARCHED
         replacer = self._replacer(own) if is_own else self._replacer_for_all()
@@ -104,7 +125,7 @@ class Redactor:
 
     def without_values(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that have none of the values that were found so far."""
-        together = unquote("\n".join(headers.values()))
+        together = _decoded("\n".join(headers.values()))
         key = len(self._values), together  # the same for most of a delivery's elements
         if key not in self._in_headers:
             self._in_headers[key] = [value for value in self._values if value in together]
@@ -112,7 +133,7 @@ class Redactor:
         return {
             name: text
             for name, text in headers.items()
-            if not any(value in unquote(text) for value in present)
+            if not any(value in _decoded(text) for value in present)
         }
 
     def _replacer(self, searched: Values) -> Replacer:
@@ -144,6 +165,11 @@ def _note(values: Values, located: Located) -> None:
         for text in (value, value.strip()):
             if len(text) >= MIN_SEARCHED_CHARACTERS:
                 values[text] = strictest([word, values.get(text, word)])
+
+
+def _decoded(text: str) -> str:
+    """Return a text as it stands, and as it reads in a URL, where a plus may be a space."""
+    return f"{text}\n{unquote(text)}\n{unquote_plus(text)}"
 
 
 def _at(data: Data, steps: Steps) -> str:

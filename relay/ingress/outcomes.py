@@ -4,7 +4,7 @@ Bodies, query strings, tokens and signatures are never logged.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,12 +24,14 @@ from relay.ingress import http_response
 from relay.ingress.drift import Drift
 from relay.ingress.http_response import Response
 from relay.ingress.processing import ProcessedDelivery, Source
+from relay.ingress.redacted_request import RedactedRequest, redacted_request
 from relay.ingress.request_context import RequestContext
 from relay.ingress.safe_errors import safe_field_names, safe_head_names
 from relay.observability.capture import Capture
 from relay.observability.metrics import IngressMetrics, authentication_reason, event_type_label
 from relay.observability.recent_requests import MAX_EVENTS_SHOWN, RecentRequests
 from relay.process.safe_traceback import safe_traceback
+from relay.vendors.kit.request import Request
 
 if TYPE_CHECKING:
     from relay.observability.tracing import ReceiveSpan, Tracing
@@ -64,14 +66,14 @@ class Outcomes:
         self._recent = recent or RecentRequests()
         self._capture = capture or Capture()
         self._secrets: Sequence[str] = ()
-        self._sources: Iterable[str] = ()
+        self._sources: Mapping[str, Source] = {}
         self._log = log.bind()  # a lazy logger is asked for its real one at each call
 
     def show(self, sources: Mapping[str, Source]) -> None:
         """Count from zero for sources; requests to any other count for an unknown one."""
         if self._drift:
             self._drift.show(sources)
-        self._sources = frozenset(sources)
+        self._sources = sources
         self._secrets = [value for source in sources.values() for value in source.secrets.values]
         self._capture.show(sources, self._secrets)
         self._metrics.show(self._sources)
@@ -171,13 +173,20 @@ class Outcomes:
             request.span.end(status, line)
 
     def _capture_request(self, request: RequestContext, status: int) -> None:
+        delivery = request.request or Request(
+            body=request.body, headers=request.head.headers, url=request.head.raw_path
+        )
+        source = self._sources[request.source_name]
+        shown = RedactedRequest(delivery.url, [*delivery.headers.items()], delivery.body)
+        if source.rules and source.rules.redaction:
+            shown = redacted_request(delivery, source.vendor, source.rules.redaction)
         self._capture.take(
             request_id=request.id,
             received_at=request.received_at,
             method=request.head.method,
-            target=request.head.raw_path,
-            headers=request.head.headers,
-            body=request.request.body if request.request else request.body,
+            target=shown.target,
+            headers=shown.headers,
+            body=shown.body,
             status=status,
         )
 

@@ -6,7 +6,8 @@ after its time what it kept is gone. On and off are logged.
 
 Live secrets are taken out, of whichever source. So are the path behind the source's name, and the
 values of headers and parameters whose names say that they hold a credential: what a refused caller
-sent there may be somebody's, though it is none of ours. Signatures stay.
+sent there may be somebody's, though it is none of ours. Signatures stay. What a source's `redact`
+leads to was taken out before.
 
     POST   {"source": "acme", "for_s": 600, "refused": false}   begin anew; `refused`: only those
     GET    ?after=CURSOR                                         what is kept, and since the cursor
@@ -139,14 +140,14 @@ class Capture:
         received_at: float,
         method: str,
         target: str,
-        headers: Mapping[str, str],
+        headers: Sequence[tuple[str, str]],
         body: bytes,
         status: int,
     ) -> None:
         """Keep a request to the source that was answered, if it is wanted and there is room."""
         if self._order.is_refused_only and status < _BAD_REQUEST:
             return
-        size = len(body) + len(target) + sum(len(n) + len(v) for n, v in headers.items())
+        size = len(body) + len(target) + sum(len(n) + len(v) for n, v in headers)
         if len(self._requests) >= MAX_REQUESTS or self._bytes + size > MAX_BYTES:
             self._end("enough was captured")
             return
@@ -161,7 +162,7 @@ class Capture:
                 "target": self._public_target(target),
                 "headers": [
                     (self._without_secrets(name), self._public(name, value))
-                    for name, value in headers.items()
+                    for name, value in headers
                 ],
                 "body": base64.b64encode(redaction.redact(body, self._secrets)).decode(),
             }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,34 @@ async def test_it_saves_what_inspect_reads_and_switches_off(tmp_path: Path, coun
         inspected = await command("inspect", "swiftsell", str(saved / "01.json"), "--json")
         assert json.loads(inspected.out)["status"] == "accepted"
         assert len(relay.lines("capture on")) == len(relay.lines("capture off")) == count
+
+
+async def test_it_shows_nothing_that_redact_leads_to_be_it_accepted_or_refused(
+    tmp_path: Path,
+) -> None:
+    redact = {"sources.swiftsell.redact": {'"/message/text"': "mask"}}
+    sent = numbered(1, start=4711)[0].replace(b"4711", b"private 1")
+    async with RelayProcess(tmp_path, broker_url=NOWHERE, **redact) as relay:
+        command = RelayCommand(tmp_path / "relay.toml")
+        process = await command.start("capture", "swiftsell", "--url", relay.admin_url, "--json")
+        assert process.stderr
+        assert process.stdout
+        async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as client:
+            assert b"Capturing" in await process.stderr.readline()
+            statuses = []
+            for token in (SECRET, "guess"):
+                headers = {"Authorization": token, "X-About": "private 1"}
+                url = f"{relay.url}/in/swiftsell?about=private+1"
+                async with client.post(url, data=sent, headers=headers) as answer:
+                    statuses.append(answer.status)
+            shown = [(await process.stdout.readline()).decode() for _ in statuses]
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+
+    assert statuses == [200, 401]
+    for line in shown:
+        assert "***" in json.loads(line)["body"]
+        assert not re.search("private.1", line)
 
 
 @pytest.mark.parametrize("count", [1, 2])

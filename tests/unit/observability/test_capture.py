@@ -37,7 +37,8 @@ def take(capture: Capture, **parts: Any) -> None:
         "body": b"{}",
         "status": 200,
     }
-    capture.take(**request | parts)
+    request |= parts
+    capture.take(**request | {"headers": [*request["headers"].items()]})
 
 
 def kept(capture: Capture, after: str = "") -> list[CapturedRequest]:
