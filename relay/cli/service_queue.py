@@ -16,7 +16,7 @@ from relay.broker.session import Session
 from relay.cli.connection import connected
 from relay.errors import BrokerError, RelayError, TopologyError
 from relay.events.message import Message
-from relay.events.topology import Queue, Topology
+from relay.events.topology import Exchange, Queue, Topology
 from relay.observability.metrics import BrokerMetrics
 from relay.process import tasks
 from relay.settings import BrokerSettings
@@ -93,18 +93,26 @@ class ServiceQueue:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: BrokerSettings, service: str) -> AsyncIterator[ServiceQueue]:
+async def opened(
+    settings: BrokerSettings, service: str, exchange: str = _DEFAULT_EXCHANGE
+) -> AsyncIterator[ServiceQueue]:
     """Connect to RabbitMQ to publish to a service's queue.
 
+    Args:
+        settings: how to reach RabbitMQ.
+        service: its name, which is that of its queue.
+        exchange: routes by the queue's name. The default one needs a right to write to any queue.
+
     Raises:
-        RelayError: there is no such queue.
+        RelayError: there is no such queue, or no such exchange.
         BrokerError: RabbitMQ can't be reached, or was lost meanwhile.
     """
     async with connected(settings) as connection:
         await require(connection, service)
+        await _require_exchange(connection, exchange)
         session: Session[_Sent] = Session(
             connection,
-            exchange_of=lambda _: _DEFAULT_EXCHANGE,
+            exchange_of=lambda _: exchange,
             confirm_timeout_s=settings.confirm_timeout_s,
             metrics=BrokerMetrics(None),
         )
@@ -131,3 +139,15 @@ async def require(
         if isinstance(error.__cause__, ChannelNotFoundEntity):
             raise RelayError(otherwise.format(name=name)) from error
         raise
+
+
+async def _require_exchange(connection: AbstractConnection, name: str) -> None:
+    if name == _DEFAULT_EXCHANGE:
+        return
+    try:
+        await declare(
+            connection, Topology(exchanges=(Exchange(name=name, kind="direct"),)), passive=True
+        )
+    except TopologyError as error:
+        text = f"There is no exchange {name}; a service of the kit declares it when it starts."
+        raise RelayError(text) from error

@@ -8,6 +8,7 @@ queue is bound in front of that, and it makes no difference.
 import asyncio
 import contextlib
 import json
+import secrets
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from relay.console.visible import visible
 from relay.console.watching.polling import Poller, get
 from relay.console.watching.queues import ANSWER_TIMEOUT_S
 from relay.errors import BrokerError, RelayError
+from relay.events.topology import feed_queue
 
 log = structlog.get_logger("relay")
 
@@ -35,7 +37,6 @@ FILTERS = ("source", "verdict", "reason", "type")
 _MAX_WATCHERS = 20
 _MAX_ROWS = 1000
 _MAX_EVENTS, _MAX_EVENT_BYTES = 1000, 24 * 1024 * 1024
-_MAX_QUEUE_MESSAGES = 1000
 _PREFETCH = 50
 _MAX_ROWS_PER_S = 20
 _POLL_S = 1.0
@@ -161,12 +162,13 @@ class Feed:
                     async with asyncio.timeout(ANSWER_TIMEOUT_S):
                         channel = await connection.channel()
                         await channel.set_qos(prefetch_count=_PREFETCH)
+                        wanted = feed_queue(secrets.token_hex(8))
                         queue = await channel.declare_queue(
+                            wanted.name,
                             exclusive=True,
                             auto_delete=True,
-                            arguments={"x-max-length": _MAX_QUEUE_MESSAGES,
-                                       "x-overflow": "drop-head"},
-                        )  # fmt: skip
+                            arguments=wanted.arguments,
+                        )
                         for exchange in self._deployment.feed_exchanges:
                             await queue.bind(exchange, "#")
                     self.error = ""

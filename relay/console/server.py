@@ -11,7 +11,7 @@ from relay.console.access import Access, Role
 from relay.console.deployment import Deployment
 from relay.console.events import EventPages
 from relay.console.feed import Feed
-from relay.console.guard import COOKIE, Guard, needing, read_form
+from relay.console.guard import COOKIE, LIVENESS, Guard, needing, read_form
 from relay.console.rendering import Pages
 from relay.console.status import StatusPages
 from relay.console.triage.actions import Actions
@@ -20,7 +20,7 @@ from relay.console.triage.waiting import WaitingReader
 from relay.console.watching.history import PolledHistory
 from relay.console.watching.polling import Poller, http_session
 from relay.console.watching.queues import QueueWatch
-from relay.process import tasks
+from relay.process import systemd, tasks
 from relay.process.listeners import listening
 
 _MAX_FORM_BYTES = 65_536
@@ -38,7 +38,7 @@ async def serve(deployment: Deployment) -> None:
     console = deployment.console
     async with running(deployment) as (application, parts):
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        async with listening(runner, console.host, console.port, "console"):
+        async with listening(runner, console.host, console.port, "console"), systemd.notifying():
             await tasks.first(stop.wait(), *parts)
 
 
@@ -174,7 +174,12 @@ def _local(target: str) -> str:
 
 
 def _add_files(application: web.Application) -> None:
-    """Add the style sheet, the script and the icon."""
+    """Add the style sheet, the script and the icon, and the answer that the process lives."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.json_response({"alive": True})
+
+    application.router.add_get(LIVENESS, livez)
     directory = resources.files("relay.console") / "static"
     for name, content_type in _STATIC.items():
         body = (directory / name).read_bytes()

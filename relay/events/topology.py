@@ -23,6 +23,8 @@ UNLIMITED_DELIVERIES = 2**31 - 1
 # A stream drops whole segments only, so a segment of the default 500 MB would defeat a small bound.
 _MIN_SEGMENT_BYTES, _MAX_SEGMENT_BYTES = 1_000_000, 500_000_000
 
+_MAX_FEED_MESSAGES, _MAX_FEED_BYTES = 1000, 64 * 1024 * 1024
+
 
 def word(text: str) -> str:
     """Return text as one word of a routing key: `[a-z0-9_]`, 1 to 100 characters."""
@@ -59,6 +61,18 @@ def check_source_exchange(exchange: str) -> None:
         raise ValueError("names that begin with amq. are RabbitMQ's own")
     if exchange.endswith(_SUFFIXES):
         raise ValueError(f"names that end with {', '.join(_SUFFIXES)} are those of other exchanges")
+
+
+def feed_queue(token: str) -> "Queue":
+    """Return the queue of a console's feed, to be declared exclusive.
+
+    It can hold nothing back: it drops its oldest message where another queue would refuse.
+
+    Args:
+        token: unique, since the queue of a lost connection may still be there.
+    """
+    bounds = {"x-max-length": _MAX_FEED_MESSAGES, "x-max-length-bytes": _MAX_FEED_BYTES}
+    return Queue(name=f"console.feed.{token}", arguments=bounds | {"x-overflow": "drop-head"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

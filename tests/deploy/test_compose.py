@@ -1,14 +1,17 @@
 """deploy/compose/, without a Docker engine: its schema, its files, and what setup.sh makes."""
 
 import json
+import os
 import re
 import shutil
 import ssl
 import stat
 import subprocess
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -18,12 +21,13 @@ from consumers.archive.service import ArchiveSettings
 from consumers.kit.settings import load as load_consumer
 from relay import broker_url
 from relay.configured import sources_of
+from relay.console.deployment import Deployment
 from relay.settings import Settings, load
 
 HERE = Path("deploy/compose")
 COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"relay-1", "relay-2", "archive"}
+OURS = {"relay-1", "relay-2", "archive", "console"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -105,7 +109,8 @@ def test_only_those_who_talk_share_a_network() -> None:
     }
 
     assert members["edge"] == {"haproxy", "relay-1", "relay-2"}
-    assert members["broker"] == {"relay-1", "relay-2", "archive", "rabbitmq"}
+    assert members["broker"] == {"relay-1", "relay-2", "archive", "console", "rabbitmq"}
+    assert members["console"] == {"console"}  # its port is published, and the others are internal
     assert members["archive"] == {"archive", "postgres"}
 
 
@@ -131,6 +136,41 @@ def test_relays_and_archive_read_their_settings(
     assert stop_s > 2 * relay.ingress.shutdown_grace_s
 
 
+def test_the_console_reads_its_settings_and_knows_all(secrets: Path, tmp_path: Path) -> None:
+    text = (HERE / "console.toml").read_text().replace("/run/secrets/", f"{secrets}/")
+    (tmp_path / "console.toml").write_text(text)
+    relay = tomllib.loads((HERE / "relay.toml").read_text())
+
+    deployment = Deployment(load(tmp_path / "console.toml"))
+
+    service = SERVICES["console"]
+    (url,) = map(broker_url.read, deployment.broker.urls)
+    assert url.startswith("amqp://console:")
+    assert service["command"] == ["relay", "console"]
+    assert service["ports"] == [f"127.0.0.1:{deployment.console.port}:{deployment.console.port}"]
+    assert service["environment"]["HEALTH_PORT"] == str(deployment.console.port)
+    assert not deployment.access.is_open
+    assert {(name, source.origin.vendor) for name, source in deployment.sources.items()} == {
+        (name, section["vendor"]) for name, section in relay["sources"].items()
+    }
+    watched = [*deployment.receivers, *deployment.services.values()]
+    assert {urlsplit(each).hostname for each in watched} == OURS - {"console"}
+
+
+def test_setup_makes_definitions_anew_when_the_projects_have_changed(
+    secrets: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "secrets"
+    shutil.copytree(secrets, older)
+    (older / "definitions.json").write_text("{}")
+    os.utime(older / "definitions.json", (0, 0))
+
+    subprocess.run(["sh", HERE / "setup.sh", older], check=True)
+
+    users = json.loads((older / "definitions.json").read_text())["users"]
+    assert "console" in {user["name"] for user in users}
+
+
 def test_what_prometheus_asks_is_there() -> None:
     config = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
     targets = {
@@ -142,7 +182,7 @@ def test_what_prometheus_asks_is_there() -> None:
 
     assert targets == {
         name for name, service in SERVICES.items() if "watch" in service["networks"]
-    } - {"prometheus"}
+    } - {"prometheus", "console"}  # which has no metrics
 
 
 def test_setup_makes_what_is_secret_for_its_owner_alone(secrets: Path) -> None:

@@ -23,6 +23,7 @@ from relay.process.libraries import DISTRIBUTION
 from tests.deploy.dockerfile import arguments, environment, stages
 from tests.deploy.overlay import Overlay, lacks
 from tests.support.eventually import LIMIT_S, eventually
+from tests.support.relay_process import NOWHERE
 
 DOCKERFILE = Path("deploy/container/Dockerfile")
 BUILD, IMAGE = stages(DOCKERFILE)
@@ -224,6 +225,20 @@ async def test_a_service_starts_in_it(image: Overlay, broker_url: str, exchange:
         RELAY_CONSUMERS__ARCHIVE__ADMIN__PORT=str(admin),
     ):
         await eventually(lambda: healthy(image, admin))
+
+
+async def test_a_console_starts_in_it(image: Overlay) -> None:
+    port = free_port()
+    async with container(
+        image,
+        ["relay", "console"],
+        RELAY_CONFIG="",
+        RELAY_BROKER__URLS=NOWHERE,
+        RELAY_CONSOLE__PORT=str(port),
+        RELAY_SOURCES__SWIFTSELL__VENDOR="swiftsell",
+        RELAY_SOURCES__SWIFTSELL__SECRETS="unused",
+    ):
+        await eventually(lambda: healthy(image, port))
 
 
 async def test_what_is_no_volume_can_not_be_written_to(image: Overlay) -> None:

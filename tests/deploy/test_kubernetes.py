@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -12,6 +14,8 @@ import yaml
 
 from consumers.archive.service import ArchiveSettings
 from consumers.kit.settings import load as load_consumer
+from relay.console.deployment import Deployment
+from relay.console.guard import LIVENESS
 from relay.settings import load
 
 HERE = Path("deploy/kubernetes")
@@ -19,7 +23,7 @@ KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.6.0"
 _BUILD_LIMIT_S = 400
 # persistentVolumeClaimRetentionPolicy is on by default since the first.
 VERSIONS = ("1.27", "1.34")
-OVERLAYS = ("outbox", "confirm", "archive", "monitoring")
+OVERLAYS = ("outbox", "confirm", "archive", "console", "monitoring")
 RECEIVERS = {"outbox": "StatefulSet", "confirm": "Deployment"}
 
 Documents = dict[tuple[str, str], dict[str, Any]]
@@ -132,7 +136,7 @@ def test_selectors_select_the_pods_and_ports_have_a_name(rendered: Documents) ->
         assert container(rendered)[probe]["httpGet"]["port"] in ports
 
 
-@pytest.mark.parametrize("overlay", [*RECEIVERS, "archive"])
+@pytest.mark.parametrize("overlay", [*RECEIVERS, "archive", "console"])
 def test_a_pod_may_do_little(rendered: Documents) -> None:
     pod = workload(rendered)["spec"]["template"]["spec"]
     secured = container(rendered)["securityContext"]
@@ -149,9 +153,13 @@ def test_a_pod_may_do_little(rendered: Documents) -> None:
     assert not [kind for kind, _ in rendered if kind == "Secret"]
 
 
-@pytest.mark.parametrize("overlay", [*RECEIVERS, "archive"])
+@pytest.mark.parametrize("overlay", [*RECEIVERS, "archive", "console"])
 def test_names_are_resolved_by_the_cluster_or_by_a_cache_on_the_node(rendered: Documents) -> None:
-    (policy,) = [document for (kind, _), document in rendered.items() if kind == "NetworkPolicy"]
+    (policy,) = [
+        document
+        for (kind, _), document in rendered.items()
+        if kind == "NetworkPolicy" and "Egress" in document["spec"]["policyTypes"]
+    ]
 
     (rule,) = [
         rule
@@ -204,6 +212,64 @@ def test_the_archive_reads_its_settings(rendered: Documents, tmp_path: Path) -> 
 
     assert container(rendered)["command"] == ["python", "-m", "consumers.archive"]
     assert found.admin.port == container(rendered)["ports"][0]["containerPort"]
+
+
+@pytest.mark.parametrize("overlay", ["console"])
+def test_the_console_reads_its_settings_and_is_alone(rendered: Documents, tmp_path: Path) -> None:
+    settings = settings_of(rendered, tmp_path, "broker-url", "operator-token")
+    receivers = tomllib.loads((HERE / "base/relay.toml").read_text())
+
+    deployment = Deployment(load(settings))
+
+    assert container(rendered)["command"] == ["relay", "console"]
+    assert container(rendered)["ports"][0]["containerPort"] == deployment.console.port
+    assert workload(rendered)["spec"]["replicas"] == 1
+    assert not deployment.access.is_open
+    assert {(name, source.origin.vendor) for name, source in deployment.sources.items()} == {
+        (name, section["vendor"]) for name, section in receivers["sources"].items()
+    }
+
+
+@pytest.mark.parametrize("overlay", ["console"])
+def test_the_console_reaches_what_it_watches(rendered: Documents) -> None:
+    console = tomllib.loads(rendered["ConfigMap", _config_map(rendered)]["data"]["relay.toml"])
+    urls = [*console["console"]["receivers"], *console["console"]["services"].values()]
+    watched = [rendered["Service", urlsplit(url).hostname or ""]["spec"] for url in urls]
+    selectors = [service["selector"] for service in watched]
+    own, asks = (
+        rendered["NetworkPolicy", name]["spec"] for name in ("relay-console", "relay-console-asks")
+    )
+    (page,) = rendered["Service", "relay-console"]["spec"]["ports"]
+
+    for url, service in zip(urls, watched, strict=True):
+        assert service["clusterIP"] == "None"
+        assert [port["port"] for port in service["ports"]] == [urlsplit(url).port]
+        assert [port["targetPort"] for port in service["ports"]] == ["admin"]
+    assert [each["podSelector"]["matchLabels"] for each in own["egress"][0]["to"]] == selectors
+    (pods,) = asks["podSelector"]["matchExpressions"]
+    assert pods["values"] == [selector["app.kubernetes.io/name"] for selector in selectors]
+    (peer,) = asks["ingress"][0]["from"]
+    assert peer["podSelector"]["matchLabels"] == pod_labels(rendered)
+    assert own["podSelector"]["matchLabels"] == pod_labels(rendered)
+    assert rendered["Service", "relay-console"]["spec"]["selector"] == pod_labels(rendered)
+    assert page["targetPort"] == container(rendered)["ports"][0]["name"]
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container(rendered)[probe]["httpGet"] == {"path": LIVENESS, "port": "http"}
+
+
+@pytest.mark.parametrize("overlay", [*RECEIVERS, "archive"])
+def test_what_the_console_watches_has_the_labels_it_looks_for(
+    rendered: Documents, overlay: str
+) -> None:
+    name = "relay" if overlay in RECEIVERS else f"consumer-{overlay}"
+
+    assert pod_labels(rendered)["app.kubernetes.io/name"] == name
+    assert "admin" in {port["name"] for port in container(rendered)["ports"]}
+
+
+def _config_map(rendered: Documents) -> str:
+    (name,) = [name for kind, name in rendered if kind == "ConfigMap"]
+    return name
 
 
 def settings_of(rendered: Documents, directory: Path, *secrets: str) -> Path:

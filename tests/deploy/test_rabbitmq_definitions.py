@@ -81,7 +81,7 @@ def test_the_relay_may_write_to_exchanges_of_sources_and_to_no_queue_of_its_own(
     readers = [
         permission["read"]
         for permission in DEFINITIONS["permissions"]
-        if permission["user"] not in {"relay", "operator"}
+        if permission["user"] not in {"relay", "console", "operator"}
     ]
 
     for name in ("webhooks", "webhooks-crm", "webhooks-a_b-1"):
@@ -97,6 +97,30 @@ def test_the_relay_may_write_to_exchanges_of_sources_and_to_no_queue_of_its_own(
     ):
         assert not re.search(rights["write"], other)
     assert not any(re.search(pattern, "webhooks-crm") for pattern in readers)
+
+
+def test_the_console_may_read_all_events_and_no_queue_of_a_service_but_dead_letters() -> None:
+    (rights,) = [
+        permission for permission in DEFINITIONS["permissions"] if permission["user"] == "console"
+    ]
+    feed = topology.feed_queue("0123456789abcdef").name
+    events = ["webhooks", "webhooks-crm", "webhooks.history", "webhooks-crm.history"]
+    quarantine = topology.quarantine_exchange("webhooks")
+    own = services.topology("forward-crm", retry_delays_s=[1], dead_max_length=1)
+    dead, retry = services.dead_queue("forward-crm"), services.exchange("forward-crm")
+    names = {"x", "webhooks.unrouted", *events, quarantine, feed, retry}
+    names |= {queue.name for queue in own.queues}
+
+    allowed = {
+        kind: {name for name in names if re.search(rights[kind], name)}
+        for kind in ("configure", "write", "read")
+    }
+
+    assert allowed == {
+        "configure": {feed},
+        "write": {feed, retry, quarantine, *events},
+        "read": {feed, dead, quarantine, *events},
+    }
 
 
 def test_the_bounds_are_on_the_services_own_queues_alone() -> None:

@@ -1,19 +1,22 @@
 """The units, by systemd's own tools, and what a process tells systemd, on a real socket."""
 
+import asyncio
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.local.private_server import free_port
 from relay.settings import IngressSettings
 from tests.support.eventually import eventually
-from tests.support.relay_process import RelayProcess
+from tests.support.relay_process import NOWHERE, RelayProcess
 from tests.support.service_process import service
 
 UNITS = sorted(Path("deploy/systemd").glob("*.service"))
@@ -130,6 +133,28 @@ async def test_a_relay_that_hangs_is_heard_of_no_more(
 
 def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+
+
+async def test_a_console_says_so_too(manager: Manager, tmp_path: Path) -> None:
+    config = tmp_path / "relay.toml"
+    config.write_text(
+        f'[console]\nport = {free_port()}\n[broker]\nurls = ["{NOWHERE}"]\n'
+        '[sources.swiftsell]\nvendor = "swiftsell"\nsecrets = ["unused"]\n'
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "relay", "console", "--config", str(config))
+    )
+    try:
+        await eventually(lambda: manager.heard("WATCHDOG=1") > 2)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), _LIMIT_S) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert (manager.heard("READY=1"), manager.states[0]) == (1, "READY=1")
+    assert manager.states[-1] == "STOPPING=1"
 
 
 async def test_a_service_says_so_too(manager: Manager, tmp_path: Path, broker_url: str) -> None:

@@ -13,6 +13,7 @@ import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from consumers.kit.queues.headers import DeadLetter, retry_properties
+from consumers.kit.queues.topology import exchange
 from relay import vendors
 from relay.broker.connection import declare
 from relay.broker.reconnect import raise_if_cancelled
@@ -165,8 +166,8 @@ class Actions:
             case "drop":
                 yield _drop
             case "retry":
-                broker = self._deployment.broker
-                async with service_queue.opened(broker, job.queue.service) as target:
+                broker, service = self._deployment.broker, job.queue.service
+                async with service_queue.opened(broker, service, exchange(service)) as target:
 
                     async def retry(parked: Parked, message: AbstractIncomingMessage) -> None:
                         await _retry(target, parked, message)

@@ -184,3 +184,13 @@ def test_a_wrong_setting_is_named(tmp_path: Path, console: str, problem: str) ->
 
     assert problem in str(error.value)
     assert "short" not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:9080", "evil.example"])
+async def test_whoever_asks_by_any_name_learns_that_it_lives_and_no_more(
+    url: str, host: str
+) -> None:
+    status, text, headers = await ask(f"{url}/livez", headers={"Host": host})
+
+    assert (status, text) == (200, '{"alive": true}')
+    assert headers["Cache-Control"] == "no-store"

@@ -27,6 +27,17 @@ class Browser:
         async with self._http.get(self.url + path, headers=headers) as response:
             return response.status, await response.text()
 
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Yield the lines of an answer as they come."""
+        async with self._http.get(self.url + path) as response:
+
+            async def lines() -> AsyncIterator[str]:
+                async for line in response.content:
+                    yield line.decode()
+
+            yield lines()
+
     async def post(self, path: str, fields: dict[str, str], **headers: str) -> tuple[int, str]:
         """Send a form of ours, with the token that the pages have."""
         _, page = await self.get("/triage", **headers)
