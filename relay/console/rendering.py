@@ -95,6 +95,14 @@ def duration(seconds: float) -> str:
     return f"{max(0, seconds):.0f} s"
 
 
+def interval(seconds: float) -> str:
+    """Write a duration exactly, in its largest unit that has no rest: 90 s, 15 min, 2 d."""
+    for unit, name in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
+        if seconds and seconds % unit == 0:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{seconds:g} s"
+
+
 def ago(at: float | None, now: float) -> str:
     """Write how long ago a moment was."""
     return "never" if at is None else f"{duration(now - at)} ago"

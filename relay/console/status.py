@@ -13,10 +13,17 @@ from relay.cli.documents.asyncapi import document_of
 from relay.console.deployment import Deployment
 from relay.console.guard import VISITOR
 from relay.console.plots import Plot, Quantity, Value, plot, sparkline
-from relay.console.rendering import Pages, milliseconds, number, per_second
+from relay.console.rendering import (
+    Pages,
+    duration,
+    interval,
+    milliseconds,
+    number,
+    per_second,
+)
 from relay.console.verdict import verdict
 from relay.console.watching.history import PolledHistory, SourceRow
-from relay.console.watching.polling import Poller
+from relay.console.watching.polling import Poller, silent_in
 from relay.console.watching.queues import QueueWatch
 from relay.console.watching.scrape import SourceCounts
 from relay.events import schemas
@@ -108,19 +115,20 @@ class StatusPages:
 
     def _sources(self, now: float) -> list[_SourceLine]:
         known = self._history.sources(now)
+        silent = silent_in(self._poller.receivers.values())
         lines = []
         for name, source in self._deployment.sources.items():
             row = known.get(name, _NEVER)
             section = self._deployment.settings.sources[name]
-            badges = _badges(row)
+            badges = _silence(row, silent.get(name), now) + _badges(row)
             if section.insecure:
                 badges.append(("insecure: everyone is let in", "warn"))
             lines.append(_line(name, source.origin.vendor, row, badges))
-        others = [name for name in known if name not in self._deployment.sources]
-        return lines + [
-            _line(name, "", known[name], _badges(known[name], is_configured=False))
-            for name in sorted(others)[:_SHOWN_OTHERS]
-        ]
+        for name in sorted({*known, *silent} - {*self._deployment.sources})[:_SHOWN_OTHERS]:
+            row = known.get(name, _NEVER)
+            badges = _silence(row, silent.get(name), now) + _badges(row, is_configured=False)
+            lines.append(_line(name, "", row, badges))
+        return lines
 
     def _plots(self, now: float) -> list[Plot]:
         samples = list(self._history.samples)
@@ -183,6 +191,14 @@ class StatusPages:
 def _line(name: str, vendor: str, row: SourceRow, badges: list[tuple[str, str]]) -> _SourceLine:
     spark = sparkline(row.per_minute)
     return _SourceLine(name, vendor, row.last_seen, row.hour, spark, badges)
+
+
+def _silence(row: SourceRow, expect_every_s: float | None, now: float) -> list[tuple[str, str]]:
+    """Return what is to be said of a source that should have been heard of; None: it was."""
+    if expect_every_s is None:
+        return []
+    since = "never heard of" if row.last_seen is None else duration(now - row.last_seen)
+    return [(f"silent: {since}, expected every {interval(expect_every_s)}", "warn")]
 
 
 def _badges(row: SourceRow, *, is_configured: bool = True) -> list[tuple[str, str]]:

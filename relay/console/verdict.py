@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.console.watching.polling import Polled, waiting_in
+from relay.console.watching.polling import Polled, silent_in, waiting_in
 
 Tone = Literal["good", "warn", "bad", "plain"]
 
@@ -41,6 +41,7 @@ def verdict(
             tone="good" if receivers and len(ready) == len(receivers) else "bad",
         ),
         *_services(services),
+        *_sources(receivers),
         _broker(ready, broker_error),
         _waiting(receivers),
         _for_a_person(receivers, queues),
@@ -64,6 +65,12 @@ def _services(services: Sequence[Polled]) -> Iterator[Part]:
             href="/system#services",
             tone="good" if len(ready) == len(asked) else "bad",
         )
+
+
+def _sources(receivers: Sequence[Polled]) -> Iterator[Part]:
+    if count := len(silent_in(receivers)):
+        text = "1 source is silent." if count == 1 else f"{count} sources are silent."
+        yield Part(text=text, href="/#sources", tone="warn")
 
 
 def _broker(ready: Sequence[Polled], error: str | None) -> Part:

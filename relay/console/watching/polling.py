@@ -14,7 +14,7 @@ import orjson
 
 from relay.console.watching.history import POLL_INTERVAL_S, PolledHistory, Sample
 from relay.console.watching.queues import QueueWatch
-from relay.console.watching.scrape import Change, MetricValues, parse
+from relay.console.watching.scrape import Change, MetricValues, last_seen, parse
 from relay.errors import RelayError
 from relay.vendors.kit.fields import mapping
 
@@ -66,6 +66,23 @@ class Polled:
     def parked(self) -> Mapping[str, Any]:
         """What RabbitMQ refuses; empty if that is not known."""
         return mapping(self.outbox.get("parked"))
+
+
+def silent_in(receivers: Iterable[Polled]) -> Mapping[str, float]:
+    """Return the sources that are silent, and in how many seconds each should be heard of.
+
+    That is one which every receiver that answers calls so: a delivery comes to one of them.
+    """
+    answering = [mapping(each.readiness.get("silent")) for each in receivers if each.error is None]
+    if not answering:
+        return {}
+    first, *others = answering
+    limits = {name: mapping(first[name]).get("expect_every_s") for name in first}
+    return {
+        name: float(limit)
+        for name, limit in limits.items()
+        if isinstance(limit, int | float) and all(name in other for other in others)
+    }
 
 
 def waiting_in(receivers: Iterable[Polled]) -> tuple[int, float] | None:
@@ -124,6 +141,9 @@ class Poller:
             *[_ask(self._http, receiver, change) for receiver in self.receivers.values()],
             *[_ask(self._http, service, None) for service in asked],
         )
+        for receiver in self.receivers.values():
+            for source, at in last_seen(receiver.scrape or {}).items():
+                self._history.see(source, at)
         now = time.time()
         elapsed_s = now - self.asked_at if self.asked_at else 0.0
         self._history.count(now, change)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
+_LAST_SEEN = "relay_source_last_seen_timestamp_seconds"
 _WANTED = (
     "relay_requests",
     "relay_quarantined",
     "relay_unauthenticated",
     "relay_answer_seconds",
+    _LAST_SEEN,
 )
 _REFUSED_FROM = 400
 _MAX_SOURCES = 2000
@@ -38,6 +40,12 @@ def parse(text: str) -> MetricValues:
         for sample in family.samples:
             values[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
     return values
+
+
+def last_seen(values: MetricValues) -> Mapping[str, float]:
+    """Return when sources were last heard of, in seconds since 1970; of up to 2,000 of them."""
+    times = itertools.islice(values.get(_LAST_SEEN, {}).items(), _MAX_SOURCES)
+    return {dict(labels).get("source", ""): at for labels, at in times}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,10 +3,10 @@
 import pytest
 
 from relay.console.plots import Quantity, nice_ceiling, plot, sparkline
-from relay.console.rendering import duration, number, per_second, size
+from relay.console.rendering import duration, interval, number, per_second, size
 from relay.console.verdict import verdict
 from relay.console.watching.history import KEPT_S, PolledHistory, Sample
-from relay.console.watching.polling import Polled
+from relay.console.watching.polling import Polled, silent_in
 from relay.console.watching.scrape import Change, parse, quantile
 
 
@@ -121,6 +121,11 @@ def test_a_sparkline_has_a_bar_for_each_value_that_is_not_zero() -> None:
         (per_second(123.4), "123"),
         (duration(-3), "0 s"),
         (duration(7300), "2 h"),
+        (interval(900), "15 min"),
+        (interval(5400), "90 min"),
+        (interval(90), "90 s"),
+        (interval(86_400), "1 d"),
+        (interval(0.5), "0.5 s"),
         (size(10 * 2**30), "10.0 GiB"),
         (size(900), "900 B"),
         (size(5 * 2**50), "5,242,880.0 GiB"),
@@ -130,14 +135,40 @@ def test_values_are_written_for_people(text: str, expected: str) -> None:
     assert text == expected
 
 
-def receiver(*, ready: bool = True, waiting: int = 0, age_s: float = 0, parked: int = 0) -> Polled:
+def receiver(
+    *,
+    ready: bool = True,
+    waiting: int = 0,
+    age_s: float = 0,
+    parked: int = 0,
+    silent: object = None,
+) -> Polled:
     outbox = {"messages": waiting, "oldest_age_s": age_s, "parked": {"count": parked}}
     readiness = {"ready": ready, "broker": {"state": "connected"}, "outbox": outbox}
+    readiness |= {} if silent is None else {"silent": silent}
     return Polled(name="r", url="http://r", error=None, readiness=readiness)
 
 
 def sentence(*receivers: Polled, queues: dict[str, int | None] | None = None) -> str:
     return " ".join(part.text for part in verdict(receivers, [], queues or {}, None))
+
+
+QUIET = {"last_seen": None, "expect_every_s": 60}
+
+
+@pytest.mark.parametrize(
+    "receivers",
+    [
+        [receiver(silent={"a": QUIET}), receiver()],
+        [receiver(silent={"a": QUIET}), receiver(silent={"b": QUIET})],
+        [receiver(silent={"a": {"expect_every_s": "often"}, "b": None})],
+        [receiver(silent="all of them")],
+        [Polled(name="gone", url="", readiness={"silent": {"a": QUIET}})],
+    ],
+)
+def test_a_source_is_silent_if_all_who_answer_say_so(receivers: list[Polled]) -> None:
+    assert silent_in(receivers) == {}
+    assert "silent" not in sentence(*receivers)
 
 
 def test_the_verdict_is_one_line_when_all_is_well() -> None:
@@ -156,6 +187,9 @@ def test_the_verdict_is_one_line_when_all_is_well() -> None:
         ("2 things need a person.", [receiver(parked=1)], {"a.dead": 3, "b.dead": 0, "c": None}),
         ("What needs a person is not known.", [receiver()], {"webhooks.quarantine": None}),
         ("1 thing needs a person.", [receiver()], {"webhooks.quarantine": 1}),
+        ("1 source is silent.", [receiver(silent={"a": QUIET})], {}),
+        ("2 sources are silent.", [receiver(silent={"a": QUIET, "b": QUIET})] * 2, {}),
+        ("1 source is silent.", [receiver(silent={"a": QUIET}), Polled(name="b", url="")], {}),
     ],
 )
 def test_the_verdict_says_what_is_amiss(
