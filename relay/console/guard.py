@@ -81,7 +81,9 @@ class Guard:
         except web.HTTPException as error:
             if error.status < HTTPStatus.BAD_REQUEST:
                 raise
-            return self._error(request, error.status, error.text or error.reason)
+            is_default = error.text in {None, f"{error.status}: {error.reason}"}
+            text = f"{error.reason}." if is_default else str(error.text)
+            return self._error(request, error.status, text)
         except RelayError as error:
             return self._error(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except TimeoutError:

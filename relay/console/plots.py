@@ -10,6 +10,7 @@ from relay.console.watching.history import KEPT_S, Sample
 WIDTH, HEIGHT = 600, 120
 _POINTS = 240
 _GAP_S = 60.0
+_SPANS_S = (240.0, 600.0, 1800.0, 3600.0, KEPT_S)
 SPARK_WIDTH, SPARK_HEIGHT = 120, 18
 
 Value = Callable[[Sample], float | None]
@@ -37,12 +38,18 @@ class PlotLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """A plot of the last two hours; `top` is the value at its upper edge, as text."""
+    """A plot; `top` is the value at its upper edge, as text."""
 
     quantity: Quantity
     top: str
     lines: Sequence[PlotLine]
     is_empty: bool
+
+
+def span_s(samples: Sequence[Sample], now: float) -> float:
+    """Return how far back plots go: to the oldest sample, and some; from 4 minutes to 2 hours."""
+    age_s = now - samples[0].at if samples else 0.0
+    return next((span for span in _SPANS_S if span >= age_s), KEPT_S)
 
 
 def plot(
@@ -51,7 +58,7 @@ def plot(
     lines: Sequence[tuple[str, Value]],
     now: float,
 ) -> Plot:
-    """Return a plot.
+    """Return a plot of the last minutes, up to two hours.
 
     Args:
         quantity: what it shows.
@@ -75,14 +82,15 @@ def plot(
 
 
 def _averages(
-    samples: Iterable[Sample], value: Value, now: float
+    samples: Sequence[Sample], value: Value, now: float
 ) -> Iterable[tuple[float, float | None]]:
     """Yield a position from 0 to 1 and an average for each of 240 parts that has samples."""
-    part_s = KEPT_S / _POINTS
+    reach_s = span_s(samples, now)
+    part_s = reach_s / _POINTS
     parts: dict[int, list[float]] = {}
     for sample in samples:
         found = value(sample)
-        if found is not None and 0 <= now - sample.at <= KEPT_S:
+        if found is not None and 0 <= now - sample.at <= reach_s:
             parts.setdefault(int((now - sample.at) // part_s), []).append(found)
     before: int | None = None
     for index in sorted(parts, reverse=True):

@@ -42,8 +42,8 @@ class Pages:
             finalize=_shown,
         )
         self._environment.filters.update(
-            number=number, ago=ago, size=size, moment=moment, per_second=per_second,
-            milliseconds=milliseconds,
+            number=number, ago=ago, interval=interval, size=size, moment=moment,
+            per_second=per_second, milliseconds=milliseconds,
         )  # fmt: skip
         self._environment.globals.update(common, navigation=NAVIGATION)
 

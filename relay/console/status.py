@@ -12,7 +12,7 @@ from relay import vendors
 from relay.cli.documents.asyncapi import document_of
 from relay.console.deployment import Deployment
 from relay.console.guard import VISITOR
-from relay.console.plots import Plot, Quantity, Value, plot, sparkline
+from relay.console.plots import Plot, Quantity, Value, plot, span_s, sparkline
 from relay.console.rendering import (
     Pages,
     duration,
@@ -109,6 +109,7 @@ class StatusPages:
             parts=parts,
             sources=self._sources(now),
             plots=self._plots(now),
+            span_s=span_s(self._history.samples, now),
             queues=person_queues,
             asked_at=self._poller.asked_at,
         )

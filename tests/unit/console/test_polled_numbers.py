@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.console.plots import Quantity, nice_ceiling, plot, sparkline
+from relay.console.plots import Quantity, nice_ceiling, plot, span_s, sparkline
 from relay.console.rendering import duration, interval, number, per_second, size
 from relay.console.verdict import verdict
 from relay.console.watching.history import KEPT_S, PolledHistory, Sample
@@ -82,7 +82,7 @@ def sample(at: float, value: float | None) -> Sample:
     return Sample(at, value, *[None] * 8)
 
 
-def test_a_plot_spans_two_hours_and_lifts_its_pen_over_a_gap() -> None:
+def test_a_plot_spans_up_to_two_hours_and_lifts_its_pen_over_a_gap() -> None:
     now = 1_000_000.0
     values = [sample(now - KEPT_S + 10, 5), sample(now - 3600, 5), sample(now - 3595, 5)]
 
@@ -96,6 +96,19 @@ def test_a_plot_spans_two_hours_and_lifts_its_pen_over_a_gap() -> None:
     assert drawn.top == "5.0"
     assert drawn.lines[0].latest == "\N{EN DASH}"
     assert drawn.lines[0].path.count("M") == 2
+
+
+@pytest.mark.parametrize(
+    ("age_s", "expected"),
+    [(0, 240), (240, 240), (241, 600), (1200, 1800), (1801, 3600), (7190, 7200), (9000, 7200)],
+)
+def test_a_plot_reaches_as_far_back_as_something_is_known(age_s: float, expected: float) -> None:
+    samples = [sample(10_000 - age_s, 1), sample(10_000, 1)]
+
+    assert span_s(samples, 10_000) == expected
+    drawn = plot(Quantity("x", "y", number), samples, [("a", lambda s: s.accepted)], 10_000)
+    first = float(drawn.lines[0].path.split()[0].removeprefix("M"))
+    assert first == pytest.approx(600 * max(0, 1 - age_s / expected), abs=3) or age_s > expected
 
 
 def test_a_plot_of_nothing_says_so() -> None:
