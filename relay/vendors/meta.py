@@ -9,8 +9,8 @@ a GET with the verify token, which wants to read `hub.challenge`. One POST holds
 each with several events.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from relay.errors import Malformed
 from relay.events.event import Data, Identity, NormalizedEvent, NotUnderstood
@@ -23,10 +23,6 @@ from relay.vendors.kit.authentication import (
     signature_of,
 )
 from relay.vendors.kit.batches import (
-    Element,
-    array_begin,
-    read_element,
-    split_arrays,
     understand_each,
 )
 from relay.vendors.kit.fields import (
@@ -44,6 +40,12 @@ from relay.vendors.kit.fields import (
 )
 from relay.vendors.kit.request import Answer, OutgoingRequest, Request
 from relay.vendors.parts import meta_whatsapp
+from relay.vendors.parts.meta_elements import (
+    MESSAGING,
+    ElementContext,
+    PlacedElement,
+    elements_of,
+)
 
 SIGNATURE = "x-hub-signature-256"
 ASKS = ("GET",)
@@ -54,39 +56,12 @@ FIELDS = (
 )
 
 _MAX_CHALLENGE_CHARACTERS = 1024
-_ENTRIES = array_begin("entry")
-_MESSAGING = ("messaging", "standby")
-_LISTS = array_begin("changes", *_MESSAGING)
-_WHATSAPP_LISTS = array_begin(*meta_whatsapp.LISTS)
-_WHATSAPP_FIELDS = {"messages", "smb_message_echoes"}
 _CHANNELS = {"page": "messenger", "instagram": "instagram"}
 # The apps of Meta's own inboxes, where a person writes.
 # https://developers.facebook.com/docs/messenger-platform/handover-protocol
 _INBOX_APPS = {"263902037430900", "1217981644879628"}
 _KNOWN = ("message", "postback", "reaction", "message_edit", "delivery", "read")
 _ADDRESSES = {"sender", "recipient", "timestamp", "source"}
-# By what an element is known that comes alone; the first that it has.
-_MARKS = {
-    "sender": "messaging",
-    "recipient": "messaging",
-    "status": "statuses",
-    "to": "message_echoes",
-    "from": "messages",
-}
-
-
-class _ElementContext(NamedTuple):
-    """Where an element is: the list it is in, and what is said around it."""
-
-    kind: str
-    object_type: str | None = None
-    account_id: str | None = None
-    value: Mapping[str, Any] = {}
-
-
-class _PlacedElement(NamedTuple):
-    context: _ElementContext
-    value: Any
 
 
 def authenticate(request: Request, secrets: Secrets) -> None:
@@ -121,7 +96,7 @@ def normalize(request: Request) -> list[NormalizedEvent | NotUnderstood]:
     body = raw_json.strip_bom(request.body)
     if not body:
         return []
-    return understand_each(_elements(body), _normalized)
+    return understand_each(elements_of(body), _normalized)
 
 
 def sign(body: bytes, secret: str) -> OutgoingRequest:
@@ -134,100 +109,14 @@ def _header_of(message: bytes, secret: str) -> str:
     return f"sha256={signature_of(message, secret)}"
 
 
-# Cutting a delivery into its elements.
-
-
-def _elements(body: bytes) -> list[Element | NotUnderstood]:
-    rest, entries = split_arrays(body, _ENTRIES)
-    document = mapping(raw_json.parse(raw_json.repair(rest)))
-    if "entry" not in document:
-        return _alone(body)
-    if document["entry"] != [0] * len(entries):
-        raise Malformed("unknown_shape")
-    object_type = text(document.get("object"))
-    return [element for entry in entries for element in _of_entry(entry, object_type)]
-
-
-def _alone(body: bytes) -> list[Element | NotUnderstood]:
-    """Return an element that comes without what was around it."""
-    element = read_element(body)
-    value = mapping(element.value) if isinstance(element, Element) else {}
-    if "field" in value and "value" in value:
-        return list(_of_change(body, _ElementContext("changes")))
-    if any(name in value for name in ("changes", *_MESSAGING)):
-        return list(_of_entry(body, None))
-    for name, kind in _MARKS.items():
-        if name in value:
-            return [_read(body, _ElementContext(kind))]
-    raise Malformed("unknown_shape")
-
-
-def _of_entry(entry: bytes, object_type: str | None) -> Iterator[Element | NotUnderstood]:
-    rest, texts = split_arrays(entry, _LISTS)
-    try:
-        members = mapping(raw_json.parse(raw_json.repair(rest)))
-    except Malformed as error:
-        yield NotUnderstood(reason=error.reason, raw=entry)
-        return
-    kinds = _kinds(members, ("changes", *_MESSAGING))
-    account_id = identifier(members.get("id"))
-    if not texts or len(kinds) != len(texts):
-        # Nothing else is known but the comments of Instagram, which have no list around them.
-        yield _read(entry, _ElementContext("changes", object_type, account_id))
-        return
-    for kind, element in zip(kinds, texts, strict=True):
-        context = _ElementContext(kind, object_type, account_id)
-        if kind == "changes":
-            yield from _of_change(element, context)
-        else:
-            yield _read(element, context)
-
-
-def _of_change(change: bytes, context: _ElementContext) -> Iterator[Element | NotUnderstood]:
-    """Yield the messages and statuses of a change; the change itself if it is another one."""
-    rest, texts = split_arrays(change, _WHATSAPP_LISTS)
-    try:
-        members = mapping(raw_json.parse(raw_json.repair(rest)))
-    except Malformed as error:
-        yield NotUnderstood(reason=error.reason, raw=change)
-        return
-    value = mapping(members.get("value"))
-    kinds = _kinds(value, meta_whatsapp.LISTS)
-    if text(members.get("field")) in _WHATSAPP_FIELDS and texts and len(kinds) == len(texts):
-        for kind, element in zip(kinds, texts, strict=True):
-            yield _read(element, context._replace(kind=kind, value=value))
-    else:
-        yield _read(change, context)
-
-
-def _kinds(members: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Return for each element that was cut out of one of the lists which one it was."""
-    return [
-        name
-        for name, value in members.items()
-        if name in names and type(value) is list and value == [0] * len(value)
-        for _ in value
-    ]
-
-
-def _read(raw: bytes, context: _ElementContext) -> Element | NotUnderstood:
-    element = read_element(raw)
-    if isinstance(element, NotUnderstood):
-        return element
-    return element._replace(value=_PlacedElement(context, element.value))
-
-
-# What an element says.
-
-
-def _normalized(found: _PlacedElement, raw: bytes) -> NormalizedEvent:
+def _normalized(found: PlacedElement, raw: bytes) -> NormalizedEvent:
     context, element = found.context, found.value
     if type(element) is not dict:
         raise Malformed("unknown_shape")
     account = without_empty(id=context.account_id)
     if context.kind in meta_whatsapp.LISTS:
         return meta_whatsapp.normalized(context.kind, element, raw, context.value, account)
-    if context.kind in _MESSAGING:
+    if context.kind in MESSAGING:
         return _messaging(element, raw, context, account)
     field = text(element.get("field"))
     if field is None:
@@ -243,7 +132,7 @@ def _normalized(found: _PlacedElement, raw: bytes) -> NormalizedEvent:
 
 
 def _messaging(
-    element: Mapping[str, Any], raw: bytes, context: _ElementContext, account: Data
+    element: Mapping[str, Any], raw: bytes, context: ElementContext, account: Data
 ) -> NormalizedEvent:
     others = [name for name in element if name and name not in _ADDRESSES]
     if not others:

@@ -24,7 +24,7 @@ READS_REQUEST = {"request.headers", "headers"}
 NOT_OF_ELEMENTS = {
     *("events", "token", "actor"),
     # What stands around the elements of a delivery.
-    *("destination", "app", "object", "metadata", "phone_number_id"),
+    *("destination", "app", "object", "entry", "metadata", "phone_number_id"),
     *("contacts", "wa_id", "user_id", "profile"),
 }
 
