@@ -66,7 +66,7 @@ if (feed) {
       cell(row, each.conversation.slice(0, 48), "id");
       cell(row, each.status, "n");
       cell(row, each.duration_ms, "n");
-      const open = cell(row, "");
+      const open = cell(row, "", "open");
       if (each.id) {
         const link = document.createElement("a");
         link.href = `/event/${encodeURIComponent(each.id)}`;
