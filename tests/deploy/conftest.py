@@ -1,5 +1,5 @@
-"""What comes out of RabbitMQ, for the tests of what is in deploy/."""
+"""What comes out of RabbitMQ, and a PostgreSQL, for the tests of what is in deploy/."""
 
-from tests.broker.conftest import recorder
+from tests.broker.conftest import postgres, postgres_url, recorder
 
-__all__ = ["recorder"]
+__all__ = ["postgres", "postgres_url", "recorder"]

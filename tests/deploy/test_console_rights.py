@@ -1,22 +1,30 @@
 """The console as RabbitMQ's user `console`, on a real node: its work goes, and nothing else."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import LiteralString, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
+import psycopg
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused
+from psycopg.errors import InsufficientPrivilege
 
+from consumers.archive.service import archive_at
 from consumers.kit.queues import topology as services
 from deploy.local.node import PrivateBroker
 from relay.broker.connection import declare
 from relay.events.topology import feed_queue
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
+from tests.support.archives import archived, event, found, opened_archive
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all
 from tests.support.servers.console import Browser, fields_of, groups_in, opened_console
 
+README = Path("deploy/README.md").read_text()
 SERVICE = "notify-missed"
 DEAD = services.dead_queue(SERVICE)
 
@@ -195,3 +203,22 @@ async def test_a_feed_that_nobody_reads_holds_nothing_back(
         assert 0 < left < count
         assert left * size <= wanted.arguments["x-max-length-bytes"]
         assert await depth(operator, "webhooks.unrouted") == 0
+
+
+async def test_it_searches_an_archive_that_it_may_only_read(postgres_url: str) -> None:
+    found_in = re.search("`(GRANT [^`]+)`", README)
+    assert found_in
+    parts = urlsplit(postgres_url)
+    reading = urlunsplit(parts._replace(netloc=f"console:secret@{parts.hostname}:{parts.port}"))
+    async with opened_archive(postgres_url) as archive:
+        await archive.append([event("e1")])
+        with psycopg.connect(postgres_url) as db:
+            db.execute("CREATE ROLE console LOGIN PASSWORD 'secret'")
+            db.execute(cast("LiteralString", found_in[1]))
+
+        assert found(archive_at(reading)) == archived(event("e1"))
+        with psycopg.connect(reading) as db, pytest.raises(InsufficientPrivilege):
+            db.execute("DELETE FROM archive")
+        with psycopg.connect(postgres_url) as db:
+            db.execute("DROP OWNED BY console")
+            db.execute("DROP ROLE console")
