@@ -9,7 +9,7 @@ WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 SBOM := .run/sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test test-lowest test-highest debian13 faults powercut hostile fuzz bench bench-peers capacity soak profile lint lock dist sbom image-check clean
+.PHONY: help setup run demo check test test-lowest test-highest debian13 faults powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -83,6 +83,10 @@ capacity: setup ## what receivers and RabbitMQ cost per event, for deploy/README
 soak: setup ## whether the relay's memory stays flat over two million events; takes 10 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.bench.soak
+
+screenshot: setup ## the console's overview for README.md, with real data; needs Chromium, takes 5 minutes
+	@$(PYTHON) -m deploy.local.broker --ensure
+	@$(PYTHON) -m deploy.local.screenshot
 
 profile: setup ## where the relay spends its CPU: a table, and a flame graph in .run/
 	@$(PYTHON) -m deploy.local.broker --ensure
