@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from relay import vendors
-
 MAY_IMPORT = {
     # Values and formats: no I/O.
     "relay": "",
@@ -67,6 +65,8 @@ MAY_IMPORT = {
     "consumers.SERVICE": "consumers.kit consumers.kit.consuming consumers.kit.database"
     " relay.errors relay.events relay.process relay.settings_file relay.settings_values",
     # Commands.
+    "relay.cli.tailing": "relay.broker relay.cli relay.cli.replay relay.errors relay.events"
+    " relay.process relay.settings",
     "relay.cli.replay": "consumers.kit.queues relay.cli relay.errors relay.events relay.process"
     " relay.settings",
     "relay.cli": "relay.broker relay.errors relay.events relay.ingress relay.observability"
@@ -84,8 +84,6 @@ MAY_IMPORT = {
 }
 
 OF_VENDORS = {"relay.vendors", "relay.vendors.generic", "relay.vendors.parts"}
-EVERYDAY_WORDS = {"line", "meta"}
-"""Vendors whose names are no sign that somebody knows the vendor."""
 PURE_ROOMS = {"relay.errors", "relay.events", "relay.vendors.kit", *OF_VENDORS}
 """Beside these, a module is pure if its docstring says so."""
 # All that a pure module needs of others. None of it reads a clock, a file or the environment.
@@ -315,36 +313,3 @@ def test_no_module_has_a_name_that_fits_anything() -> None:
     names = {part for module in TREES for part in module.split(".")}
 
     assert not names & {"utils", "util", "helpers", "common", "base", "manager", "misc"}
-
-
-def words_of(tree: ast.AST) -> Iterator[str]:
-    """Yield what the code says: identifiers and texts, but neither comments nor docstrings."""
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        match node:
-            case ast.Constant(value=str(text)) if id(node) not in docstrings:
-                yield text
-            case ast.Name(id=name) | ast.alias(name=name) | ast.arg(arg=name):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.ClassDef(name=name):
-                yield name
-
-
-@pytest.mark.parametrize(
-    "module", [module for module in TREES if room_of(module) not in OF_VENDORS]
-)
-def test_nothing_outside_its_file_knows_a_vendors_name(module: str) -> None:
-    names = {*vendors.discover(), "wotnot", "picky", "channel_talk", "support_hunt"}
-    names |= {rf"(?:vendors|sources)[./]{name}" for name in EVERYDAY_WORDS}
-    names -= EVERYDAY_WORDS
-
-    said = [word.lower() for word in words_of(TREES[module]) if "such as [sources." not in word]
-
-    # Not within a word: a lock is acquired.
-    assert [
-        word
-        for word in said
-        if any(re.search(rf"(?<![a-z]){name}(?![a-z])", word) for name in names)
-    ] == []

@@ -4,9 +4,7 @@ A stream has no end: a consumer waits for more (https://www.rabbitmq.com/docs/st
 and the length that RabbitMQ reports lags by seconds. So the last offset is looked up on opening.
 """
 
-import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp import commands
 
+from relay.cli.replay.arrivals import Arrivals
 from relay.errors import BrokerError
 
 _OFFSET = "x-stream-offset"
@@ -31,49 +30,13 @@ class HistoryMessage(NamedTuple):
     body: bytes
 
 
-class _Arrivals:
-    """The messages a consumer has received and nobody has taken yet."""
-
-    def __init__(self, channel: AbstractChannel) -> None:
-        self._channel = channel
-        self._wake = asyncio.Event()
-        self.waiting: deque[Any] = deque()
-
-    async def add(self, delivered: Any) -> None:
-        """Add a message; this is the consumer's callback."""
-        self.waiting.append(delivered)
-        self._wake.set()
-
-    async def wait_for_any(self, limit_s: float) -> bool:
-        """Wait for a message, and return whether there is one.
-
-        Raises:
-            BrokerError: the connection was lost.
-        """
-        wire = await self._channel.get_underlay_channel()
-        closing = wire.closing
-        closing.add_done_callback(lambda _: self._wake.set())
-        try:
-            async with asyncio.timeout(limit_s):
-                while not self.waiting:
-                    if wire.is_closed:
-                        raise BrokerError("The connection to RabbitMQ was lost.")
-                    self._wake.clear()
-                    await self._wake.wait()
-        except TimeoutError:
-            return False
-        finally:
-            closing.cancel()
-        return True
-
-
 class HistoryStream:
     """A stream being read; see `opened`."""
 
     def __init__(self, channel: AbstractChannel, name: str) -> None:
         self._channel = channel
         self._name = name
-        self._arrivals = _Arrivals(channel)
+        self._arrivals = Arrivals(channel)
         self.last_offset = -1
         """Of the last message when the stream was opened; -1 if it was empty."""
 
@@ -86,10 +49,17 @@ class HistoryStream:
         """
         return _offset_of(self._arrivals.waiting[0]) if self._arrivals.waiting else None
 
-    async def open(self, start: datetime | int) -> None:
-        """Start to read at about a time, or at an offset, and look up the last offset."""
-        await self._consume(start, self._arrivals)
+    async def open(self, start: datetime | int | None) -> None:
+        """Start to read, and look up the last offset.
+
+        Args:
+            start: about a time, or an offset; None for what comes from now on.
+        """
+        if start is not None:
+            await self._consume(start, self._arrivals)
         self.last_offset = await self._find_last_offset()
+        if start is None:
+            await self._consume(self.last_offset + 1, self._arrivals)
 
     async def batches(self, *, end: int, max_count: int) -> AsyncIterator[list[HistoryMessage]]:
         """Yield the messages up to the offset `end`, in batches of 1 to max_count.
@@ -97,17 +67,31 @@ class HistoryStream:
         Raises:
             BrokerError: the connection was lost, or RabbitMQ sends nothing.
         """
-        wire = await self._channel.get_underlay_channel()
-        waiting, offset = self._arrivals.waiting, -1
+        offset = -1
         while offset < end:
             if not await self._arrivals.wait_for_any(_MAX_SILENCE_S):
                 raise self._silence_error()
-            taken = [waiting.popleft() for _ in range(min(max_count, len(waiting)))]
-            await wire.basic_ack(taken[-1].delivery_tag, multiple=True)
-            offset = _offset_of(taken[-1])
-            messages = [_history_message(delivered) for delivered in taken]
+            messages = await self._take(max_count)
+            offset = messages[-1].offset
             if batch := [message for message in messages if message.offset <= end]:
                 yield batch
+
+    async def endless_batches(self, *, max_count: int) -> AsyncIterator[list[HistoryMessage]]:
+        """Yield all messages, and go on with those that are still to come.
+
+        Raises:
+            BrokerError: the connection was lost.
+        """
+        while True:
+            await self._arrivals.wait_for_any(None)
+            yield await self._take(max_count)
+
+    async def _take(self, max_count: int) -> list[HistoryMessage]:
+        """Take what has arrived: at least one message, as a caller has waited for it."""
+        wire, waiting = await self._channel.get_underlay_channel(), self._arrivals.waiting
+        taken = [waiting.popleft() for _ in range(min(max_count, len(waiting)))]
+        await wire.basic_ack(taken[-1].delivery_tag, multiple=True)
+        return [_history_message(delivered) for delivered in taken]
 
     async def _find_last_offset(self) -> int:
         """Return the offset of the last message, or -1.
@@ -116,7 +100,7 @@ class HistoryStream:
         RabbitMQ answers a request made after the first message, the whole chunk has arrived.
         """
         wire = await self._channel.get_underlay_channel()
-        last = _Arrivals(self._channel)
+        last = Arrivals(self._channel)
         tag = await self._consume("last", last)
         is_empty = not await self._reported_length()
         if not await last.wait_for_any(_MAX_SILENCE_IF_EMPTY_S if is_empty else _MAX_SILENCE_S):
@@ -134,10 +118,8 @@ class HistoryStream:
         queue = await self._channel.declare_queue(self._name, passive=True)
         return queue.declaration_result.message_count or 0
 
-    async def _consume(self, start: datetime | int | str, arrivals: _Arrivals) -> str:
-        wire = await self._channel.get_underlay_channel()
-        consuming = await wire.basic_consume(self._name, arrivals.add, arguments={_OFFSET: start})
-        return consuming.consumer_tag or ""
+    async def _consume(self, start: datetime | int | str, arrivals: Arrivals) -> str:
+        return await arrivals.consume(self._name, {_OFFSET: start})
 
     def _silence_error(self) -> BrokerError:
         return BrokerError(f"RabbitMQ sent nothing of {self._name} for {_MAX_SILENCE_S:g} s.")
@@ -145,9 +127,9 @@ class HistoryStream:
 
 @contextlib.asynccontextmanager
 async def opened(
-    connection: AbstractConnection, name: str, start: datetime | int
+    connection: AbstractConnection, name: str, start: datetime | int | None
 ) -> AsyncIterator[HistoryStream]:
-    """Read a stream from about a time, or from an offset."""
+    """Read a stream; see `HistoryStream.open` for where it starts."""
     async with connection.channel() as channel:
         await channel.set_qos(prefetch_count=_PREFETCH)
         stream = HistoryStream(channel, name)

@@ -15,7 +15,6 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from deploy.local.broker import PrivateBroker
 from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent
 from relay.events.message import Origin
@@ -206,21 +205,6 @@ async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     assert code == 1
     assert err.startswith("relay: RabbitMQ at 127.0.0.1:1 can't be reached")
-
-
-async def test_a_lost_connection_is_one_sentence(
-    tmp_path: Path, own_broker: PrivateBroker, exchange: str
-) -> None:
-    RelayProcess(tmp_path, broker_url=own_broker.url, exchange=exchange)
-    relay = RelayCommand(tmp_path / "relay.toml")
-    await relay("topology", "--apply")
-    tail = await started(relay)
-
-    own_broker.kill()
-
-    code, _, err = await end_of(tail)
-    assert code == 1
-    assert err == "relay: The connection to RabbitMQ was lost.\n"
 
 
 async def test_each_event_goes_to_a_url_a_folder_and_a_program_in_order(

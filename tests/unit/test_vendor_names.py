@@ -1,0 +1,46 @@
+"""Who knows the names of vendors: they themselves, and nobody else."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from relay import vendors
+from tests.unit.test_layout import OF_VENDORS, TREES, room_of
+
+EVERYDAY_WORDS = {"line", "meta"}
+"""Vendors whose names are no sign that somebody knows the vendor."""
+
+
+def words_of(tree: ast.AST) -> Iterator[str]:
+    """Yield what the code says: identifiers and texts, but neither comments nor docstrings."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in docstrings:
+                yield text
+            case ast.Name(id=name) | ast.alias(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ClassDef(name=name):
+                yield name
+
+
+@pytest.mark.parametrize(
+    "module", [module for module in TREES if room_of(module) not in OF_VENDORS]
+)
+def test_nothing_outside_its_file_knows_a_vendors_name(module: str) -> None:
+    names = {*vendors.discover(), "wotnot", "picky", "channel_talk", "support_hunt"}
+    names |= {rf"(?:vendors|sources)[./]{name}" for name in EVERYDAY_WORDS}
+    names -= EVERYDAY_WORDS
+
+    said = [word.lower() for word in words_of(TREES[module]) if "such as [sources." not in word]
+
+    # Not within a word: a lock is acquired.
+    assert [
+        word
+        for word in said
+        if any(re.search(rf"(?<![a-z]){name}(?![a-z])", word) for name in names)
+    ] == []
