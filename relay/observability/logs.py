@@ -125,7 +125,12 @@ def _json_line(_: WrappedLogger, level: str, event: EventDict) -> bytes:
         structlog.processors.format_exc_info(None, level, event)
     event["level"] = level
     event["timestamp"] = from_clock(time.time())
+    return to_json(event)
+
+
+def to_json(value: object) -> bytes:
+    """Return any value as JSON: what JSON has no form for as its text."""
     try:
-        return orjson.dumps(event, default=str)
+        return orjson.dumps(value, default=str)
     except TypeError:  # a lone surrogate in someone's error, or a huge integer
-        return json.dumps(event, default=str).encode()
+        return json.dumps(value, default=str).encode()

@@ -50,6 +50,15 @@ def test_names_count_for_its_bound_in_bytes(length: int) -> None:
     assert kept or length * 2 > 1_000_000
 
 
+@pytest.mark.parametrize("detail", ["\ud800", 2**70, {1: b"x"}, None])
+def test_it_keeps_what_json_has_no_form_for(detail: object) -> None:
+    ring = RecentRequests()
+
+    ring.add(1.0, "POST", {"status": 400, "request_id": "1"}, (), {"detail": detail})
+
+    assert ids(ring.page(RecentQuery())) == [1]
+
+
 def test_a_cursor_gives_what_came_since() -> None:
     ring = filled(5)
     cursor = ring.page(RecentQuery())["cursor"]
