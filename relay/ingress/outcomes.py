@@ -28,6 +28,7 @@ from relay.ingress.redacted_request import RedactedRequest, redacted_request
 from relay.ingress.request_context import RequestContext
 from relay.ingress.safe_errors import safe_field_names, safe_head_names
 from relay.observability.capture import Capture
+from relay.observability.logs import line_logger, to_json
 from relay.observability.metrics import IngressMetrics, authentication_reason, event_type_label
 from relay.observability.recent_requests import MAX_EVENTS_SHOWN, RecentRequests
 from relay.process.safe_traceback import safe_traceback
@@ -67,7 +68,7 @@ class Outcomes:
         self._capture = capture or Capture()
         self._secrets: Sequence[str] = ()
         self._sources: Mapping[str, Source] = {}
-        self._log = log.bind()  # a lazy logger is asked for its real one at each call
+        self._log_delivery = line_logger("delivery")
 
     def show(self, sources: Mapping[str, Source]) -> None:
         """Count from zero for sources; requests to any other count for an unknown one."""
@@ -163,9 +164,10 @@ class Outcomes:
         line["source"] = name
         line["status"] = status
         line["duration_ms"] = round(elapsed_s * 1000, 3)
-        self._log.info("delivery", **line)
+        encoded = to_json(line)
+        self._log_delivery(encoded)
         self._recent.add(
-            request.received_at, request.head.method, line, request.types, request.details
+            request.received_at, request.head.method, encoded, request.types, request.details
         )
         if self._capture.source == name:
             self._capture_request(request, status)

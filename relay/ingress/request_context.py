@@ -22,7 +22,6 @@ _process_token = random_tokens.token_hex(16)
 _numbers = itertools.count(1)
 _ID_STARTS_AT = 24
 _NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
-_NOTHING: Mapping[str, object] = {}
 _ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 """What the absolute form of a request target has before the path (RFC 9112, 3.2.2)."""
 
@@ -87,7 +86,7 @@ class RequestContext:
         self.encoding: str | None = None  # as its Content-Encoding says
         self.line: dict[str, object] = {"request_id": self.id}
         self.types: tuple[str, ...] = ()  # of its events
-        self.details: Mapping[str, object] = _NOTHING  # for /recent, beside the line
+        self.details: Mapping[str, object] | None = None  # for /recent, beside the line
         self.source: Source
         self.request: Request | None = None
         self.span: ReceiveSpan | None = None

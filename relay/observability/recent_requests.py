@@ -40,10 +40,11 @@ passed over; without, the newest. Each request has these members; what is unknow
 
 import heapq
 import itertools
+import json
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, cast
 
 import orjson
 
@@ -56,7 +57,8 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_EVENTS_SHOWN = 20
 """Of one request. A delivery may have 10,000."""
 
-_OVERHEAD_BYTES = 41  # of an entry, beside its JSON: what Python needs for bytes and their place
+_OVERHEAD_BYTES = 512
+"""About what an entry takes beside its JSON: the tuple, two times 33 bytes, a float and types."""
 VERDICTS = ("accepted", "quarantined", "handshake", "ignored", "refused")
 FILTERS = ("source", "verdict", "reason", "type")
 _METHODS = frozenset(
@@ -64,7 +66,7 @@ _METHODS = frozenset(
 )
 _BAD_REQUEST = 400
 _MAX_DIGITS = 18  # of a number in a query
-_NOTHING: Mapping[str, object] = {}
+_NO_DETAILS = b"{}"
 
 Row = dict[str, Any]
 
@@ -91,6 +93,14 @@ class RecentQuery(NamedTuple):
     limit: int = MAX_REQUESTS
 
 
+class _Entry(NamedTuple):
+    received_at: float
+    method: str
+    line: bytes
+    types: Sequence[str]
+    details: bytes
+
+
 class RecentRequests:
     """A ring of requests that were answered.
 
@@ -102,7 +112,7 @@ class RecentRequests:
     def __init__(self, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES) -> None:
         self._max_requests = max_requests
         self._bytes_left = max_bytes
-        self._entries: deque[bytes] = deque()
+        self._entries: deque[_Entry] = deque()
         self._process = secrets.token_hex(4)
         self._last = 0  # the number of the newest; those before it have the numbers before that
 
@@ -110,25 +120,26 @@ class RecentRequests:
         self,
         received_at: float,
         method: str,
-        line: Mapping[str, object],
+        line: bytes,
         types: Sequence[str] = (),
-        details: Mapping[str, object] = _NOTHING,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         """Keep a request that was answered.
 
         Args:
             received_at: seconds since 1970.
             method: as the caller wrote it.
-            line: what its log line says.
+            line: what its log line says, a JSON object.
             types: of its first MAX_EVENTS_SHOWN events.
             details: what is not in its line; these members replace those of the line.
         """
-        entry = to_json([received_at, method, line, types, details])
+        more = to_json(details) if details else _NO_DETAILS
         self._last += 1
-        self._entries.append(entry)
-        self._bytes_left -= len(entry) + _OVERHEAD_BYTES
+        self._entries.append(_Entry(received_at, method, line, types, more))
+        self._bytes_left -= len(line) + len(more) + _OVERHEAD_BYTES
         while len(self._entries) > self._max_requests or self._bytes_left < 0:
-            self._bytes_left += len(self._entries.popleft()) + _OVERHEAD_BYTES
+            oldest = self._entries.popleft()
+            self._bytes_left += len(oldest.line) + len(oldest.details) + _OVERHEAD_BYTES
 
     def page(self, query: RecentQuery) -> RecentPage:
         """Return what is kept, as far as it is wanted."""
@@ -156,12 +167,12 @@ class RecentRequests:
     def _cursor(self, number: int) -> str:
         return f"{self._process}-{number}"
 
-    def _row(self, number: int, entry: bytes) -> Row:
+    def _row(self, number: int, entry: _Entry) -> Row:
         """Return an entry as `/recent` shows it."""
-        received_at, method, line, types, details = orjson.loads(entry)
+        received_at, method, line, types, details = entry
         row: Row = {"cursor": self._cursor(number), "time": from_clock(received_at)}
         row["method"] = method if method in _METHODS else "other"
-        row |= line
+        row |= _members(line)
         row["verdict"] = _verdict(row)
         if quarantined := row.pop("quarantined", None):
             row["reason"] = quarantined
@@ -173,8 +184,18 @@ class RecentRequests:
             row["type"] = types[0]
             if len(distinct := list(dict.fromkeys(types))) > 1:
                 row["types"] = distinct
-        row |= details
+        row |= _members(details)
         return row
+
+
+def _members(encoded: bytes) -> Row:
+    """Return the members of a JSON object, with a question mark for each lone surrogate."""
+    try:
+        members = orjson.loads(encoded)
+    except orjson.JSONDecodeError:
+        readable = json.dumps(json.loads(encoded), ensure_ascii=False).encode(errors="replace")
+        members = orjson.loads(readable)
+    return cast("Row", members)
 
 
 def _verdict(row: Row) -> str:

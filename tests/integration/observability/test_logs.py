@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
 
 import pytest
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]*Z")
 
 FAILING = """
 import sys, structlog
@@ -97,6 +100,39 @@ def test_a_json_line_holds_fields_then_event_worker_level_and_time() -> None:
     assert (plain["level"], failed["level"]) == ("info", "error")
     assert failed["exception"].endswith("ValueError: wrong")
     assert datetime.fromisoformat(plain["timestamp"]).tzinfo == UTC
+
+
+LOGGING_ENCODED = """
+import sys, structlog
+from relay.observability import logs
+
+logs.configure(style=sys.argv[1], level=sys.argv[2], worker=3)
+fields = {"source": "acme", "text": 'a "b" }', "status": 200}
+structlog.get_logger().info("delivery", **fields)
+logs.line_logger("delivery")(logs.to_json(fields))
+"""
+
+
+@pytest.mark.parametrize(("style", "level"), [("json", "info"), ("console", "debug")])
+def test_a_line_of_encoded_fields_is_like_any_other(style: str, level: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", LOGGING_ENCODED, style, level], stderr=subprocess.PIPE, check=True
+    )
+
+    usual, encoded = [TIME.sub("", line) for line in process.stderr.decode().splitlines()]
+    assert "acme" in usual
+    assert encoded == usual
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_of_encoded_fields_has_a_level(style: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", LOGGING_ENCODED, style, "warning"],
+        stderr=subprocess.PIPE,
+        check=True,
+    )
+
+    assert process.stderr == b""
 
 
 def test_a_log_that_nobody_reads_stops_nothing() -> None:

@@ -1,8 +1,10 @@
 """The ring behind `/recent`: its bounds, its cursors, its filters, and several of them as one."""
 
+import orjson
 import pytest
 
 from relay.errors import Refused
+from relay.observability.logs import to_json
 from relay.observability.recent_requests import (
     RecentPage,
     RecentQuery,
@@ -13,10 +15,20 @@ from relay.observability.recent_requests import (
 )
 
 
+def keep(
+    ring: RecentRequests,
+    received_at: float,
+    line: dict[str, object],
+    types: tuple[str, ...] = (),
+    details: dict[str, object] | None = None,
+) -> None:
+    ring.add(received_at, "POST", to_json(line), types, details)
+
+
 def add(ring: RecentRequests, number: int, status: int = 200, **line: object) -> None:
     """Add a request that was answered so many seconds after 1970."""
     shown = {"request_id": str(number), "source": "acme", "status": status, **line}
-    ring.add(float(number), "POST", shown)
+    keep(ring, float(number), shown)
 
 
 def filled(count: int, **limits: int) -> RecentRequests:
@@ -42,7 +54,7 @@ def test_names_count_for_its_bound_in_bytes(length: int) -> None:
 
     for number in range(900):
         details = {"header_names": ["x" * length, "é" * length]}
-        ring.add(float(number), "POST", {"status": 401, "request_id": str(number)}, (), details)
+        keep(ring, float(number), {"status": 401, "request_id": str(number)}, (), details)
 
     kept = ids(ring.page(RecentQuery()))
     assert kept == list(range(900 - len(kept), 900))
@@ -54,8 +66,9 @@ def test_names_count_for_its_bound_in_bytes(length: int) -> None:
 def test_it_keeps_what_json_has_no_form_for(detail: object) -> None:
     ring = RecentRequests()
 
-    ring.add(1.0, "POST", {"status": 400, "request_id": "1"}, (), {"detail": detail})
+    keep(ring, 1.0, {"status": 400, "request_id": "1", "detail": detail}, (), {"more": detail})
 
+    assert orjson.dumps(ring.page(RecentQuery()))
     assert ids(ring.page(RecentQuery())) == [1]
 
 
@@ -130,12 +143,12 @@ def test_the_cursor_of_another_process_gives_everything_anew(cursor: str) -> Non
 def test_filters(query: dict[str, str], expected: list[int]) -> None:
     ring, both = RecentRequests(), ("message.created", "note.created")
     line = {"source": "acme", "status": 200}
-    ring.add(0.0, "POST", {**line, "request_id": "0"}, both[:1])
-    ring.add(1.0, "POST", {**line, "request_id": "1", "quarantined": "not_json", "event_id": "a"})
-    ring.add(2.0, "POST", {**line, "request_id": "2", "status": 401}, (), {"reason": "token_wrong"})
-    ring.add(3.0, "POST", {**line, "request_id": "3", "reasons": ["not_json"]}, both)
+    keep(ring, 0.0, {**line, "request_id": "0"}, both[:1])
+    keep(ring, 1.0, {**line, "request_id": "1", "quarantined": "not_json", "event_id": "a"})
+    keep(ring, 2.0, {**line, "request_id": "2", "status": 401}, (), {"reason": "token_wrong"})
+    keep(ring, 3.0, {**line, "request_id": "3", "reasons": ["not_json"]}, both)
 
-    ring.add(4.0, "POST", {"status": 200, "request_id": "4", "ignored": 2})
+    keep(ring, 4.0, {"status": 200, "request_id": "4", "ignored": 2})
 
     assert ids(ring.page(read_query(query))) == expected
 
@@ -160,7 +173,7 @@ def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
 @pytest.mark.parametrize("method", ["SECRET", "post", "", "POST "])
 def test_a_method_is_a_word_of_ours(method: str) -> None:
     ring = RecentRequests()
-    ring.add(0.0, method, {"status": 405})
+    ring.add(0.0, method, b'{"status":405}')
 
     assert ring.page(RecentQuery())["requests"][0]["method"] == "other"
 
