@@ -66,7 +66,7 @@ class Feed:
         self._pages = pages
         self._rows: deque[tuple[int, Row]] = deque(maxlen=_MAX_ROWS)
         self._last = 0
-        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
         self._events: dict[str, tuple[str, bytes]] = {}
         self._event_bytes = 0
         self._cursors: dict[str, str] = {}
@@ -112,18 +112,18 @@ class Feed:
         self._watch()
         try:
             sent = self._last
-            await _send(response, "ready", {})
+            error: str | None = None
             while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(10):
-                        await self._arrived.wait()
+                if sent == self._last and error == self.error:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(10):
+                            await self._changed.wait()
                 fresh = [(number, row) for number, row in self._rows if number > sent]
-                sent = self._last
-                self._arrived.clear()
+                sent, error = self._last, self.error
                 rows = [row for _, row in fresh if _is_wanted(row, wanted)]
                 shown, left_out = rows[-_MAX_ROWS_PER_S:], max(0, len(rows) - _MAX_ROWS_PER_S)
                 await _send(response, "rows", {"rows": list(map(_cells, shown)),
-                                               "more": left_out, "error": self.error})  # fmt: skip
+                                               "more": left_out, "error": error})  # fmt: skip
                 await asyncio.sleep(1)
         except ConnectionError:
             return response
@@ -133,6 +133,7 @@ class Feed:
     def _watch(self) -> None:
         self._watchers += 1
         if self._watchers == 1:
+            self.error = "connecting to RabbitMQ"
             self._tasks = [
                 asyncio.create_task(self._consume(), name="feed queue"),
                 asyncio.create_task(self._poll(), name="feed recent"),
@@ -152,7 +153,12 @@ class Feed:
     def _add(self, row: Row) -> None:
         self._last += 1
         self._rows.append((self._last, row))
-        self._arrived.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake all who watch; each compares what it has sent with what there is."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _consume(self) -> None:
         while True:
@@ -172,6 +178,7 @@ class Feed:
                         for exchange in self._deployment.feed_exchanges:
                             await queue.bind(exchange, "#")
                     self.error = ""
+                    self._tell()
                     async with queue.iterator() as messages:
                         async for message in messages:
                             self._note(message)
@@ -179,7 +186,7 @@ class Feed:
                 self.error = "The connection to RabbitMQ was lost."
             except (BrokerError, TimeoutError) as error:
                 self.error = str(error) or "RabbitMQ did not answer in time."
-            self._arrived.set()
+            self._tell()
             raise_if_cancelled()
             await asyncio.sleep(_RETRY_S)
 

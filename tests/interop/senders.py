@@ -44,17 +44,17 @@ CHECKS = {
 
 WITHOUT_LIBRARY = {
     "chatwoot": "its libraries call it, and check nothing",
-    "cloudevents": "see test_cloudevents_sdk.py; the token is no matter of that library",
-    "front": "none was found that checks",
+    "cloudevents": "the token is HTTP's, and no matter of its library",
+    "front": "it has none on PyPI or npm",
     "gitlab": "it sends a token",
-    "helpscout": "none was found that checks",
+    "helpscout": "it has none on PyPI or npm",
     "intercom": "its library calls it, and checks nothing",
     "livechat": "it sends a token",
     "msgraph": "it sends a token",
     "pagerduty": "its libraries call it, and check nothing",
     "rocketchat": "it sends a token",
     "x": "its last library that checks needs 140 others",
-    "zendesk": "none was found that checks",
+    "zendesk": "it has none on PyPI or npm",
     "zoom": "its library is under no open licence",
 }
 """All other presets, and why."""

@@ -6,22 +6,38 @@ const main = document.getElementById("main");
 // A page with data-refresh is fetched again, unless somebody reads closely: a selection, an open
 // <details>, a focus within.
 async function refresh() {
-  const isBusy = document.hidden || String(getSelection()) !== ""
-    || main.querySelector("details[open]") || main.contains(document.activeElement) && document.activeElement !== main;
-  if (!isBusy) {
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (answer.ok && !answer.redirected) {
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
-        const left = [...main.querySelectorAll(".wide")].map((each) => each.scrollLeft);
-        main.replaceChildren(...fresh.childNodes);
-        main.querySelectorAll(".wide").forEach((each, index) => { each.scrollLeft = left[index] ?? 0; });
-      }
-    } catch {
-      document.title = "not reachable · relay";
-    }
+  if (!document.hidden) {
+    const isBusy = String(getSelection()) !== "" || main.querySelector("details[open]")
+      || main.contains(document.activeElement) && document.activeElement !== main;
+    say(await update(isBusy));
   }
   setTimeout(refresh, 1000 * main.dataset.refresh);
+}
+
+// Fetches the page and shows what it has now, unless that would disturb somebody. Returns why it
+// could not, or "".
+async function update(isBusy) {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(20_000) });
+    if (answer.redirected) return "You are logged out; load the page again to log in.";
+    if (!answer.ok) return `The console answers ${answer.status}; this page is out of date. It tries again.`;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
+    if (!isBusy) {
+      const left = [...main.querySelectorAll(".wide")].map((each) => each.scrollLeft);
+      main.replaceChildren(...fresh.childNodes);
+      main.querySelectorAll(".wide").forEach((each, index) => { each.scrollLeft = left[index] ?? 0; });
+    }
+    return "";
+  } catch {
+    return "The console does not answer; this page is out of date. It tries again.";
+  }
+}
+
+// Says above the page what is wrong with it; nothing if text is "".
+function say(text) {
+  const stale = document.getElementById("stale");
+  if (stale.textContent !== text) stale.textContent = text;
+  stale.hidden = text === "";
 }
 if (main.dataset.refresh) setTimeout(refresh, 1000 * main.dataset.refresh);
 
@@ -82,18 +98,29 @@ if (feed) {
   };
   more.addEventListener("click", show);
 
-  const source = new EventSource(feed.dataset.stream);
-  source.addEventListener("ready", () => { state.textContent = "live"; });
-  source.addEventListener("error", () => { state.textContent = "connection lost; trying again"; });
-  source.addEventListener("rows", (event) => {
-    const data = JSON.parse(event.data);
-    state.textContent = data.error || "live";
-    waiting = waiting.concat(data.rows).slice(-500);
-    leftOut += data.more;
-    if (!isReading()) show();
-    else if (waiting.length) {
-      more.textContent = `${waiting.length + leftOut} new`;
-      more.hidden = false;
-    }
-  });
+  // A browser tries again by itself, but not after an answer that is no feed, such as of a proxy
+  // that has no console behind it, or of a console that wants to know who is asking.
+  const connect = () => {
+    const source = new EventSource(feed.dataset.stream);
+    source.addEventListener("error", async () => {
+      state.textContent = "connection lost; trying again";
+      if (source.readyState === EventSource.CLOSED) {
+        say(await update(true));
+        setTimeout(connect, 5000);
+      }
+    });
+    source.addEventListener("rows", (event) => {
+      const data = JSON.parse(event.data);
+      say("");
+      state.textContent = data.error || "live";
+      waiting = waiting.concat(data.rows).slice(-500);
+      leftOut += data.more;
+      if (!isReading()) show();
+      else if (waiting.length) {
+        more.textContent = `${waiting.length + leftOut} new`;
+        more.hidden = false;
+      }
+    });
+  };
+  connect();
 }

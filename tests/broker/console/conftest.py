@@ -1,0 +1,42 @@
+"""The console beside a relay, and Chromium."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser as Chromium
+
+from relay.events import topology
+from tests.support.relay_process import RelayProcess
+from tests.support.servers.chromium import PROGRAM, opened_chromium
+from tests.support.servers.console import Browser, opened_console
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Chromium]:
+    if PROGRAM is None:
+        pytest.skip("chromium is not installed")
+    async with opened_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def relay(
+    tmp_path: Path,
+    broker_url: str,
+    exchange: str,
+    declared: topology.Topology,  # noqa: ARG001  takes the queues down
+) -> AsyncIterator[RelayProcess]:
+    async with RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def console(
+    tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str
+) -> AsyncIterator[Browser]:
+    settings = f'receivers = ["{relay.admin_url}"]'
+    async with opened_console(
+        tmp_path, broker_url=broker_url, exchange=exchange, console=settings
+    ) as browser:
+        yield browser

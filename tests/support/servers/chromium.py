@@ -1,0 +1,53 @@
+"""Chromium, with pages that remember what a page of the console must never do."""
+
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Browser, Page, async_playwright
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+_REPORTS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+@contextlib.asynccontextmanager
+async def opened_chromium() -> AsyncIterator[Browser]:
+    """Run Chromium while the context is open."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=PROGRAM,
+            args=["--no-sandbox"],
+        )
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def opened_page(chromium: Browser, url: str, **options: Any) -> AsyncIterator[Page]:
+    """Open a page of the console; at the end it must have kept quiet.
+
+    What counts is a word on the browser's console, such as a violation of the content security
+    policy, an exception of a script, a dialog, and a request to another host.
+    """
+    problems: list[str] = []
+    host = urlsplit(url).netloc
+    context = await chromium.new_context(base_url=url, **options)
+    context.set_default_timeout(30_000)
+    await context.add_init_script(_REPORTS)
+    page = await context.new_page()
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on(
+        "request",
+        lambda request: urlsplit(request.url).netloc == host or problems.append(request.url),
+    )
+    await page.goto("/")
+    yield page
+    await context.close()
+    assert not problems, problems
