@@ -14,13 +14,14 @@ make() { [ -s "$1" ] || printf '%s\n' "$2" >"$1"; }
 for user in relay archive forward notify console operator; do
     make "passwords/$user" "$(random)"
 done
-for name in postgres grafana demo_token console_token; do
+for name in postgres console_postgres grafana demo_token console_token; do
     make "$name" "$(random)"
 done
 make relay_url "amqp://relay:$(cat passwords/relay)@rabbitmq:5672/"
 make archive_url "amqp://archive:$(cat passwords/archive)@rabbitmq:5672/"
 make console_url "amqp://console:$(cat passwords/console)@rabbitmq:5672/"
 make archive_database "postgresql://archive:$(cat postgres)@postgres/archive"
+make console_database "postgresql://console:$(cat console_postgres)@postgres/archive"
 # Made anew when the project's have changed, since there may be new users and rights.
 definitions=$here/../rabbitmq/definitions
 if ! [ -s definitions.json ] || [ "$definitions.json" -nt definitions.json ]; then
@@ -33,4 +34,4 @@ if ! [ -s relay.pem ]; then
     cat relay.crt relay.key >relay.pem
 fi
 # In their containers others than the owner read them; here nobody gets into the directory.
-chmod 0644 ./*_url ./*_database ./*_token postgres grafana definitions.json relay.pem
+chmod 0644 ./*_url ./*_database ./*_token ./*postgres grafana definitions.json relay.pem

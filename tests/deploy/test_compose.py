@@ -1,5 +1,6 @@
 """deploy/compose/, without a Docker engine: its schema, its files, and what setup.sh makes."""
 
+import asyncio
 import json
 import os
 import re
@@ -11,18 +12,21 @@ import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from psycopg.errors import InsufficientPrivilege
 
-from consumers.archive.service import ArchiveSettings
+from consumers.archive.service import ArchiveSettings, archive_at
 from consumers.kit.settings import load as load_consumer
 from relay import broker_url
 from relay.configured import sources_of
 from relay.console.deployment import Deployment
 from relay.settings import Settings, load
+from tests.support.archives import archived, event, found, opened_archive
 
 HERE = Path("deploy/compose")
 COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())
@@ -111,7 +115,7 @@ def test_only_those_who_talk_share_a_network() -> None:
     assert members["edge"] == {"haproxy", "relay-1", "relay-2"}
     assert members["broker"] == {"relay-1", "relay-2", "archive", "console", "rabbitmq"}
     assert members["console"] == {"console"}  # its port is published, and the others are internal
-    assert members["archive"] == {"archive", "postgres"}
+    assert members["archive"] == {"archive", "console", "postgres"}
 
 
 def test_relays_and_archive_read_their_settings(
@@ -150,11 +154,44 @@ def test_the_console_reads_its_settings_and_knows_all(secrets: Path, tmp_path: P
     assert service["ports"] == [f"127.0.0.1:{deployment.console.port}:{deployment.console.port}"]
     assert service["environment"]["HEALTH_PORT"] == str(deployment.console.port)
     assert not deployment.access.is_open
+    assert deployment.archive[1] == "the archive in PostgreSQL"
     assert {(name, source.origin.vendor) for name, source in deployment.sources.items()} == {
         (name, section["vendor"]) for name, section in relay["sources"].items()
     }
     watched = [*deployment.receivers, *deployment.services.values()]
     assert {urlsplit(each).hostname for each in watched} == OURS - {"console"}
+
+
+async def test_the_database_lets_the_console_read_what_the_archive_will_write(
+    secrets: Path, tmp_path: Path, postgres_url: str
+) -> None:
+    script = tmp_path / "console.sql"
+    script.write_text((HERE / "postgres.sql").read_text().replace("/run/secrets", str(secrets)))
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("CREATE ROLE archive LOGIN")
+        db.execute("GRANT CREATE ON SCHEMA public TO archive")
+    try:
+        command = ["psql", "--set=ON_ERROR_STOP=1", f"--file={script}", postgres_url]
+        # As the image's entrypoint does.
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+        async with opened_archive(as_role("archive", postgres_url)) as archive:
+            await archive.append([event("e1")])
+
+        reading = as_role("console", postgres_url)
+        assert found(archive_at(reading)) == archived(event("e1"))
+        with psycopg.connect(reading) as db, pytest.raises(InsufficientPrivilege):
+            db.execute("DELETE FROM archive")
+    finally:
+        with psycopg.connect(postgres_url, autocommit=True) as db:
+            for statement in ("DROP OWNED BY", "DROP ROLE"):
+                db.execute(f"{statement} archive")
+                db.execute(f"{statement} console")
+
+
+def as_role(role: str, url: str) -> str:
+    """Return the URL of a database for another role."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def test_setup_makes_definitions_anew_when_the_projects_have_changed(

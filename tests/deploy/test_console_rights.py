@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import LiteralString, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 import psycopg
@@ -18,6 +17,7 @@ from consumers.kit.queues import topology as services
 from deploy.local.node import PrivateBroker
 from relay.broker.connection import declare
 from relay.events.topology import feed_queue
+from tests.deploy.test_compose import as_role
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
 from tests.support.archives import archived, event, found, opened_archive
 from tests.support.eventually import eventually
@@ -208,12 +208,11 @@ async def test_a_feed_that_nobody_reads_holds_nothing_back(
 async def test_it_searches_an_archive_that_it_may_only_read(postgres_url: str) -> None:
     found_in = re.search("`(GRANT [^`]+)`", README)
     assert found_in
-    parts = urlsplit(postgres_url)
-    reading = urlunsplit(parts._replace(netloc=f"console:secret@{parts.hostname}:{parts.port}"))
+    reading = as_role("console", postgres_url)
     async with opened_archive(postgres_url) as archive:
         await archive.append([event("e1")])
         with psycopg.connect(postgres_url) as db:
-            db.execute("CREATE ROLE console LOGIN PASSWORD 'secret'")
+            db.execute("CREATE ROLE console LOGIN")
             db.execute(cast("LiteralString", found_in[1]))
 
         assert found(archive_at(reading)) == archived(event("e1"))

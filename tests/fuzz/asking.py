@@ -8,6 +8,7 @@ from relay.errors import MethodNotAllowed, Unauthenticated
 from relay.events.message import Origin
 from relay.ingress import http_response
 from relay.ingress.processing import Source, process_delivery
+from relay.vendors.generic.presets import PRESETS
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import OutgoingRequest
 from tests.fuzz import delivered
@@ -25,7 +26,12 @@ def _source(vendor: str, **options: object) -> Source:
 
 
 def _sources() -> list[Source]:
-    for_url = {name: {"verify": _URL} for name in ("hubspot", "twilio")}
+    signs_url = [
+        name
+        for name, preset in PRESETS.items()
+        if preset.verify["kind"] == "twilio" or "{url}" in preset.verify.get("signed", "")
+    ]
+    for_url = {name: {"verify": _URL} for name in signs_url}
     no_keys = {"generic", "discord", "freshchat"}
     presets = [name for name in vendors.configurable() if name not in no_keys]
     found = [_source("generic", preset=name, **for_url.get(name, {})) for name in presets]
@@ -71,13 +77,23 @@ def check_signed(data: bytes) -> None:
         try:
             found = process_delivery(sent, source, 1_700_000_001.0, "d1")
         except Unauthenticated:
-            assert _has_token_in_body(source) or source.vendor.challenge.kind == "crc"
+            is_token = _has_token_in_body(source) or source.vendor.challenge.kind == "crc"
+            assert is_token or _may_be_extended(source, body)
             continue
         assert len(found.messages) <= 1
 
 
 def _has_token_in_body(source: Source) -> bool:
     return getattr(source.vendor.rule, "body", None) is not None
+
+
+def _may_be_extended(source: Source, body: bytes) -> bool:
+    """Return whether a digest under which it stands proves nothing; see signatures.py."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return getattr(source.vendor.rule, "is_digest", False)
+    return False
 
 
 def seeds() -> list[bytes]:

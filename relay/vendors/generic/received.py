@@ -6,6 +6,7 @@ Pure.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import orjson
 
@@ -20,6 +21,8 @@ from relay.vendors.kit.request import Request
 
 _AND = " + "
 _HEADER = "header:"
+_CLOUDEVENTS = "ce-"
+"""How headers begin that are percent-encoded (CloudEvents HTTP Protocol Binding, 3.1.3.2)."""
 _MAX_DIGITS = 19
 _MAX_SECONDS = 100_000_000_000
 """Times beyond it, in the year 5138, are in milliseconds."""
@@ -135,7 +138,12 @@ def _first(places: Places, body: Any, headers: Mapping[str, str]) -> tuple[str, 
 
 
 def _value(place: Place, body: Any, headers: Mapping[str, str]) -> Any:
-    return headers.get(place.header) if place.header else find(body, place.steps)
+    if not place.header:
+        return find(body, place.steps)
+    value = headers.get(place.header)
+    if value and place.header.startswith(_CLOUDEVENTS):
+        return unquote(value)
+    return value
 
 
 def _with_id(found: tuple[str, ...]) -> Data:
