@@ -28,6 +28,7 @@ _COMMANDS = (
     "serve",
     "tail",
     "test",
+    "top",
     "topology",
     "vendors",
 )

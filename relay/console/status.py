@@ -15,12 +15,11 @@ from relay.console.guard import VISITOR
 from relay.console.plots import Plot, Quantity, Value, plot, span_s, sparkline
 from relay.console.rendering import (
     Pages,
-    duration,
-    interval,
     milliseconds,
     number,
     per_second,
 )
+from relay.console.source_badges import count_badges, silence_badges
 from relay.console.verdict import verdict
 from relay.console.watching.history import PolledHistory, SourceRow
 from relay.console.watching.polling import Poller, silent_in
@@ -121,13 +120,15 @@ class StatusPages:
         for name, source in self._deployment.sources.items():
             row = known.get(name, _NEVER)
             section = self._deployment.settings.sources[name]
-            badges = _silence(row, silent.get(name), now) + _badges(row)
+            badges = silence_badges(row.last_seen, silent.get(name), now) + count_badges(row.hour)
             if section.insecure:
                 badges.append(("insecure: everyone is let in", "warn"))
             lines.append(_line(name, source.origin.vendor, row, badges))
         for name in sorted({*known, *silent} - {*self._deployment.sources})[:_SHOWN_OTHERS]:
             row = known.get(name, _NEVER)
-            badges = _silence(row, silent.get(name), now) + _badges(row, is_configured=False)
+            badges = silence_badges(row.last_seen, silent.get(name), now) + count_badges(
+                row.hour, is_configured=False
+            )
             lines.append(_line(name, "", row, badges))
         return lines
 
@@ -192,26 +193,3 @@ class StatusPages:
 def _line(name: str, vendor: str, row: SourceRow, badges: list[tuple[str, str]]) -> _SourceLine:
     spark = sparkline(row.per_minute)
     return _SourceLine(name, vendor, row.last_seen, row.hour, spark, badges)
-
-
-def _silence(row: SourceRow, expect_every_s: float | None, now: float) -> list[tuple[str, str]]:
-    """Return what is to be said of a source that should have been heard of; None: it was."""
-    if expect_every_s is None:
-        return []
-    since = "never heard of" if row.last_seen is None else duration(now - row.last_seen)
-    return [(f"silent: {since}, expected every {interval(expect_every_s)}", "warn")]
-
-
-def _badges(row: SourceRow, *, is_configured: bool = True) -> list[tuple[str, str]]:
-    """Return what is remarkable about a source, and how bad that is."""
-    hour = row.hour
-    badges = []
-    if hour.wrong and not hour.accepted:
-        badges.append((f"secret wrong? {hour.wrong:,.0f} refused, 0 accepted", "bad"))
-    elif hour.refused and is_configured:
-        badges.append((f"{hour.refused:,.0f} refused", "warn"))
-    if hour.quarantined:
-        badges.append((f"{hour.quarantined:,.0f} quarantined", "warn"))
-    if not is_configured:
-        badges.append(("not in these settings", "plain"))
-    return badges

@@ -79,7 +79,7 @@ def _broker(ready: Sequence[Polled], error: str | None) -> Part:
         text = f"{len(apart)} of {len(ready)} receivers are not connected to RabbitMQ."
         return Part(text=text, href="/system#broker", tone="bad")
     if error:
-        text = "The console can't reach RabbitMQ."
+        text = "RabbitMQ can't be reached from here."
         return Part(text=text, href="/system#broker", tone="warn")
     return Part(text="RabbitMQ connected.", href="/system#broker", tone="good")
 

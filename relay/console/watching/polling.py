@@ -128,10 +128,11 @@ class Poller:
     async def run(self) -> None:
         """Ask for ever."""
         while True:
-            await self._ask_all()
+            await self.ask_all()
             await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def _ask_all(self) -> None:
+    async def ask_all(self) -> None:
+        """Ask each of them once."""
         urls = [url for wanted in self._wanted for url in await resolve(wanted)][:_MAX_RECEIVERS]
         known = self.receivers
         self.receivers = {url: known.get(url) or Polled(name=_name(url), url=url) for url in urls}

@@ -75,6 +75,15 @@ class QueueWatch:
             raise_if_cancelled()
             await asyncio.sleep(POLL_INTERVAL_S)
 
+    async def ask_once(self) -> None:
+        """Ask for each queue once; `error` says why that failed, if it did."""
+        try:
+            async with self._connecting() as connection, asyncio.timeout(ANSWER_TIMEOUT_S):
+                await self._ask(connection)
+                self.error = None
+        except (BrokerError, TimeoutError) as error:
+            self.error = str(error) or "RabbitMQ did not answer in time."
+
     def messages(self, name: str) -> int | None:
         """Return how many wait in a queue; None if that is not known, or there is no such queue."""
         state = self.states.get(name)
