@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from relay import vendors
 from relay.events.event import TYPES
 from relay.settings_file import DEFAULT_FILE, PREFIX, read_text
 from relay.vendors.kit.fields import mapping
@@ -42,6 +43,11 @@ def complete_service(ctx: click.Context, _param: click.Parameter, typed: str) ->
         else:
             names.append(str(mapping(settings).get("queue") or name))
     return _beginning_with(typed, names)
+
+
+def complete_vendor(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
+    """Complete the name of a vendor."""
+    return _beginning_with(typed, vendors.names())
 
 
 def complete_type(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:

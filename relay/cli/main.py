@@ -17,6 +17,7 @@ _COMMANDS = (
     "dead",
     "drift",
     "events",
+    "init",
     "inspect",
     "openapi",
     "outbox",

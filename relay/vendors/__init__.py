@@ -22,6 +22,7 @@ from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.known_fields import KnownFields
 from relay.vendors.kit.request import Answer, Echo, OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 
 ENTRY_POINTS = "relay.vendors"
 ASKING_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -41,6 +42,7 @@ class Vendor(Protocol):
     - `ASKS`: the methods in which it asks: those that its `answer` answers, and POST if its
       `authenticate` may return an Answer. Without, these are all that `answer` may get;
     - `TYPES`: the types of event that its `normalize` returns, besides `unrecognized`;
+    - `SETUP`: what a person enters at the vendor; see `kit/setup.py`;
     - `FIELDS`: JSON pointers to fields of an element that its code reads and no sample shows, and
       to objects whose names are data; see `KnownFields.declare`.
     """
@@ -71,6 +73,7 @@ class Configurable(Protocol):
     Args:
         NAMES: what `vendor` may say for one of these.
         ABOUT: one sentence on each of NAMES.
+        SETUPS: how a source of each of NAMES is connected.
         OPTIONS: the settings of a source that it takes.
         SECRET_OPTIONS: paths of those that are secrets: a table of OPTIONS, and a key in it.
         OPTION_SCHEMAS: the JSON Schema of each of OPTIONS; in keywords that mean the
@@ -79,6 +82,7 @@ class Configurable(Protocol):
 
     NAMES: Sequence[str]
     ABOUT: Mapping[str, str]
+    SETUPS: Mapping[str, Setup]
     OPTIONS: Sequence[str]
     SECRET_OPTIONS: Sequence[tuple[str, str]]
     OPTION_SCHEMAS: Mapping[str, Mapping[str, Any]]
@@ -92,6 +96,10 @@ class Configurable(Protocol):
             SettingsError: with one sentence per problem, without its full stop, that begins with
                 the name of the setting and a colon.
         """
+        ...
+
+    def presets_of(self, name: str) -> Sequence[str]:
+        """Return what `preset` may say beside one of NAMES: others of NAMES, or nothing."""
         ...
 
 
@@ -179,6 +187,19 @@ def _takes_none(name: str) -> str:
 def names() -> list[str]:
     """Return all that `vendor` may say in the settings of a source."""
     return sorted({*discover(), *configurable()})
+
+
+def presets_of(name: str) -> Sequence[str]:
+    """Return what the settings may say as `preset` of a source of this vendor."""
+    return () if name in discover() else configurable()[name].presets_of(name)
+
+
+def setup_of(name: str, preset: str = "") -> Setup:
+    """Return how a source of a vendor, or of a preset of it, is connected."""
+    vendor = discover().get(name)
+    if vendor:
+        return getattr(vendor, "SETUP", Setup())
+    return configurable()[name].SETUPS[preset or name]
 
 
 def secret_options(name: str) -> Sequence[tuple[str, str]]:

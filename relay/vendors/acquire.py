@@ -30,7 +30,12 @@ from relay.vendors.kit.fields import (
 )
 from relay.vendors.kit.javascript import signed_readings
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 
+SETUP = Setup(
+    enter="A webhook of flow Outbound: the URL, the secret as its secret key, the trigger events,"
+    " and the JSON format."
+)
 SIGNATURE = "x-acquire-signature"
 
 _STATUSES = {"closed": "conversation.closed", "active": "conversation.opened"}

@@ -19,8 +19,15 @@ from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets, require_secret
 from relay.vendors.kit.fields import identifier, mapping, text, without_empty
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.parts import channeltalk_events
 
+SETUP = Setup(
+    enter="Save a webhook with the URL: only then Channel shows its token, which is the secret. "
+    "Put it where the secret is, and send the relay SIGHUP, at once: refused deliveries "
+    "count.",
+    is_copied=True,
+)
 TYPES = channeltalk_events.TYPES
 
 _QUESTION_MARK = re.compile(r"\?|%3[fF]")

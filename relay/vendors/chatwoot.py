@@ -32,6 +32,7 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.kit.signing_time import read_signing_time, require_recent
 from relay.vendors.parts.chatwoot_messages import (
     MESSAGES,
@@ -43,6 +44,12 @@ from relay.vendors.parts.chatwoot_messages import (
     read_message,
 )
 
+SETUP = Setup(
+    enter="Settings, Integrations, Webhooks: the URL; copy the secret it shows. Before 4.11.2 "
+    "nothing is signed: make a secret up, and enter the URL with a slash and the secret "
+    "behind it.",
+    is_copied=True,
+)
 SIGNATURE = "x-chatwoot-signature"
 TIMESTAMP = "x-chatwoot-timestamp"
 SIGNS_TIME = True

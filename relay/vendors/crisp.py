@@ -33,6 +33,7 @@ from relay.vendors.kit.fields import (
 )
 from relay.vendors.kit.javascript import signed_readings
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.kit.signing_time import read_signing_time
 from relay.vendors.parts.crisp_messages import (
     ACKNOWLEDGED,
@@ -43,6 +44,12 @@ from relay.vendors.parts.crisp_messages import (
     read_update,
 )
 
+SETUP = Setup(
+    enter="The hooks of a plugin, on the Marketplace: the URL; copy the signing secret. The hooks"
+    " of a website sign nothing: make a secret up, and enter the URL with `?key=` and the "
+    "secret behind it.",
+    is_copied=True,
+)
 SIGNATURE = "x-crisp-signature"
 TIMESTAMP = "x-crisp-request-timestamp"
 SIGNS_TIME = True

@@ -33,7 +33,13 @@ from relay.vendors.kit.fields import (
 )
 from relay.vendors.kit.markup import without_markup
 from relay.vendors.kit.request import Answer, OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 
+SETUP = Setup(
+    enter="Developer Hub, your app, Webhooks: the URL and the topics; copy the app's client "
+    "secret.",
+    is_copied=True,
+)
 SIGNATURE = "x-hub-signature"
 ASKS = ("HEAD",)
 

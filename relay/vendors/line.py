@@ -42,7 +42,13 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 
+SETUP = Setup(
+    enter="Developers Console, Messaging API: the URL as Webhook URL, and switch on Use webhook; "
+    "copy the Channel secret.",
+    is_copied=True,
+)
 SIGNATURE = "x-line-signature"
 
 _EVENTS = array_begin("events")

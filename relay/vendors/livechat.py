@@ -28,6 +28,7 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.parts.livechat_events import (
     Payload,
     Read,
@@ -42,6 +43,10 @@ from relay.vendors.parts.livechat_events import (
     users_of,
 )
 
+SETUP = Setup(
+    enter="`register_webhook`, or your app in the Developer Console: the URL, and the secret as "
+    "`secret_key`; then enable the webhooks for the license."
+)
 SECRET = "secret_key"  # noqa: S105  the name of the member
 
 _SECRET = re.compile(rb'"secret_key"\s*+:\s*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)

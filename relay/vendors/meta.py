@@ -39,6 +39,7 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import Answer, OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.parts import meta_whatsapp
 from relay.vendors.parts.meta_elements import (
     MESSAGING,
@@ -47,6 +48,12 @@ from relay.vendors.parts.meta_elements import (
     elements_of,
 )
 
+SETUP = Setup(
+    enter="App Dashboard, Webhooks: the URL, the verify token, and each product's fields; copy "
+    "the App Secret.",
+    is_copied=True,
+    has_verify_token=True,
+)
 SIGNATURE = "x-hub-signature-256"
 ASKS = ("GET",)
 TYPES = meta_whatsapp.TYPES

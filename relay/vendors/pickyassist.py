@@ -29,7 +29,13 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 
+SETUP = Setup(
+    enter="Settings, Developers, Webhook: the URL, whose last part is the secret, as Global "
+    "Webhook and as Teambox Event Webhook; choose the JSON method.",
+    path="/{secret}",
+)
 _EVENTS = {
     "1": "conversation.assigned",
     "2": "conversation.accepted",

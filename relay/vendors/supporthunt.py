@@ -6,6 +6,7 @@ https://help.supporthunt.com/integrations/events
 from relay.vendors.parts.wotnot import (
     ECHOES,
     FIELDS,
+    SETUP,
     TYPES,
     authenticate,
     handshake,
@@ -13,4 +14,4 @@ from relay.vendors.parts.wotnot import (
     sign,
 )
 
-__all__ = ["ECHOES", "FIELDS", "TYPES", "authenticate", "handshake", "normalize", "sign"]
+__all__ = ["ECHOES", "FIELDS", "SETUP", "TYPES", "authenticate", "handshake", "normalize", "sign"]

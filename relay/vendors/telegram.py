@@ -27,7 +27,9 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 
+SETUP = Setup(enter="Call `setWebhook`: the URL as `url`, the secret as `secret_token`.")
 TOKEN = "x-telegram-bot-api-secret-token"  # noqa: S105  the name of the header
 
 # The first that a message has is its kind. Some come with another one for clients that don't know

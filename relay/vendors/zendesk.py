@@ -34,9 +34,16 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.kit.signing_time import require_recent
 from relay.vendors.parts import zendesk_conversations as conversations
 
+SETUP = Setup(
+    enter="Admin Center, Apps and integrations, Webhooks: the URL and the events; reveal the "
+    "signing secret. For Sunshine Conversations: Conversations integrations, and the shared"
+    " secret.",
+    is_copied=True,
+)
 SIGNATURE = "x-zendesk-webhook-signature"
 TIMESTAMP = "x-zendesk-webhook-signature-timestamp"
 API_KEY = "x-api-key"

@@ -78,6 +78,8 @@ MAY_IMPORT = {
     " relay.cli.documents relay.cli.replay relay.configured relay.console.triage"
     " relay.console.watching relay.errors relay.events relay.events.schemas relay.ingress"
     " relay.process relay.settings relay.settings_file relay.vendors relay.vendors.kit",
+    "relay.cli.setup": "relay.broker_url relay.cli relay.errors relay.settings_file"
+    " relay.settings_values relay.vendors relay.vendors.kit",
     "relay.cli.commands": "*",
     "relay.cli.documents": "*",
     "relay.__main__": "relay.cli",

@@ -14,11 +14,21 @@ from relay.vendors.generic.option_schemas import OPTION_SCHEMAS
 from relay.vendors.generic.options import OptionTable, Problems
 from relay.vendors.generic.presets import PRESETS, Preset
 from relay.vendors.generic.received import EventRule, Places, parse_places
+from relay.vendors.generic.setups import ANY_SENDER, PRESET_SETUPS
 from relay.vendors.generic.signatures import SignatureRule
 from relay.vendors.generic.tokens import TokenRule
 from relay.vendors.generic.verify import Rule, read_rule
 
-__all__ = ["ABOUT", "NAMES", "OPTIONS", "OPTION_SCHEMAS", "SECRET_OPTIONS", "configure"]
+__all__ = [
+    "ABOUT",
+    "NAMES",
+    "OPTIONS",
+    "OPTION_SCHEMAS",
+    "SECRET_OPTIONS",
+    "SETUPS",
+    "configure",
+    "presets_of",
+]
 
 _NAME = "generic"
 NAMES = (_NAME, *sorted(PRESETS))
@@ -26,6 +36,7 @@ ABOUT = {
     _NAME: "Any sender, by settings.",
     **{name: f"A sender by settings: {preset.source}" for name, preset in PRESETS.items()},
 }
+SETUPS = {_NAME: ANY_SENDER, **PRESET_SETUPS}
 OPTIONS = ("preset", "verify", "challenge", "event")
 SECRET_OPTIONS = (("challenge", "token"),)
 
@@ -64,6 +75,11 @@ def configure(
     if problems:
         raise SettingsError(problems)
     return vendor, sender
+
+
+def presets_of(name: str) -> Sequence[str]:
+    """Return what `preset` may say where `vendor` is one of NAMES."""
+    return sorted(PRESETS) if name == _NAME else ()
 
 
 def _preset(name: str, options: Mapping[str, Any], problems: Problems) -> tuple[str, Preset]:

@@ -18,11 +18,16 @@ from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.batches import Element, read_element, split_batch, understand_each
 from relay.vendors.kit.fields import mapping, sequence
 from relay.vendors.kit.request import Echo, OutgoingRequest, Request
+from relay.vendors.kit.setup import Setup
 from relay.vendors.parts import wotnot_tokens
 from relay.vendors.parts.wotnot_events import FIELDS, TYPES, normalized
 
-__all__ = ["ECHOES", "FIELDS", "TYPES", "authenticate", "handshake", "normalize", "sign"]
+__all__ = ["ECHOES", "FIELDS", "SETUP", "TYPES", "authenticate", "handshake", "normalize", "sign"]
 
+SETUP = Setup(
+    enter="Event settings: the URL, the secret as token, and which events. Saving them calls the "
+    "URL, so the relay must run and be reachable by then."
+)
 ECHOES = True
 
 # `{"events": [` of a delivery with nothing else in it. All deliveries ever seen begin like this.

@@ -92,4 +92,8 @@ def test_the_commands_shown_are_commands() -> None:
 
 @pytest.mark.parametrize("name", vendors.discover())
 def test_every_vendor_is_in_the_table_of_what_to_enter(name: str) -> None:
-    assert re.search(rf"^\| [^|]*`{name}`[^|]*\|", TEXT, re.MULTILINE)
+    row = re.search(rf"^\| [^|]*`{name}`[^|]*\|([^|]*)\|", TEXT, re.MULTILINE)
+
+    assert row
+    path = vendors.setup_of(name).path.replace("{secret}", "SECRET")
+    assert f"`https://HOST/in/SOURCE{path}`" in row[1]  # as `relay init` says it

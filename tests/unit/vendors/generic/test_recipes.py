@@ -10,6 +10,7 @@ import pytest
 from relay.configured import sources_of
 from relay.settings import load
 from relay.vendors.generic.presets import PRESETS
+from relay.vendors.generic.setups import PRESET_SETUPS
 from tests.support.senders import SENDERS
 
 TEXT = Path("relay/vendors/generic/RECIPES.md").read_text()
@@ -29,7 +30,7 @@ def test_there_is_a_recipe_for_each_preset() -> None:
         preset_of(next(iter(tomllib.loads(toml)["sources"].values()))) for _, toml, *_ in RECIPES
     ]
 
-    assert sorted(named) == sorted(PRESETS)
+    assert sorted(named) == sorted(PRESETS) == sorted(PRESET_SETUPS)
     assert TEXT.count("\n## ") == len(RECIPES)
 
 
@@ -48,7 +49,7 @@ def test_a_recipe_can_be_copied(
 
     assert source.origin.vendor == preset_of(section)
     assert title
-    assert enter
+    assert enter == PRESET_SETUPS[preset_of(section)].enter  # what `relay init` says
     assert test
 
 

@@ -1,0 +1,1 @@
+"""What `relay init` asks for, and what it writes."""
