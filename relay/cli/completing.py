@@ -7,7 +7,7 @@ not keep a name from being completed. Nothing is printed, since the shell would 
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,23 @@ def complete_source_or_all(ctx: click.Context, _param: click.Parameter, typed: s
 
 def complete_service(ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
     """Complete the name of a service, which is that of its queue."""
-    names: list[str] = []
-    for name, settings in _section(ctx, "consumers").items():
-        if name in _GROUPS:
-            names += [f"{name}-{part}" for part in mapping(mapping(settings).get(_GROUPS[name]))]
-        else:
-            names.append(str(mapping(settings).get("queue") or name))
-    return _beginning_with(typed, names)
+    return _beginning_with(typed, queues_of_services(_section(ctx, "consumers")))
 
 
 def complete_vendor(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:
     """Complete the name of a vendor."""
     return _beginning_with(typed, vendors.names())
+
+
+def queues_of_services(consumers: Mapping[str, Any]) -> list[str]:
+    """Return the queues of the services that the section `consumers` names."""
+    names: list[str] = []
+    for name, settings in consumers.items():
+        if name in _GROUPS:
+            names += [f"{name}-{part}" for part in mapping(mapping(settings).get(_GROUPS[name]))]
+        else:
+            names.append(str(mapping(settings).get("queue") or name))
+    return names
 
 
 def complete_type(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[str]:

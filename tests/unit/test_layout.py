@@ -78,6 +78,8 @@ MAY_IMPORT = {
     " relay.cli.documents relay.cli.replay relay.configured relay.console.triage"
     " relay.console.watching relay.errors relay.events relay.events.schemas relay.ingress"
     " relay.process relay.settings relay.settings_file relay.vendors relay.vendors.kit",
+    "relay.cli.checks": "consumers.kit.queues relay.broker relay.cli relay.configured relay.errors"
+    " relay.events relay.ingress relay.settings relay.vendors relay.vendors.kit",
     "relay.cli.setup": "relay.broker_url relay.cli relay.errors relay.settings_file"
     " relay.settings_values relay.vendors relay.vendors.kit",
     "relay.cli.commands": "*",
@@ -114,7 +116,7 @@ ONLY_IN = {
     "aio_pika": {
         *("relay.broker.*", "relay.cli.*", "relay.console.*", "consumers.kit.queues.bindings"),
     },
-    "aiormq": {"relay.broker.*", "consumers.kit.consuming.inbox"},
+    "aiormq": {"relay.broker.*", "relay.cli.checks.*", "consumers.kit.consuming.inbox"},
     "sqlite3": {"relay.outbox.*", "consumers.kit.seen.sqlite", "consumers.SERVICE.sqlite"},
     "psycopg": {
         *("consumers.kit.database.postgres", "consumers.kit.seen.postgres"),
@@ -248,7 +250,7 @@ def test_of_the_relay_only_its_commands_and_the_console_know_services() -> None:
     relay = [module for module in TREES if module.startswith("relay.")]
 
     rooms = {room_of(name) for name in relay if "consumers." in " ".join(ours_of(name))}
-    commands = {"relay.cli.commands", "relay.cli.documents", "relay.cli.replay"}
+    commands = {"relay.cli.checks", "relay.cli.commands", "relay.cli.documents", "relay.cli.replay"}
     assert rooms == {*commands, "relay.console", "relay.console.triage"}
 
 

@@ -1,8 +1,9 @@
 """`relay check`: would `relay serve` work with these settings, here and now?"""
 
+import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,86 +11,163 @@ import click
 from aio_pika.abc import AbstractConnection
 
 from relay.broker.connection import declare, public_address, read_url
+from relay.cli.checks import machine, rabbitmq, round_trip
+from relay.cli.checks.finding import Finding
 from relay.cli.connection import connected
-from relay.cli.output import show_row
+from relay.cli.main import json_option
+from relay.cli.output import is_terminal, show_json, show_row
 from relay.configured import sources_of, topology_of
-from relay.errors import OutboxError, RelayError, TopologyError
+from relay.errors import BrokerError, OutboxError, RelayError, TopologyError
 from relay.events.topology import Topology
 from relay.outbox import layout
 from relay.outbox import stats as outbox_stats
 from relay.process.command import FAILED, config_option, run
 from relay.settings import Settings, load
 
-_Check = Callable[[Settings], Awaitable[str]]
+_LIMIT_S = 60.0
+"""Of one check, whatever it waits for."""
+
+_Check = Callable[[Settings], Awaitable[Finding]]
+_OnBroker = Callable[[AbstractConnection, Settings], Awaitable[Finding]]
+_Named = tuple[str, _Check]
 
 
 @click.command("check")
 @config_option
 @click.option("--offline", is_flag=True, help="Leave the broker out.")
-def command(config: Path | None, *, offline: bool) -> None:
-    """Check settings, outbox and brokers. Nothing is created."""
+@click.option(
+    "--deep", "is_deep", is_flag=True, help="Also clock, disk, rights, queues and a round trip."
+)
+@json_option
+def command(config: Path | None, *, offline: bool, is_deep: bool, as_json: bool) -> None:
+    """Check settings, outbox and brokers. Nothing is created.
+
+    With --deep also what an event needs beyond them; a signed sample of each source goes through
+    RabbitMQ and back, in an exchange and a queue of its own that nobody else sees. A warning does
+    not change the exit status.
+    """
     settings = load(config)
-    checks: dict[str, _Check] = {"settings": _check_settings, "outbox": _check_outbox}
+    groups: list[list[_Named]] = [[("settings", _check_settings)], [("outbox", _check_outbox)]]
+    if is_deep:
+        groups += [[check] for check in _deep_here(settings)]
     if not offline:
-        for url in map(read_url, settings.broker.urls):
-            checks[f"broker {public_address(url)}"] = partial(_check_broker, url)
-    if not run(_all_pass(checks, settings)):
+        groups += [_on_broker(read_url(url), is_deep=is_deep) for url in settings.broker.urls]
+    if not run(_all_pass(groups, settings, as_json=as_json)):
         sys.exit(FAILED)
 
 
-async def _all_pass(checks: dict[str, _Check], settings: Settings) -> bool:
+def _deep_here(settings: Settings) -> Iterator[_Named]:
+    """Yield the checks of this machine."""
+    yield "clock", lambda _: machine.clock()
+    if settings.ingress.ack_after == "outbox":
+        outbox = settings.outbox
+        yield "fsync", lambda _: machine.disk(outbox.directory, outbox.write_timeout_s)
+        yield (
+            "free space",
+            lambda _: machine.space(outbox.directory, outbox.max_bytes, outbox.write_timeout_s),
+        )
+
+
+def _on_broker(url: str, *, is_deep: bool) -> list[_Named]:
+    """Return the checks of one broker; those behind the first need it to pass."""
+    address = public_address(url)
+    checks: list[_Named] = [(f"broker {address}", partial(_check_broker, url))]
+    if not is_deep:
+        return checks
+    on_broker: dict[str, _OnBroker] = {
+        "version": lambda connection, _: rabbitmq.version(connection),
+        "rights": rabbitmq.rights,
+        "queues": rabbitmq.queues,
+        "clocks": round_trip.clocks,
+        "round trip": round_trip.round_trip,
+    }
+    if url.startswith("amqps:"):
+        checks.append((f"certificate {address}", lambda _: rabbitmq.certificate(url)))
+    for name, check in on_broker.items():
+        checks.append((f"{name} {address}", partial(_with_connection, url, check)))
+    return checks
+
+
+async def _with_connection(url: str, check: _OnBroker, settings: Settings) -> Finding:
+    this_one = settings.broker.model_copy(update={"urls": [url]})
+    async with connected(this_one) as connection:
+        return await check(connection, settings)
+
+
+async def _all_pass(
+    groups: Sequence[Sequence[_Named]], settings: Settings, *, as_json: bool
+) -> bool:
     """Run every check, print its result, and return whether all passed."""
     failures = 0
-    for name, check in checks.items():
-        try:
-            result = await check(settings)
-        except RelayError as error:
+    for group in groups:
+        for name, check in group:
+            try:
+                async with asyncio.timeout(_LIMIT_S):
+                    finding = await check(settings)
+            except TimeoutError:
+                error: RelayError = RelayError(f"{name}: no answer within {_LIMIT_S:g} s.")
+            except RelayError as raised:
+                error = raised
+            else:
+                status = "warning" if finding.is_warning else "ok"
+                _show(status, name, finding.text, as_json=as_json)
+                continue
             failures += 1
-            show_row("failed", name, styles=("red",))
-            click.echo(f"relay: {error}", err=True)
-        else:
-            show_row("ok", name, result, styles=("green",))
+            _show("failed", name, str(error), as_json=as_json)
+            is_unreachable = isinstance(error, BrokerError) and not isinstance(error, TopologyError)
+            if is_unreachable and name == group[0][0]:
+                break  # the others would say the same
     return not failures
 
 
-async def _check_settings(settings: Settings) -> str:
+def _show(status: str, name: str, text: str, *, as_json: bool) -> None:
+    """Print a line. What failed is on stderr, too, where that is not the same terminal."""
+    if as_json:
+        show_json({"check": name, "status": status, "text": text})
+        return
+    colour = {"ok": "green", "warning": "yellow", "failed": "red"}[status]
+    show_row(status, name, text, styles=(colour,))
+    if status == "failed" and not is_terminal():
+        click.echo(f"relay: {text}", err=True)
+
+
+async def _check_settings(settings: Settings) -> Finding:
     names = ", ".join(sources_of(settings))
-    return f"{settings.file or 'from the environment'}, sources: {names}"
+    return Finding(f"{settings.file or 'from the environment'}, sources: {names}")
 
 
-async def _check_outbox(settings: Settings) -> str:
+async def _check_outbox(settings: Settings) -> Finding:
     if settings.ingress.ack_after == "confirm":
-        return 'not used, since ingress.ack_after is "confirm"'
+        return Finding('not used, since ingress.ack_after is "confirm"')
+    limit_s = settings.outbox.write_timeout_s
+    return await machine.within(limit_s, "outbox", partial(_look_at_outbox, settings))
+
+
+def _look_at_outbox(settings: Settings) -> Finding:
     directory = settings.outbox.directory
     try:
-        _require_writable(directory)
+        with tempfile.TemporaryFile(dir=machine.existing(directory)):
+            pass
         is_new = not layout.present(directory)
     except OSError as error:
         raise OutboxError(
             f"The outbox directory {directory} can't be used: {error.strerror}."
         ) from error
     if is_new:
-        return f"{directory}, not made yet"
+        return Finding(f"{directory}, not made yet")
     found = outbox_stats.inspect_all(directory, settings.outbox.max_bytes, settings.ingress.workers)
     depth = sum(stats.depth for stats, _ in found.values())
     where = f" in {len(found)} outboxes" if len(found) > 1 else ""
-    return f"{directory}, {depth} messages waiting{where}"
+    return Finding(f"{directory}, {depth} messages waiting{where}")
 
 
-def _require_writable(directory: Path) -> None:
-    """Raise OSError unless files can be made in the directory, or its nearest existing parent."""
-    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    with tempfile.TemporaryFile(dir=existing):
-        pass
-
-
-async def _check_broker(url: str, settings: Settings) -> str:
+async def _check_broker(url: str, settings: Settings) -> Finding:
     this_one = settings.broker.model_copy(update={"urls": [url]})
     async with connected(this_one) as connection:
         missing = await _missing(connection, settings)
     if missing:
-        return f"login accepted; `relay serve` will declare {', '.join(missing)}"
-    return "login accepted, topology complete"
+        return Finding(f"login accepted; `relay serve` will declare {', '.join(missing)}")
+    return Finding("login accepted, topology complete")
 
 
 async def _missing(connection: AbstractConnection, settings: Settings) -> list[str]:

@@ -1,0 +1,1 @@
+"""What `relay check --deep` looks at, beyond the settings."""
