@@ -43,7 +43,7 @@ _SIGNATURES_OLD_S = 300
 _EXPIRING = "relay.check.expiring"
 
 
-class _Sample(NamedTuple):
+class _ToPublish(NamedTuple):
     message: Message
 
 
@@ -167,7 +167,7 @@ async def _publish(connection: AbstractConnection, exchange: str, message: Messa
     if connection.transport is None:
         raise BrokerError("The connection to RabbitMQ was lost.")
     outcome = await alone.publish(
-        connection.transport.connection, _CHANNEL, (exchange, _Sample(message)), _WAIT_S
+        connection.transport.connection, _CHANNEL, (exchange, _ToPublish(message)), _WAIT_S
     )
     if outcome.failed:
         words = outcome.refusal.reason if outcome.refusal else "it was returned or refused"

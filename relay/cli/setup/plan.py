@@ -122,7 +122,7 @@ class SourcePlan:
         """Return what to run next."""
         is_found = self.path == Path(DEFAULT_FILE).absolute()
         config = "" if is_found else f" --config {shlex.quote(str(self.path))}"
-        commands = [f"relay check{config}", f"relay serve{config}"]
+        commands = [f"relay check --deep{config}", f"relay serve{config}"]
         samples = [] if self.preset else vendors.samples(self.vendor)
         if samples:
             name = samples[0].name.rpartition(".")[0]
