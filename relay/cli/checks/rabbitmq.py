@@ -72,7 +72,8 @@ async def rights(connection: AbstractConnection, settings: Settings) -> Finding:
     """Ask whether the user may do what the relay does, by requests that can't be carried out.
 
     A message whose expiration is no number is refused once the right to write was found, so
-    nothing is published; what is declared with an impossible argument is not declared.
+    nothing is published; what is declared with an impossible argument is not declared. RabbitMQ 3
+    looks at the rights of routing keys before, too; 4 does so only behind it.
 
     Raises:
         BrokerError: a right is lacking.

@@ -226,6 +226,8 @@ async def test_a_right_that_is_lacking_is_named(
 async def test_keys_that_may_not_be_used_are_named(
     relay: RelayCommand, own_broker: PrivateBroker, user: str, exchange: str, declared: Topology
 ) -> None:
+    if int(own_broker.ctl("version").split(".")[0]) > 3:
+        pytest.skip("RabbitMQ 4 looks at the rights of routing keys last")
     await declared_on(own_broker, declared)
     own_broker.ctl("set_topic_permissions", "-p", "/", user, exchange, "^swiftsell\\.", ".*")
 
