@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,11 +28,19 @@ async def opened_chromium() -> AsyncIterator[Browser]:
 
 
 @contextlib.asynccontextmanager
-async def opened_page(chromium: Browser, url: str, **options: Any) -> AsyncIterator[Page]:
+async def opened_page(
+    chromium: Browser, url: str, *, expected: Sequence[str] = (), **options: Any
+) -> AsyncIterator[Page]:
     """Open a page of the console; at the end it must have kept quiet.
 
     What counts is a word on the browser's console, such as a violation of the content security
     policy, an exception of a script, a dialog, and a request to another host.
+
+    Args:
+        chromium: that runs.
+        url: of the console.
+        expected: what the browser says where the test makes the console fail.
+        options: of the browser's context.
     """
     problems: list[str] = []
     host = urlsplit(url).netloc
@@ -50,4 +58,5 @@ async def opened_page(chromium: Browser, url: str, **options: Any) -> AsyncItera
     await page.goto("/")
     yield page
     await context.close()
+    problems = [each for each in problems if not any(word in each for word in expected)]
     assert not problems, problems
