@@ -100,9 +100,11 @@ class Forwarder:
         finally:
             publishing.cancel()
             retrying.cancel()
-            await asyncio.gather(publishing, retrying, return_exceptions=True)
-            self._session = None
-            self._defer_now([pending.seq for pending in session.take_unconfirmed()])
+            try:
+                await asyncio.gather(publishing, retrying, return_exceptions=True)
+            finally:  # it may be cancelled here: the session ends while publishing fails
+                self._session = None
+                self._defer_now([pending.seq for pending in session.take_unconfirmed()])
 
     async def _load_parked(self) -> None:
         try:

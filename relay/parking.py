@@ -58,6 +58,7 @@ class ParkedMessages:
         self._known: dict[str, str] = {}  # causes that messages share, and their reasons
         self._unwritten: list[Parking] = []
         self._releasing: deque[str] = deque()  # causes
+        self._delivered: set[int] = set()  # numbers of messages that are parked all the same
         self._throttle = LogThrottle(_LOG_EVERY_S)
         self._parked = 0  # since the last line in the log
 
@@ -110,9 +111,9 @@ class ParkedMessages:
         try:
             now = time.time()
             await self._outbox.parked.park(writing, due=now + _delay_s(1))
-        except OutboxError:
-            self._unwritten = writing + self._unwritten
-            if len(self._unwritten) > _MAX_UNWRITTEN:
+        except BaseException as error:
+            self._unwritten = writing + self._unwritten  # also if the session ends meanwhile
+            if not isinstance(error, OutboxError) or len(self._unwritten) > _MAX_UNWRITTEN:
                 raise
 
     # Bringing back.
@@ -123,16 +124,16 @@ class ParkedMessages:
         self._known = await self._outbox.parked.shared_causes(_MAX_KNOWN)
 
     async def release(self, limit: int) -> list[int]:
-        """Return messages that were parked and may go out again, in order, at most limit."""
-        while self._releasing:
+        """Return messages that were parked and may go out again, in order, about limit.
+
+        Those of a call that failed or was cancelled are returned by the next one.
+        """
+        while not (seqs := self._outbox.parked.take_released()) and self._releasing:
             cause = self._releasing[0]
-            seqs = await self._outbox.parked.release(cause, limit)
-            if len(seqs) < limit:
+            if not await self._outbox.parked.release(cause, limit):
                 self._releasing.popleft()
                 self._known.pop(cause, None)
-            if seqs:
-                return seqs
-        return []
+        return seqs
 
     async def retry(self, session: Session[Pending]) -> None:
         """Try what is due, forever."""
@@ -151,23 +152,32 @@ class ParkedMessages:
     async def _try(self, session: Session[Pending], cause: DueCause) -> None:
         """Publish the oldest message of a cause alone."""
         for row in await self._outbox.fetch([cause.seq]):
+            if row.seq in self._delivered:
+                await self._unpark(row, cause)
+                continue
             outcome = await _publish_alone(session, row)
             if outcome.confirmed:
-                await self._delivered(row, cause)
+                self._note_delivered(row, cause)
+                await self._unpark(row, cause)
                 continue
             reason = outcome.refusal.reason if outcome.refusal else cause.reason
             due = time.time() + _delay_s(cause.attempts + 1)
             await self._outbox.parked.defer(cause._replace(reason=reason), due=due)
 
-    async def _delivered(self, row: Pending, cause: DueCause) -> None:
+    def _note_delivered(self, row: Pending, cause: DueCause) -> None:
+        self._delivered.add(row.seq)
+        self._outbox.confirm([row.seq])
         log.info(
             "parked message delivered",
             event_id=row.message.id,
             routing_key=row.message.routing_key,
             attempts=cause.attempts + 1,
         )
+
+    async def _unpark(self, row: Pending, cause: DueCause) -> None:
+        """Let a message that was delivered be parked no longer, and then others of its cause."""
         await self._outbox.parked.unpark(row.seq)
-        self._outbox.confirm([row.seq])
+        self._delivered.discard(row.seq)
         # The forwarder releases the others; should it not come to it, the next one is tried.
         await self._outbox.parked.defer(cause, due=time.time() + _RELEASE_WITHIN_S)
         if cause.cause not in self._releasing:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from relay.outbox import database, parked
 from relay.outbox.database import Pending
 from relay.outbox.parked import DueCause, Parking
+from relay.outbox.write_queue import take_all
 
 
 class ParkedTable:
@@ -22,6 +24,7 @@ class ParkedTable:
         self._do = do
         self.added = asyncio.Event()
         """Set whenever rows were parked."""
+        self._released: deque[int] = deque()
 
     async def park(self, parkings: Sequence[Parking], *, due: float) -> None:
         """Park rows: they are read no more. Causes that are new are to be tried when due."""
@@ -63,10 +66,22 @@ class ParkedTable:
         """Let all causes be tried now."""
         await self._do(parked.retry_all)
 
-    async def release(self, cause: str, limit: int) -> list[int]:
-        """Return the oldest rows of a cause, which are parked no longer; fewer are the last."""
-        seqs: list[int] = await self._do(partial(parked.release, cause=cause, limit=limit))
-        return seqs
+    async def release(self, cause: str, limit: int) -> bool:
+        """Let the oldest rows of a cause be parked no longer; `take_released` returns them.
+
+        Return whether there may be more of them.
+        """
+
+        def release(db: sqlite3.Connection) -> bool:
+            seqs = parked.release(db, cause, limit)
+            self._released += seqs  # also where nobody waits for it any more
+            return len(seqs) == limit
+
+        return bool(await self._do(release))
+
+    def take_released(self) -> list[int]:
+        """Return the rows that are parked no longer, each once."""
+        return take_all(self._released)
 
     async def unpark(self, seq: int) -> None:
         """Note that a row is parked no longer."""

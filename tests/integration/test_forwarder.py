@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from structlog.testing import capture_logs
 
 from relay.broker.outcome import PublishOutcome
+from relay.errors import BrokerError
 from relay.events.message import Message
 from relay.forwarder import Forwarder
 from relay.outbox.database import Pending
@@ -96,3 +98,42 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
     forwarding.cancel()
     await asyncio.wait([forwarding])
     assert {line["event"] for line in lines} == {"outbox unreadable"}
+
+
+class FailingSession(HeldSession):
+    """A session whose connection is lost while a batch is published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing = asyncio.Event()
+
+    async def publish(self, batch: Sequence[Pending]) -> None:
+        await super().publish(batch)
+        self.failing.set()
+        raise BrokerError("The channel is closed.")
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_what_is_in_flight_is_published_again_however_its_session_ends(
+    outbox: Outbox, turns: int
+) -> None:
+    forwarder = Forwarder(
+        outbox=outbox,
+        committed=outbox._committed,
+        exchange_of=lambda _: "webhooks",
+        max_in_flight=len(MESSAGES),
+    )
+    await outbox.append(MESSAGES)
+    first, second = FailingSession(), HeldSession()
+    forwarding = asyncio.create_task(forwarder.forward(first))
+    await first.failing.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    forwarding.cancel()  # since the session sees by itself that it has ended
+    await asyncio.wait([forwarding])
+
+    forwarding = asyncio.create_task(forwarder.forward(second))
+
+    await eventually(lambda: [pending.message for pending in second.published] == MESSAGES)
+    forwarding.cancel()
+    await asyncio.wait([forwarding])

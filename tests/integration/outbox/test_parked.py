@@ -52,9 +52,11 @@ async def test_what_is_released_is_in_order_and_the_last_one_ends_the_cause(
     await outbox.append([message(name) for name in "abc"])
     await outbox.parked.park([Parking(seq, KEY, "refused", 5.0) for seq in (3, 1, 2)], due=9.0)
 
-    released = [await outbox.parked.release(KEY, 2) for _ in range(2)]
+    has_more = [await outbox.parked.release(KEY, 2) for _ in range(2)]
 
-    assert released == [[1, 2], [3]]
+    assert has_more == [True, False]
+    assert outbox.parked.take_released() == [1, 2, 3]
+    assert outbox.parked.take_released() == []
     assert await outbox.parked.shared_causes(10) == {}
     assert await ids(outbox) == ["a", "b", "c"]
 
