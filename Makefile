@@ -9,7 +9,7 @@ WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 SBOM := .run/sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test test-lowest test-highest debian13 faults powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
+.PHONY: help setup run demo check test test-lowest test-highest debian13 faults model powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -54,6 +54,11 @@ debian13: ## the broker's tests in a Debian 13 of its own, with RabbitMQ 4; as r
 faults: setup ## an hour of broken things under load: nothing acknowledged may be lost
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.faults.run
+
+# EXAMPLES=500: fewer. `--hypothesis-seed=N`, which a failure prints, plays the same ones again.
+EXAMPLES := 5000
+model: setup ## deliveries, broker, disk, clock and kills in random order; after each, the account is checked; takes 10 minutes
+	MODEL_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest --quiet tests/model $(PYTEST)
 
 powercut: setup ## cut the power at 10,000 points of an outbox's load, and open each disk; takes 3 minutes
 	$(PYTHON) -m tests.powercut.run

@@ -14,7 +14,7 @@ from relay.events import topology
 SAMPLES = Path("relay/vendors/samples")
 TIERS = [
     *("faults", "deploy", "broker", "hostile", "local", "interop"),
-    *("integration", "powercut", "fuzz", "unit"),
+    *("integration", "model", "powercut", "fuzz", "unit"),
 ]
 """The slowest first, so that no worker is left with the longest files at the end."""
 
