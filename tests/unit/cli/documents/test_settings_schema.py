@@ -1,5 +1,6 @@
 """`relay schema --settings`: what editors check `relay.toml` against, in two drafts."""
 
+import asyncio
 import json
 import tomllib
 from pathlib import Path
@@ -69,9 +70,9 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(params=["2020-12", "4"])
-async def validator(request: pytest.FixtureRequest) -> Validator:
-    found = await run("schema", "--settings", "--draft", request.param)
+@pytest.fixture(scope="module", params=["2020-12", "4"])
+def validator(request: pytest.FixtureRequest) -> Validator:
+    found = asyncio.run(run("schema", "--settings", "--draft", request.param))
     assert (found.code, found.err) == (0, "")
     schema = json.loads(found.out)
     kind = {
@@ -86,7 +87,7 @@ def errors_of(validator: Validator, text: str) -> list[str]:
     return [error.message for error in validator.iter_errors(tomllib.loads(text))]
 
 
-async def test_the_example_is_accepted(validator: Validator) -> None:
+def test_the_example_is_accepted(validator: Validator) -> None:
     assert errors_of(validator, EXAMPLE) == []
 
 
@@ -105,12 +106,12 @@ async def test_the_example_is_accepted(validator: Validator) -> None:
         "[consumers.crm]\nbinding_of_mine = 3\nprefetch = 5",
     ],
 )
-async def test_what_the_relay_takes_is_accepted(validator: Validator, text: str) -> None:
+def test_what_the_relay_takes_is_accepted(validator: Validator, text: str) -> None:
     assert errors_of(validator, text) == []
 
 
 @pytest.mark.parametrize("text", MISTAKES.values(), ids=MISTAKES)
-async def test_a_mistake_is_refused(validator: Validator, text: str) -> None:
+def test_a_mistake_is_refused(validator: Validator, text: str) -> None:
     assert errors_of(validator, text)
 
 
