@@ -13,7 +13,7 @@ from relay.ingress.http_response import Response
 from relay.ingress.http_server import Server
 from relay.ingress.limits import Limits
 from relay.ingress.request_context import RequestContext
-from tests.support.eventually import LIMIT_S, eventually
+from tests.support.eventually import LIMIT_S
 
 MAX_CONNECTIONS = 3
 LIMIT_BYTES = 1_000_000
@@ -25,12 +25,14 @@ class Desk:
 
     waiting: list[RequestContext] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def admit(self, _: RequestContext) -> None:
         pass
 
     def handle(self, request: RequestContext) -> None:
         self.waiting.append(request)
+        self._came.set()
 
     def refuse(self, request: RequestContext, error: Refused) -> None:
         self.refused.append(error)
@@ -43,7 +45,10 @@ class Desk:
         request.reply(Response(request.body, **changes))
 
     async def answer_next(self, **changes: bool) -> None:
-        await eventually(lambda: self.waiting)
+        async with asyncio.timeout(LIMIT_S):
+            while not self.waiting:
+                self._came.clear()
+                await self._came.wait()
         self.answer(**changes)
 
 
