@@ -10,6 +10,7 @@ import pytest
 
 from deploy.local.broker import PrivateBroker, open_broker
 from relay.events import topology
+from tests.support.cleanup import delete_queues
 
 SAMPLES = Path("relay/vendors/samples")
 TIERS = [
@@ -18,11 +19,26 @@ TIERS = [
 ]
 """The slowest first, so that no worker is left with the longest files at the end."""
 
+SLOWEST_FILES = {
+    "unit/cli/documents/test_completion.py",
+    "unit/vendors/test_vendor_properties.py",
+    "integration/outbox/test_space.py",
+    "integration/outbox/test_orphans.py",
+    "integration/broker/test_silent_broker.py",
+    "integration/ingress/test_drift.py",
+}
+"""Those of 10 s and more come first in their tier, for the same reason."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files, each of which is the work of one worker, by how long their tier takes."""
+    """Order the files, each of which is the work of one worker, by how long they take."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: TIERS.index(item.path.relative_to(here).parts[0]))
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        file = item.path.relative_to(here)
+        return TIERS.index(file.parts[0]), file.as_posix() not in SLOWEST_FILES
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +94,7 @@ async def declared(
     """The topology as declared by the relay; taken down at the end."""
     wanted = topology.topology(exchange, unrouted_max_length=1000, quarantine_max_length=1000)
     yield wanted
+    await delete_queues(connection, wanted.queues)
     channel = await connection.channel()
-    for queue in wanted.queues:
-        await channel.queue_delete(queue.name)
     for declared in wanted.exchanges:
         await channel.exchange_delete(declared.name)

@@ -11,6 +11,7 @@ from consumers.kit.queues import topology as consumer_topology
 from deploy.local.postgres import PrivatePostgres
 from relay.broker.connection import declare
 from relay.events import topology
+from tests.support.cleanup import delete_queues
 from tests.support.consuming import Exchange
 from tests.support.event_recorder import Recorder
 
@@ -41,9 +42,7 @@ async def name(connection: AbstractConnection, exchange: str) -> AsyncIterator[s
     yield service
     delays_s = [0.1, 0.2, 1, 10, 60, 600]
     wanted = consumer_topology.topology(service, retry_delays_s=delays_s, dead_max_length=1)
-    channel = await connection.channel()
-    for queue in wanted.queues:
-        await channel.queue_delete(queue.name)
+    await delete_queues(connection, wanted.queues)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from consumers.kit.queues import topology as consumer_topology
 from relay.events import topology
 from tests.support.archive_process import ArchiveProcess
 from tests.support.archives import found
+from tests.support.cleanup import delete_queues
 from tests.support.eventually import eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess
@@ -97,9 +98,7 @@ async def test_what_is_sent_twice_is_archived_once_only_where_something_tells_it
             await eventually(process.is_empty)
     finally:
         queues = consumer_topology.topology(exchange, retry_delays_s=[0.05], dead_max_length=1)
-        async with connection.channel() as channel:
-            for queue in queues.queues:
-                await channel.queue_delete(queue.name)
+        await delete_queues(connection, queues.queues)
 
     keys = Counter(archived.routing_key.partition(".")[0] for archived in found(process.archive))
     assert keys == ARCHIVED

@@ -19,6 +19,7 @@ from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent
 from relay.events.message import Message, Origin
 from relay.observability.metrics import BrokerMetrics
+from tests.support.cleanup import delete_queues
 from tests.support.eventually import LIMIT_S
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
@@ -93,8 +94,7 @@ class PastEvents:
     ) -> None:
         async with self._connection.channel() as channel:
             for declared in (self._declared, *self._services):
-                for queue in declared.queues:
-                    await channel.queue_delete(queue.name)
+                await delete_queues(self._connection, declared.queues)
                 for exchange in declared.exchanges:
                     await channel.exchange_delete(exchange.name)
 

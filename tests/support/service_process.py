@@ -16,6 +16,7 @@ import aio_pika
 from consumers.kit.queues import topology
 from relay.broker.connection import close, declare
 from relay.events.topology import topology as relay_topology
+from tests.support.cleanup import delete_queues
 from tests.support.consuming import Exchange, body
 from tests.support.eventually import LIMIT_S, eventually
 
@@ -90,9 +91,8 @@ async def service(
         await close(connection)  # the broker may be another by now
         queues = topology.topology(started.name, retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
         async with await aio_pika.connect(url) as connection:
+            await delete_queues(connection, (*queues.queues, *declared.queues))
             channel = await connection.channel()
-            for queue in (*queues.queues, *declared.queues):
-                await channel.queue_delete(queue.name)
             for gone in declared.exchanges:
                 await channel.exchange_delete(gone.name)
 

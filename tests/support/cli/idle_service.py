@@ -10,6 +10,7 @@ from consumers.kit.queues import headers, topology
 from relay.broker.connection import declare
 from relay.cli import service_queue
 from relay.settings import BrokerSettings
+from tests.support.cleanup import delete_queues
 
 KEY = "swiftsell.message.created.text"
 
@@ -27,9 +28,7 @@ class IdleService:
         await declare(self._connection, self._declared, passive=False)
 
     async def delete(self) -> None:
-        async with self._connection.channel() as channel:
-            for queue in self._declared.queues:
-                await channel.queue_delete(queue.name)
+        await delete_queues(self._connection, self._declared.queues)
 
     async def put(
         self, queue: str, body: bytes = b"{}", exchange: str = "", **properties: Any

@@ -12,6 +12,7 @@ from consumers.kit.queues import topology
 from deploy.local.postgres import PrivatePostgres
 from tests.support.archive_process import ArchiveProcess
 from tests.support.archives import archived, event, found
+from tests.support.cleanup import delete_queues
 from tests.support.eventually import eventually
 
 NewProcess = Callable[..., ArchiveProcess]
@@ -36,8 +37,8 @@ async def new_process(
         )
 
     yield new_process
-    for queue in topology.topology(exchange, retry_delays_s=[0.05], dead_max_length=1).queues:
-        await channel.queue_delete(queue.name)
+    wanted = topology.topology(exchange, retry_delays_s=[0.05], dead_max_length=1)
+    await delete_queues(connection, wanted.queues)
     await channel.exchange_delete(exchange)
 
 

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractConnection
 
 from consumers.kit.queues import topology as kit
 from relay.events import topology
+from tests.support.cleanup import delete_queues
 from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess
@@ -28,10 +29,8 @@ async def slack() -> AsyncIterator[Slack]:
 async def rule(exchange: str, connection: AbstractConnection) -> AsyncIterator[str]:
     """The name of a rule that only this test has; its queues are deleted at the end."""
     yield exchange
-    channel = await connection.channel()
     wanted = kit.topology(f"notify-{exchange}", retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
-    for queue in wanted.queues:
-        await channel.queue_delete(queue.name)
+    await delete_queues(connection, wanted.queues)
 
 
 async def logged(stream: asyncio.StreamReader | None, event: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from aio_pika.abc import AbstractConnection
 from consumers.kit import Consumer, Event, Reject, Unavailable
 from consumers.kit.queues import bindings, topology
 from relay.broker.connection import connect, declare
+from tests.support.cleanup import delete_queues
 from tests.support.consuming import Exchange, Running, body, running, take
 from tests.support.eventually import eventually
 from tests.support.servers.proxy import Proxy
@@ -99,10 +100,8 @@ async def test_nothing_new_is_begun_once_it_is_stopping(
     assert began == ["slow"]
     async with await connect(broker_url, heartbeat_s=10) as connection:
         await take(connection, f"{name}-2")
-        channel = await connection.channel()
         queues = topology.topology(f"{name}-2", retry_delays_s=[1, 10, 60, 600], dead_max_length=1)
-        for queue in queues.queues:
-            await channel.queue_delete(queue.name)
+        await delete_queues(connection, queues.queues)
 
 
 async def test_what_was_waited_for_is_forgotten_whatever_becomes_of_the_event(
