@@ -16,7 +16,7 @@ from tests.support.cleanup import delete_queues
 from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess
-from tests.support.slack import Slack
+from tests.support.servers.slack import Slack
 
 
 @pytest.fixture

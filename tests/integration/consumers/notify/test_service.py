@@ -16,7 +16,7 @@ from consumers.kit import Consumer, Event
 from consumers.kit.testing import Done, Retry, Wait, events, handle
 from consumers.notify.service import NotifySettings, opened
 from relay.events.timestamps import rfc3339
-from tests.support.slack import Slack
+from tests.support.servers.slack import Slack
 
 
 @pytest.fixture

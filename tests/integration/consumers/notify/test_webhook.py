@@ -13,7 +13,7 @@ from consumers.kit import Unavailable
 from consumers.notify.webhook import Webhook
 from relay.errors import RelayError
 from relay.process.rate_limiter import RateLimiter
-from tests.support.slack import Slack
+from tests.support.servers.slack import Slack
 
 
 @pytest.fixture
