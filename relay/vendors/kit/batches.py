@@ -14,7 +14,8 @@ from relay.vendors.kit import raw_json
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|%b)*+[\[\]{}]' % _STRING, re.DOTALL)
-_TO_ELEMENT_END = re.compile(rb'(?:[^",\[\]{}]++|%b)*+' % _STRING, re.DOTALL)
+_TO_STRUCTURE = re.compile(rb'[^",\[\]{}]*+')
+_WHOLE_STRING = re.compile(_STRING, re.DOTALL)
 
 
 class Element(NamedTuple):
@@ -149,10 +150,15 @@ def _element_end(body: bytes, start: int) -> int:
             position = match.end()
             depth += 1 if body[position - 1] in b"[{" else -1
         else:
-            position = _TO_ELEMENT_END.match(body, position).end()  # type: ignore[union-attr]
-            if body[position : position + 1] not in (b"[", b"{"):
+            # Two patterns: as one they go wrong behind a string without end, before Python 3.11.5
+            # (https://github.com/python/cpython/issues/106052).
+            position = _TO_STRUCTURE.match(body, position).end()  # type: ignore[union-attr]
+            if body[position : position + 1] in (b"[", b"{"):
+                depth, position = 1, position + 1
+            elif string := _WHOLE_STRING.match(body, position):
+                position = string.end()
+            else:
                 return position
-            depth, position = 1, position + 1
 
 
 def _spans(body: bytes, name: str) -> Iterator[tuple[int, int]]:
