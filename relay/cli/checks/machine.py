@@ -1,6 +1,7 @@
 """This machine: its clock, and the disk that the outbox is on."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,11 +52,11 @@ async def within(limit_s: float, what: str, work: Callable[[], T]) -> T:
 
     def do() -> None:
         try:
-            result = work()
+            finish = partial(_finish, done, work())
         except Exception as error:  # noqa: BLE001  the caller gets it, whatever it is
-            loop.call_soon_threadsafe(_fail, done, error)
-        else:
-            loop.call_soon_threadsafe(_finish, done, result)
+            finish = partial(_fail, done, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+            loop.call_soon_threadsafe(finish)
 
     threading.Thread(target=do, daemon=True).start()
     try:
