@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,12 @@ def script(workflow: str, name: str) -> str:
 
 
 def run(script: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a step's script as GitHub does."""
+    """Run a step's script as GitHub does, where `python` is on the PATH."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=directory,
-        env=os.environ | variables,
+        env=os.environ | {"PATH": path} | variables,
         capture_output=True,
         text=True,
         timeout=_LIMIT_S,

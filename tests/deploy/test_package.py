@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from email.message import Message
@@ -135,8 +135,7 @@ def test_the_wheel_has_all_that_the_packages_have(wheel: Path) -> None:
 
 def test_the_sdist_builds_the_same_wheel(dist: Path, wheel: Path, tmp_path: Path) -> None:
     [sdist] = dist.glob("*.tar.gz")
-    with tarfile.open(sdist) as file:
-        file.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(sdist, tmp_path)
     [source] = tmp_path.iterdir()
 
     build(source, tmp_path / "again", "--target", "wheel")

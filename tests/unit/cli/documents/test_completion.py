@@ -4,6 +4,7 @@ import asyncio
 import os
 import pty
 import select
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -67,10 +68,10 @@ def directory(tmp_path: Path) -> Path:
     program = tmp_path / "bin/relay"
     program.parent.mkdir()
     root = Path.cwd()
+    # As pip has it: a first line with a space in the path would be cut.
     program.write_text(
-        "#!"
-        + sys.executable
-        + f"\nimport sys\nsys.path.insert(0, {str(root)!r})\nfrom relay.cli import main\nmain()\n"
+        f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n' '''\n"
+        f"import sys\nsys.path.insert(0, {str(root)!r})\nfrom relay.cli import main\nmain()\n"
     )
     program.chmod(0o755)
     return tmp_path
