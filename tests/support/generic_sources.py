@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
@@ -11,7 +10,7 @@ from relay.errors import Unauthenticated
 from relay.events.message import Origin
 from relay.ingress.processing import Source
 from relay.vendors.kit.authentication import Secrets
-from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.request import Request
 
 PUBLIC_URL = "https://hooks.example.com/in/acme"
 
@@ -44,18 +43,6 @@ def refused(source: Source, request: Request) -> str:
 def let_in(source: Source, request: Request) -> bool:
     """Return whether a request is let in, and asks nothing; see `refused` if it is not."""
     return source.vendor.authenticate(request, source.secrets) is None
-
-
-def received(delivery: OutgoingRequest, now: float | None = None) -> Request:
-    """Return a request as it comes in."""
-    return Request(
-        body=delivery.body,
-        headers={name.lower(): value for name, value in delivery.headers.items()},
-        query_string=urlencode(delivery.query),
-        path_secret=delivery.path_secret,
-        method=delivery.method,
-        received_at=now,
-    )
 
 
 def hmac_options(header: str = "x-signature", **options: Any) -> Mapping[str, Any]:

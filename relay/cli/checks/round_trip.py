@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from aio_pika import ExchangeType
 from aio_pika import Message as Published
@@ -147,15 +146,7 @@ def _sample_of(name: str, source: Source) -> Message | None:
 def _signed(source: Source, body: bytes) -> Request:
     """Return a body as the vendor would send it, as it comes in."""
     secret, now = next(iter(source.secrets.values), ""), time.time()
-    sent = vendors.sign(source.vendor, body, secret, now)
-    return Request(
-        body=sent.body,
-        headers={name.lower(): value for name, value in sent.headers.items()},
-        query_string=urlencode(sent.query),
-        path_secret=sent.path_secret,
-        method=sent.method,
-        received_at=now,
-    )
+    return vendors.sign(source.vendor, body, secret, now).as_received(now)
 
 
 async def _publish(connection: AbstractConnection, exchange: str, message: Message) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, NamedTuple
+from urllib.parse import urlencode
 
 from relay.vendors.kit.forms import form_fields
 
@@ -80,6 +81,17 @@ class OutgoingRequest:
     path_secret: str | None = None
     method: str = "POST"
     expects: str | None = None
+
+    def as_received(self, now: float | None = None) -> Request:
+        """Return it as it comes in, at a time in seconds since 1970."""
+        return Request(
+            body=self.body,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            query_string=urlencode(self.query),
+            path_secret=self.path_secret,
+            method=self.method,
+            received_at=now,
+        )
 
 
 class Echo(NamedTuple):

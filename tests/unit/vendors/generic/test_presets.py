@@ -17,7 +17,7 @@ from relay.ingress.processing import Source
 from relay.vendors.generic.presets import PRESETS
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
-from tests.support.generic_sources import changed, generic_source, received, refused
+from tests.support.generic_sources import changed, generic_source, refused
 from tests.support.senders import NOW, SENDERS, Sender
 
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text())
@@ -159,13 +159,13 @@ def test_what_the_relay_sends_is_let_in(name: str) -> None:
 
     delivery = vendors.sign(source.vendor, sender.body, sender.secrets[1], NOW)
 
-    request = received(delivery, now=NOW + 1.0)
+    request = delivery.as_received(NOW + 1.0)
     if sender.query:  # the URL that is entered has a query of its own
         source = generic_source(
             *sender.secrets, vendor=name, verify={"public_url": "https://hooks.example.com/in/acme"}
         )
         delivery = vendors.sign(source.vendor, sender.body, sender.secrets[1], NOW)
-        request = received(delivery, now=NOW + 1.0)
+        request = delivery.as_received(NOW + 1.0)
     authenticate(source, request)
     with pytest.raises(Unauthenticated):
         source.vendor.authenticate(request, Secrets(["whsec_" + "YWJj" * 8]))

@@ -9,7 +9,7 @@ from relay.errors import Unauthenticated
 from relay.vendors.generic.challenges import CHALLENGES
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
-from tests.support.generic_sources import generic_source, hmac_options, received
+from tests.support.generic_sources import generic_source, hmac_options
 from tests.support.senders import ed25519_keys, raw_hex
 
 SECRET = "s3cret"
@@ -24,7 +24,7 @@ def asked(kind: str, **challenge: Any) -> tuple[Any, Request]:
     source = generic_source(SECRET, verify=verify, challenge={"kind": kind, **challenge})
     question = vendors.handshake(source.vendor, SECRET, NOW)
     assert question is not None
-    return source, received(question, now=NOW + 1)
+    return source, question.as_received(NOW + 1)
 
 
 def answered(source: Any, request: Request, *, secrets: Secrets | None = None) -> Any:

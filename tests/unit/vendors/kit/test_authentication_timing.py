@@ -13,7 +13,7 @@ import pytest
 from relay import vendors
 from relay.errors import Unauthenticated
 from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
-from relay.vendors.kit.request import OutgoingRequest, Request
+from relay.vendors.kit.request import Request
 
 SECRET = "s3cret-Live"
 LIVE = ["another", SECRET, "a third, longer than both of the others"]
@@ -58,19 +58,10 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Compared:
     return found
 
 
-def received(delivery: OutgoingRequest) -> Request:
-    return Request(
-        body=delivery.body,
-        headers={name.lower(): value for name, value in delivery.headers.items()},
-        query_string=urlencode(delivery.query),
-        path_secret=delivery.path_secret,
-    )
-
-
 def attempt(name: str, guess: str, live: list[str]) -> bool:
     """Return whether a delivery made with a guess is let in."""
     body = vendors.samples(name)[0].read_bytes()
-    request = received(VENDORS[name].sign(body, guess))
+    request = VENDORS[name].sign(body, guess).as_received()
     try:
         VENDORS[name].authenticate(request, Secrets([Untouchable(secret) for secret in live]))
     except Unauthenticated:
