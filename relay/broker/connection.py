@@ -71,6 +71,17 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
     return connection
 
 
+def wire_of(connection: AbstractConnection) -> WireConnection:
+    """Return the connection as aiormq has it.
+
+    Raises:
+        BrokerError: it was lost before.
+    """
+    if connection.transport is None:
+        raise BrokerError("The connection was lost before it was used.")
+    return connection.transport.connection
+
+
 async def connect_to_any(urls: Sequence[str], *, heartbeat_s: int) -> AbstractConnection:
     """Open a connection to the first broker that accepts one.
 

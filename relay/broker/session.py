@@ -28,7 +28,7 @@ from pamqp import commands
 
 from relay.broker import alone
 from relay.broker.confirm_channel import ConfirmChannel
-from relay.broker.connection import is_blocked, reason_of
+from relay.broker.connection import is_blocked, reason_of, wire_of
 from relay.broker.nacked_keys import NackedKeys
 from relay.broker.outcome import PublishOutcome, T
 from relay.broker.refusal import Refusal
@@ -71,9 +71,7 @@ class Session(Generic[T]):
         metrics: BrokerMetrics,
         tracing: "Tracing | None" = None,
     ) -> None:
-        if connection.transport is None:
-            raise BrokerError("The connection was lost before it was used.")
-        self._connection = connection.transport.connection
+        self._connection = wire_of(connection)
         self._exchange_of = exchange_of
         self._confirm_timeout_s = confirm_timeout_s
         self._metrics = metrics

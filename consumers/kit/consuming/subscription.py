@@ -13,7 +13,14 @@ from consumers.kit.consuming.inbox import Inbox, Intake
 from consumers.kit.consuming.republisher import Restore
 from consumers.kit.queues import bindings
 from relay.broker import reconnect
-from relay.broker.connection import Connection, close, connect, declare, public_address
+from relay.broker.connection import (
+    Connection,
+    close,
+    connect,
+    declare,
+    public_address,
+    wire_of,
+)
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Exchange, Topology
 
@@ -99,9 +106,7 @@ class Subscription:
             stack.push_async_callback(close, connection)
             await self._prepare(connection)
             pool = self._new_pool(lambda: self._declare_queues(connection))
-            if connection.transport is None:
-                raise BrokerError("The connection was lost before it was used.")
-            inbox = Inbox(connection.transport.connection, pool.receive)
+            inbox = Inbox(wire_of(connection), pool.receive)
             await inbox.consume(self.name, self._intake)
             reconnect.raise_if_cancelled()
             if self._is_closing:

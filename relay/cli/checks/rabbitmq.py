@@ -17,7 +17,7 @@ from pamqp import commands
 from yarl import URL
 
 from consumers.kit.queues.topology import dead_queue
-from relay.broker.connection import CONNECT_TIMEOUT_S, CONNECTION_ERRORS, answering
+from relay.broker.connection import CONNECT_TIMEOUT_S, CONNECTION_ERRORS, answering, wire_of
 from relay.cli.checks.finding import Finding, joined
 from relay.cli.completing import queues_of_services
 from relay.configured import sources_of, topology_of
@@ -42,7 +42,7 @@ _NO_EXPIRATION = "no-time"
 
 async def version(connection: AbstractConnection) -> Finding:
     """Look at what the broker says it is."""
-    said: dict[str, Any] = dict(_wire(connection).server_properties)
+    said: dict[str, Any] = dict(wire_of(connection).server_properties)
     product, release = (_text(said.get(key)) for key in ("product", "version"))
     lacking = [name for name in _NEEDED if not said.get("capabilities", {}).get(name)]
     if lacking:
@@ -59,12 +59,6 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _wire(connection: AbstractConnection) -> Any:
-    if connection.transport is None:
-        raise BrokerError("The connection to RabbitMQ was lost.")
-    return connection.transport.connection
-
-
 # Rights
 
 
@@ -78,7 +72,7 @@ async def rights(connection: AbstractConnection, settings: Settings) -> Finding:
     Raises:
         BrokerError: a right is lacking.
     """
-    user = _wire(connection).url.user or "guest"
+    user = wire_of(connection).url.user or "guest"
     wanted = topology_of(settings)
     allowed, lacking, missing = [], [], []
     for exchange, routing_key in _published_to(settings):

@@ -24,7 +24,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from relay import vendors
 from relay.broker import alone
-from relay.broker.connection import answering, opened_channel
+from relay.broker.connection import answering, opened_channel, wire_of
 from relay.cli.checks.finding import Finding
 from relay.configured import sources_of
 from relay.errors import BrokerError, RelayError, Unauthenticated
@@ -155,10 +155,8 @@ async def _publish(connection: AbstractConnection, exchange: str, message: Messa
     Raises:
         BrokerError: RabbitMQ did not take it.
     """
-    if connection.transport is None:
-        raise BrokerError("The connection to RabbitMQ was lost.")
     outcome = await alone.publish(
-        connection.transport.connection, _CHANNEL, (exchange, _ToPublish(message)), _WAIT_S
+        wire_of(connection), _CHANNEL, (exchange, _ToPublish(message)), _WAIT_S
     )
     if outcome.failed:
         words = outcome.refusal.reason if outcome.refusal else "it was returned or refused"
