@@ -1,8 +1,9 @@
 """Connect to RabbitMQ again and again: one broker after the other, with growing delays."""
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from relay.broker.connection import read_url
 from relay.errors import BrokerError, TopologyError
@@ -35,7 +36,8 @@ async def run_forever(
     for url in itertools.cycle(urls):
         began_at = loop.time()
         try:
-            await _use(use, url)
+            with explaining_odd_ends():
+                await use(read_url(url))
         except BrokerError as error:
             raise_if_cancelled()
             on_lost(error)
@@ -43,14 +45,15 @@ async def run_forever(
             await asyncio.sleep(_delay_s(attempt, error))
 
 
-async def _use(use: Callable[[str], Awaitable[None]], url: str) -> None:
-    """Call use, and make two odd ways in which aiormq 7.2 ends its calls a BrokerError.
+@contextlib.contextmanager
+def explaining_odd_ends() -> Iterator[None]:
+    """Make two odd ways in which aiormq 7.2 ends its calls a BrokerError.
 
     When a connection falls silent, aiormq cancels the calls that wait for it. When one ends without
     a reason, they raise a plain `Exception`, which no name can catch.
     """
     try:
-        await use(read_url(url))
+        yield
     except asyncio.CancelledError as error:
         raise_if_cancelled()
         raise BrokerError("The connection was lost: it fell silent.") from error

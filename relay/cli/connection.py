@@ -13,6 +13,21 @@ from relay.settings import BrokerSettings
 
 
 @contextlib.asynccontextmanager
+async def watching(settings: BrokerSettings) -> AsyncIterator[AbstractConnection]:
+    """Connect as `connected`, for what goes on for long and does little that could be wrong.
+
+    Raises:
+        BrokerError: see there; also for a RuntimeError, which is aio_pika's word for a connection
+            that is closed.
+    """
+    async with connected(settings) as connection:
+        try:
+            yield connection
+        except RuntimeError as error:
+            raise BrokerError("The connection to RabbitMQ was lost.") from error
+
+
+@contextlib.asynccontextmanager
 async def connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnection]:
     """Connect to the first broker that accepts a connection; close it at the end.
 

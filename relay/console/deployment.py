@@ -1,7 +1,7 @@
 """What the console watches, out of the settings: the one module here that reads them."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from aio_pika.abc import AbstractConnection
@@ -11,7 +11,7 @@ from consumers.archive.service import NAME as ARCHIVE
 from consumers.archive.service import archive_at
 from consumers.kit.queues.topology import dead_queue
 from relay.broker.connection import public_address, read_url
-from relay.cli.connection import connected
+from relay.cli.connection import watching
 from relay.configured import exchange_chooser, source_exchanges, sources_of, topology_of
 from relay.console.access import Access, Role
 from relay.errors import BrokerError, SettingsError
@@ -124,18 +124,9 @@ class Deployment:
         """What the relay needs in RabbitMQ."""
         return topology_of(self.settings)
 
-    @contextlib.asynccontextmanager
-    async def connecting(self) -> AsyncIterator[AbstractConnection]:
-        """Connect to RabbitMQ; see relay.cli.connection.
-
-        Raises:
-            BrokerError: it can't be reached, or was lost meanwhile.
-        """
-        async with connected(self.broker) as connection:
-            try:
-                yield connection
-            except RuntimeError as error:  # aio_pika's word for a connection that is closed
-                raise BrokerError("The connection to RabbitMQ was lost.") from error
+    def connecting(self) -> AbstractAsyncContextManager[AbstractConnection]:
+        """Connect to RabbitMQ; see relay.cli.connection.watching."""
+        return watching(self.broker)
 
     def broker_addresses(self) -> list[str]:
         """Return the brokers' addresses, without passwords."""

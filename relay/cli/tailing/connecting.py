@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 
 from aio_pika.abc import AbstractConnection
 
-from relay.broker.reconnect import raise_if_cancelled
-from relay.cli.connection import connected
-from relay.errors import BrokerError, RelayError
+from relay.broker.reconnect import explaining_odd_ends
+from relay.cli.connection import watching
+from relay.errors import RelayError
 from relay.process import backoff
 from relay.settings import BrokerSettings
 
@@ -95,16 +95,6 @@ async def tailed(
 
 @contextlib.asynccontextmanager
 async def _connected(settings: BrokerSettings) -> AsyncIterator[AbstractConnection]:
-    """Connect, and make all odd ways in which a connection is lost a BrokerError; see reconnect."""
-    try:
-        async with connected(settings) as connection:
+    with explaining_odd_ends():
+        async with watching(settings) as connection:
             yield connection
-    except asyncio.CancelledError as error:
-        raise_if_cancelled()
-        raise BrokerError("The connection to RabbitMQ fell silent.") from error
-    except RuntimeError as error:  # aio_pika's word for a connection that is closed
-        raise BrokerError("The connection to RabbitMQ was lost.") from error
-    except Exception as error:
-        if type(error) is not Exception:
-            raise
-        raise BrokerError("The connection to RabbitMQ ended without a reason.") from error
