@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL
@@ -16,10 +15,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
-from playwright.async_api import async_playwright
 
 from deploy.local.archive import ARCHIVE_PORT, archive
 from deploy.local.broker import BrokerError
+from deploy.local.chromium import PROGRAM, opened_chromium
 from deploy.local.node import PrivateBroker
 from deploy.local.private_server import free_port
 from deploy.local.run import (
@@ -48,7 +47,7 @@ _INTERRUPTED = 130
 def main() -> int:
     """Make the picture; return 0 if it is there."""
     os.chdir(ROOT)
-    if chromium() is None:
+    if PROGRAM is None:
         click.echo("Chromium is not installed: run `sudo apt-get install chromium`.", err=True)
         return 1
     try:
@@ -64,25 +63,16 @@ def main() -> int:
         return 1
 
 
-def chromium() -> str | None:
-    """Return where Chromium is, or None."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 async def take(url: str, directory: Path, picture: Path, *, seconds: float) -> int:
     """Make the picture after so many seconds of traffic; return 0 if it is small enough."""
     async with running(url, directory) as given:
         await busy(given, seconds)
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=chromium(), args=["--no-sandbox"]
-            )
+        async with opened_chromium() as browser:
             page = await browser.new_page(
                 viewport={"width": WIDTH, "height": _HEIGHT}, color_scheme="light"
             )
             await page.goto(address_of(given))
             size = len(await page.screenshot(path=picture, full_page=True))
-            await browser.close()
     click.echo(f"{picture}: {size:,} bytes")
     if size > MAX_BYTES:
         click.echo(f"That is more than {MAX_BYTES:,}: make it smaller.", err=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.chromium import PROGRAM
 from deploy.local.node import PrivateBroker
-from deploy.local.screenshot import MAX_BYTES, PICTURE, WIDTH, chromium, take
+from deploy.local.screenshot import MAX_BYTES, PICTURE, WIDTH, take
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -24,7 +25,7 @@ def test_the_readme_shows_a_picture_that_is_small() -> None:
     assert f"]({PICTURE})" in Path("README.md").read_text()
 
 
-@pytest.mark.skipif(chromium() is None, reason="chromium is not installed")
+@pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
 async def test_it_is_made_of_what_really_runs(tmp_path: Path) -> None:
     picture = tmp_path / "console.png"
     with PrivateBroker(tmp_path / "rabbitmq") as broker:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser as Chromium
 
+from deploy.local.chromium import PROGRAM, opened_chromium
 from relay.events import topology
 from tests.support.relay_process import RelayProcess
-from tests.support.servers.chromium import PROGRAM, opened_chromium
 from tests.support.servers.console import Browser, opened_console
 
 

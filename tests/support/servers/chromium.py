@@ -1,30 +1,16 @@
 """Chromium, with pages that remember what a page of the console must never do."""
 
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 _REPORTS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
 """
-
-
-@contextlib.asynccontextmanager
-async def opened_chromium() -> AsyncIterator[Browser]:
-    """Run Chromium while the context is open."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=PROGRAM,
-            args=["--no-sandbox"],
-        )
-        yield browser
-        await browser.close()
 
 
 @contextlib.asynccontextmanager
