@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import aiohttp
 from aio_pika.abc import AbstractConnection
 
 from consumers.archive.record import Archive
@@ -14,6 +15,9 @@ from relay.broker.connection import public_address, read_url
 from relay.cli.connection import watching
 from relay.configured import exchange_chooser, source_exchanges, sources_of, topology_of
 from relay.console.access import Access, Role
+from relay.console.watching.history import PolledHistory
+from relay.console.watching.polling import Poller
+from relay.console.watching.queues import QueueWatch
 from relay.errors import BrokerError, SettingsError
 from relay.events.message import Message
 from relay.events.topology import Topology, history_exchange, quarantine_exchange, unrouted_exchange
@@ -127,6 +131,27 @@ class Deployment:
     def connecting(self) -> AbstractAsyncContextManager[AbstractConnection]:
         """Connect to RabbitMQ; see relay.cli.connection.watching."""
         return watching(self.broker)
+
+    def queue_watch(self) -> QueueWatch:
+        """Return what asks RabbitMQ for the queues that wait for a person."""
+        return QueueWatch(
+            self.connecting,
+            quarantine=self.quarantine,
+            unrouted=self.unrouted,
+            dead=self.dead_queues,
+        )
+
+    def poller(
+        self, http: aiohttp.ClientSession, queues: QueueWatch, history: PolledHistory
+    ) -> Poller:
+        """Return what asks the receivers and the services."""
+        return Poller(
+            http=http,
+            receivers=self.receivers,
+            services=self.services,
+            queues=queues,
+            history=history,
+        )
 
     def broker_addresses(self) -> list[str]:
         """Return the brokers' addresses, without passwords."""

@@ -18,8 +18,7 @@ from relay.console.triage.actions import Actions
 from relay.console.triage.pages import Triage
 from relay.console.triage.waiting import WaitingReader
 from relay.console.watching.history import PolledHistory
-from relay.console.watching.polling import Poller, http_session
-from relay.console.watching.queues import QueueWatch
+from relay.console.watching.polling import http_session
 from relay.process import systemd, tasks
 from relay.process.listeners import listening
 
@@ -49,19 +48,8 @@ async def running(
     """Run what the pages are made of while the context is open; yield the application."""
     async with http_session() as http:
         history = PolledHistory()
-        queues = QueueWatch(
-            deployment.connecting,
-            quarantine=deployment.quarantine,
-            unrouted=deployment.unrouted,
-            dead=deployment.dead_queues,
-        )
-        poller = Poller(
-            http=http,
-            receivers=deployment.receivers,
-            services=deployment.services,
-            queues=queues,
-            history=history,
-        )
+        queues = deployment.queue_watch()
+        poller = deployment.poller(http, queues, history)
         pages = Pages({"exchange": deployment.exchange, "is_open": deployment.access.is_open})
         status = StatusPages(
             deployment=deployment, pages=pages, poller=poller, queues=queues, history=history

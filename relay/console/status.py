@@ -94,7 +94,7 @@ class StatusPages:
     async def overview(self, request: web.Request) -> web.Response:
         """Show the verdict, the sources, and plots."""
         now = time.time()
-        person_queues = {name: self._queues.messages(name) for name in self._queues.names}
+        person_queues = self._queues.waiting
         parts = verdict(
             list(self._poller.receivers.values()),
             list(self._poller.services.values()),

@@ -47,21 +47,9 @@ def command(config: Path | None, *, once: bool) -> None:
 
 async def _watch(deployment: Deployment, *, is_once: bool) -> None:
     stop = tasks.stop_signal()
-    queues = QueueWatch(
-        deployment.connecting,
-        quarantine=deployment.quarantine,
-        unrouted=deployment.unrouted,
-        dead=deployment.dead_queues,
-    )
-    history = PolledHistory()
+    queues, history = deployment.queue_watch(), PolledHistory()
     async with http_session() as http:
-        poller = Poller(
-            http=http,
-            receivers=deployment.receivers,
-            services=deployment.services,
-            queues=queues,
-            history=history,
-        )
+        poller = deployment.poller(http, queues, history)
         overview = _Overview(deployment, poller, queues, history)
         if is_once:
             await tasks.first(_ask_twice(poller, queues, stop))
@@ -134,7 +122,7 @@ class _Overview:
         parts = verdict(
             receivers,
             list(self._poller.services.values()),
-            {name: self._queues.messages(name) for name in self._queues.names},
+            self._queues.waiting,
             self._queues.error,
         )
         return Text(" ").join(Text(part.text, style=_STYLES[part.tone]) for part in parts)
@@ -162,8 +150,7 @@ class _Overview:
 
     def _waiting(self) -> Table:
         table = _table("Waits for a person", "Messages", right=(1,))
-        for name in self._queues.names:
-            count = self._queues.messages(name)
+        for name, count in self._queues.waiting.items():
             style = _STYLES["warn" if count else "plain"]
             table.add_row(Text(printable(name)), Text(number(count), style=style))
         return table

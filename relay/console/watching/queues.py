@@ -1,7 +1,7 @@
 """What waits in RabbitMQ: the lengths of the queues a person cares about, asked again and again."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ class QueueWatch:
             except (BrokerError, TimeoutError) as error:
                 if self.error != str(error):
                     log.warning("console has no broker", reason=str(error))
-                self.error = str(error) or "RabbitMQ did not answer in time."
+                self.error = _words(error)
                 self.states = {}
             raise_if_cancelled()
             await asyncio.sleep(POLL_INTERVAL_S)
@@ -82,7 +82,12 @@ class QueueWatch:
                 await self._ask(connection)
                 self.error = None
         except (BrokerError, TimeoutError) as error:
-            self.error = str(error) or "RabbitMQ did not answer in time."
+            self.error = _words(error)
+
+    @property
+    def waiting(self) -> Mapping[str, int | None]:
+        """How many wait in each; see `messages`."""
+        return {name: self.messages(name) for name in self.names}
 
     def messages(self, name: str) -> int | None:
         """Return how many wait in a queue; None if that is not known, or there is no such queue."""
@@ -96,6 +101,10 @@ class QueueWatch:
             state = await _state(connection, name)
             if name not in self.reading:
                 self.states[name] = state
+
+
+def _words(error: BrokerError | TimeoutError) -> str:
+    return str(error) or "RabbitMQ did not answer in time."
 
 
 async def _state(connection: AbstractConnection, name: str) -> QueueState:
