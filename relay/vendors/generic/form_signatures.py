@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from relay.errors import Unauthenticated
 from relay.vendors.generic import forms
-from relay.vendors.generic.headers import only
 from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.headers import only
 from relay.vendors.kit.request import OutgoingRequest, Request
 
 _HEADER = "x-twilio-signature"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from relay.errors import Unauthenticated
-from relay.vendors.generic.headers import only
 from relay.vendors.generic.keys import decode_base64, keys_of
 from relay.vendors.generic.moments import Notation, read_moment, write_moment
 from relay.vendors.generic.templates import SignedTemplate
 from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.headers import only
 from relay.vendors.kit.request import OutgoingRequest, Request
 from relay.vendors.kit.signing_time import require_recent
 

@@ -12,10 +12,10 @@ from relay.errors import Malformed, Unauthenticated
 from relay.events.json_pointers import Steps
 from relay.events.redaction import MARK
 from relay.vendors.generic import forms
-from relay.vendors.generic.headers import only
 from relay.vendors.generic.pointers import find_all, spans
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.authentication import Secrets
+from relay.vendors.kit.headers import only
 from relay.vendors.kit.request import OutgoingRequest, Request
 
 _MAX_TOKENS = 1_000
