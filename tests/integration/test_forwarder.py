@@ -47,13 +47,20 @@ class HeldSession:
         self.on_outcome(PublishOutcome([], []))
 
 
-async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: Outbox) -> None:
-    forwarder = Forwarder(
+def forwarder_of(
+    outbox: Outbox, *, max_in_flight: int = len(MESSAGES), read_retry_s: float = 1.0
+) -> Forwarder:
+    return Forwarder(
         outbox=outbox,
         committed=outbox._committed,
         exchange_of=lambda _: "webhooks",
-        max_in_flight=len(MESSAGES),
+        max_in_flight=max_in_flight,
+        read_retry_s=read_retry_s,
     )
+
+
+async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: Outbox) -> None:
+    forwarder = forwarder_of(outbox)
     await outbox.append(MESSAGES)
     first, second = HeldSession(), HeldSession(taken=len(MESSAGES))
     forwarding = asyncio.create_task(forwarder.forward(first))
@@ -80,13 +87,7 @@ async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
     await outbox.append(MESSAGES)
     await outbox.pending(after=0, limit=100)  # now they are in memory no more
     await execute(outbox, "ALTER TABLE outbox RENAME TO away")
-    forwarder = Forwarder(
-        outbox=outbox,
-        committed=outbox._committed,
-        exchange_of=lambda _: "webhooks",
-        max_in_flight=10,
-        read_retry_s=0.01,
-    )
+    forwarder = forwarder_of(outbox, max_in_flight=10, read_retry_s=0.01)
     session = HeldSession()
 
     with capture_logs() as lines:
@@ -117,12 +118,7 @@ class FailingSession(HeldSession):
 async def test_what_is_in_flight_is_published_again_however_its_session_ends(
     outbox: Outbox, turns: int
 ) -> None:
-    forwarder = Forwarder(
-        outbox=outbox,
-        committed=outbox._committed,
-        exchange_of=lambda _: "webhooks",
-        max_in_flight=len(MESSAGES),
-    )
+    forwarder = forwarder_of(outbox)
     await outbox.append(MESSAGES)
     first, second = FailingSession(), HeldSession()
     forwarding = asyncio.create_task(forwarder.forward(first))
