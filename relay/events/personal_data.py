@@ -130,10 +130,10 @@ class Redactor:
         if key not in self._in_headers:
             self._in_headers[key] = [value for value in self._values if value in together]
         present = self._in_headers[key]
+        if not present:
+            return dict(headers)
         return {
-            name: text
-            for name, text in headers.items()
-            if not any(value in _decoded(text) for value in present)
+            name: text for name, text in headers.items() if not _holds_any(_decoded(text), present)
         }
 
     def _replacer(self, searched: Values) -> Replacer:
@@ -170,6 +170,10 @@ def _note(values: Values, located: Located) -> None:
 def _decoded(text: str) -> str:
     """Return a text as it stands, and as it reads in a URL, where a plus may be a space."""
     return f"{text}\n{unquote(text)}\n{unquote_plus(text)}"
+
+
+def _holds_any(text: str, values: Iterable[str]) -> bool:
+    return any(value in text for value in values)
 
 
 def _at(data: Data, steps: Steps) -> str:
