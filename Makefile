@@ -51,9 +51,10 @@ test-highest: setup ## all tests with the newest releases; or some, as above
 debian13: ## the broker's tests in a Debian 13 of its own, with RabbitMQ 4; as root, takes 10 minutes
 	@sh tests/deploy/debian13.sh
 
-faults: setup ## an hour of broken things under load: nothing acknowledged may be lost
+# FAULTS="--until 10000000 --minutes 240": go on until all parts together have so many events.
+faults: setup ## an hour of broken things under load, added to the parts before: nothing acknowledged may be lost
 	@$(PYTHON) -m deploy.local.broker --ensure
-	$(PYTHON) -m tests.faults.run
+	$(PYTHON) -m tests.faults.run $(FAULTS)
 
 # EXAMPLES=500: fewer. `--hypothesis-seed=N`, which a failure prints, plays the same ones again.
 EXAMPLES := 5000

@@ -1,20 +1,30 @@
 """`make faults`: every scenario in its long form, with a summary.
 
-    python -m tests.faults.run [--events N] [--seed S] [--only NAME ...] [--rate R] [--keep DIR]
+    python -m tests.faults.run [--events N | --until N] [--minutes N] [--fresh] [--seed S]
+        [--only NAME ...] [--rate R] [--keep DIR] [--results DIR]
 
-N events are acknowledged in all, shared equally by the scenarios. The seed decides the deliveries
-and all moments drawn by lot; what the machine makes of them is its own. Writes
-tests/faults/results/faults.{json,md}; ends with 1 if the invariant was broken anywhere.
+With `--events`, N events are acknowledged, shared equally by the scenarios. With `--until`, it
+goes on until N are acknowledged in all parts together, and always plays the scenario that has the
+fewest. Each run is a part, added to those before unless `--fresh`; what it played is written after
+each scenario, so a run that is cut off keeps it, and another one goes on from there. `--minutes`
+says after how many no other scenario begins.
+
+The seed decides the deliveries and all moments drawn by lot; what the machine makes of them is its
+own. Writes faults.{json,md} into tests/faults/results; ends with 1 if the invariant was broken.
 """
 
 import argparse
 import asyncio
 import contextlib
 import secrets
+import shutil
 import sys
 import tempfile
+import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,11 +40,13 @@ from rich.progress import (
 )
 
 from deploy.local.broker import PrivateBroker
-from tests.faults import report
+from tests.faults import parts
 from tests.faults.harness.fault_harness import FaultHarness
+from tests.faults.parts import Part, Parts
 from tests.faults.report import Played
 from tests.faults.scenarios import catalogue
 from tests.faults.scenarios.scenario import Scenario, Size
+from tests.faults.turns import Turns
 from tests.support import summary
 from tests.support.servers.cluster import Cluster
 
@@ -75,42 +87,59 @@ async def _play(
     scenario: Scenario, size: Size, nodes: _Nodes, directory: Path, advance: Callable[[int], None]
 ) -> Played:
     """Play one scenario; whatever goes wrong with it is its result."""
+    unplayed = Played(scenario=scenario.name, seed=size.seed)
     if reason := scenario.lacks():
-        return Played(name=scenario.name, problem=reason, is_skipped=True)
+        return replace(unplayed, problem=reason, is_skipped=True)
     rounds = 0
     try:
         node = await asyncio.to_thread(nodes.get, scenario.nodes)
-        async with FaultHarness(directory / scenario.name, node, scenario, size) as harness:
+        async with FaultHarness(directory, node, scenario, size) as harness:
             try:
                 verdict = await harness.play(advance)
             finally:
                 rounds = harness.rounds
     except Exception as error:  # noqa: BLE001  the others are to be played all the same
-        (directory / f"{scenario.name}.txt").write_text(traceback.format_exc())
+        directory.with_suffix(".txt").write_text(traceback.format_exc())
         text = str(error).partition("\n")[0][:200]
-        return Played(name=scenario.name, rounds=rounds, problem=f"{type(error).__name__}: {text}")
-    return Played(name=scenario.name, rounds=rounds, verdict=verdict)
+        return replace(unplayed, rounds=rounds, problem=f"{type(error).__name__}: {text}")
+    return Played.of(scenario.name, verdict, seed=size.seed, rounds=rounds)
 
 
 def _play_all(
-    scenarios: list[Scenario], size: Size, directory: Path, progress: Progress
-) -> list[Played]:
-    played: list[Played] = []
-    total = progress.add_task("all", total=size.events * len(scenarios))
-    with _Nodes(directory) as nodes:
-        for number, scenario in enumerate(scenarios):
-            bar = progress.add_task(scenario.name, total=size.events)
+    turns: Turns,
+    size: Size,
+    kept: Parts,
+    place: Path,
+    progress: Progress,
+    *,
+    keeps: bool,
+    end: float,
+) -> None:
+    """Play until there is nothing left to play, or the time is over."""
+    times: Counter[str] = Counter()
+    with _Nodes(place) as nodes:
+        while time.monotonic() < end and (turn := turns.following(kept.acknowledged)):
+            scenario, events = turn
+            number = times[scenario.name]
+            times[scenario.name] += 1
+            bar = progress.add_task(scenario.name, total=events)
 
-            def advance(acknowledged: int, bar: TaskID = bar, number: int = number) -> None:
-                within = min(acknowledged, size.events)
-                progress.update(bar, completed=within)
-                progress.update(total, completed=number * size.events + within)
+            def advance(acknowledged: int, bar: TaskID = bar) -> None:
+                progress.update(bar, completed=acknowledged)
 
-            result = asyncio.run(_play(scenario, size, nodes, directory, advance))
-            played.append(result)
+            sized = replace(size, seed=size.seed + number, events=events)
+            directory = place / f"{scenario.name}-{number}"
+            played = asyncio.run(_play(scenario, sized, nodes, directory, advance))
+            kept.add(played)
             progress.remove_task(bar)
-            progress.console.print(" ".join([result.row()[0].ljust(28), *result.row()[1:]]))
-    return played
+            progress.console.print(
+                " ".join([played.row()[0].ljust(28), *played.row()[1:]]),
+                f"({kept.acknowledged.total():,} in all parts)",
+            )
+            if not played.has_held:
+                turns.leave_out(scenario)
+            elif not keeps:
+                shutil.rmtree(directory)
 
 
 @contextlib.contextmanager
@@ -123,25 +152,45 @@ def _directory(given: Path | None) -> Iterator[Path]:
         yield Path(directory)
 
 
-def main() -> int:
-    """Play, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="All scenarios, with a summary.")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--events", type=int, default=1_000_000, help="to acknowledge in this run")
+    amount.add_argument("--until", type=int, help="events acknowledged in all parts together")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--fresh", action="store_true", help="forget the parts before")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--rate", type=float, default=600, help="deliveries per second")
     parser.add_argument("--keep", type=Path, help="where journals and logs are left")
-    options = parser.parse_args()
+    parser.add_argument("--results", type=Path, default=parts.RESULTS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Play, print and write."""
+    options = _options()
+    end = time.monotonic() + 60 * options.minutes
     scenarios = summary.chosen(catalogue.ALL, options.only, "scenario")
     size = Size(
         seed=options.seed,
         rounds=_ROUNDS,
-        events=-(-options.events // len(scenarios)),
         rate=options.rate,
         hold_s=_HOLD_S,
         outage_s=_OUTAGE_S,
         disk_hang_s=_DISK_HANG_S,
     )
+    part = Part(
+        seed=options.seed,
+        date=time.strftime("%Y-%m-%d", time.gmtime()),
+        commit=parts.commit(),
+        rate=options.rate,
+        machine=summary.machine(),
+    )
+    order = [scenario.name for scenario in catalogue.ALL]
+    kept = Parts(options.results, order=order, is_fresh=options.fresh)
+    kept.begin(part)
+    turns = Turns(scenarios, events=options.until or options.events, until=bool(options.until))
     console = Console(stderr=True)
     console.print(f"seed {options.seed}")
     columns = (
@@ -151,13 +200,11 @@ def main() -> int:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with _directory(options.keep) as directory, Progress(*columns, console=console) as progress:
-        played = _play_all(scenarios, size, directory, progress)
-    about = f"Seed {options.seed}, {options.rate:g} deliveries per second; {summary.machine()}."
-    report.write(played, about=about, seed=options.seed)
-    headings, *rows = report.rows(played)
-    summary.show(headings, rows, about)
-    return 0 if all(scenario.is_good for scenario in played) else 1
+    with _directory(options.keep) as place, Progress(*columns, console=console) as progress:
+        _play_all(turns, size, kept, place, progress, keeps=bool(options.keep), end=end)
+    headings, *rows = kept.rows()
+    summary.show(headings, rows, part.line())
+    return 0 if part.played and all(each.is_good for each in part.played) else 1
 
 
 if __name__ == "__main__":
