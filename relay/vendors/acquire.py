@@ -25,6 +25,7 @@ from relay.vendors.kit.fields import (
     identifier,
     mapping,
     message_kind,
+    sequence,
     text,
     without_empty,
 )
@@ -167,17 +168,34 @@ def _case(data: Mapping[str, Any], vendortype: str) -> tuple[str, Data]:
 
 def _case_message(data: Mapping[str, Any]) -> Data:
     """Read `case:message:new`. Its shape is not published; an entry of `messages` is assumed."""
-    message = mapping(data.get("message")) or data
+    messages = [*_messages_in(data), *_messages_in(mapping(data.get("case")))]
+    is_spread_out = text(data.get("message")) is not None or not messages
+    message = data if is_spread_out else messages[0]
     sender = _ACTORS.get(text(message.get("senderType")))
-    kinds = list(filter(None, map(message_kind, (message.get("type"), data.get("type")))))
-    notes = [kind for kind in kinds if kind.lower() == _NOTE]  # wherever it says so
     content = without_empty(
         id=identifier(message.get("id")),
-        kind=next(iter([*notes, *kinds]), "message"),
+        kind=_kind(message, *messages, data),
         text=text(message.get("message")),
     )
     who = actor(sender, message.get("senderId")) if sender else {}
     return without_empty(actor=who, message=content)
+
+
+def _messages_in(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the message that an object holds, of several the last, and what lies within it."""
+    found: list[Mapping[str, Any]] = []
+    for name in ("message", "messages"):
+        value = holder.get(name)
+        if message := mapping((sequence(value) or [value])[-1]):
+            found += [message, *_messages_in(message)]
+    return found
+
+
+def _kind(*holders: Mapping[str, Any]) -> str:
+    """Return the first kind that is named, but that of a note before any other."""
+    kinds = list(filter(None, (message_kind(holder.get("type")) for holder in holders)))
+    notes = [kind for kind in kinds if kind.lower() == _NOTE]
+    return next(iter([*notes, *kinds]), "message")
 
 
 def _chat(body: Mapping[str, Any], vendortype: str) -> Data:
@@ -199,8 +217,9 @@ def _chat(body: Mapping[str, Any], vendortype: str) -> Data:
             data |= without_empty(actor=_agent(mapping(body.get("user"))))
         case "CHAT_ON_MESSAGE":
             message = _unpacked(body.get("message"))
+            is_note = (text(body.get("type")) or "").lower() == _NOTE
             content = without_empty(
-                kind=message_kind(message.get("type")) or "message", text=text(message.get("msg"))
+                kind=_NOTE if is_note else _kind(message), text=text(message.get("msg"))
             )
             data |= without_empty(actor=_person(mapping(message.get("user"))), message=content)
         case _:  # CHAT_ON_CLOSE, whose own `status` still says "active"

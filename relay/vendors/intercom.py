@@ -27,6 +27,7 @@ from relay.vendors.kit.fields import (
     detail_of,
     identifier,
     mapping,
+    says,
     sequence,
     text,
     without_empty,
@@ -152,7 +153,7 @@ def _event_types(topic: str) -> list[str]:
 def _event(event_type: str, topic: str, body: Mapping[str, Any], raw: bytes) -> NormalizedEvent:
     item = mapping(mapping(body.get("data")).get("item"))
     part = _source(item) if _CREATED.fullmatch(topic) else _part(item)
-    if event_type.startswith("message.") and part.get("part_type") == "note":
+    if event_type.startswith("message.") and says(part.get("part_type"), "note"):
         event_type = "note.created"  # also one that was redacted, or that came as a reply
     data = without_empty(account=without_empty(id=identifier(body.get("app_id"))))
     data |= _data(event_type, topic, item, part)

@@ -4,12 +4,15 @@ Vendors change types at will, so nothing here raises: a value of another type co
 Ids are strings, and what is unknown is left out: never `null`, `""` or `{}`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from relay.events.event import Data
 
 ActorType = Literal["agent", "bot", "contact", "system", "team"]
+
+_WORD = re.compile(r"[a-z0-9]+")
 
 
 def identifier(value: object) -> str | None:
@@ -36,6 +39,20 @@ def message_kind(value: object) -> str | None:
     """Return a vendor's message type as a kind: `form.response` becomes `form_response`."""
     kind = text(value)
     return kind.replace(".", "_") if kind else None
+
+
+def says(value: object, word: str) -> bool:
+    """Return whether value says a word, in any case: as text, in a list, or as a set member.
+
+    It is for what must not be overlooked in any form, such as that a message is internal.
+    """
+    if type(value) is str:
+        return word in _WORD.findall(value.lower())
+    if type(value) is list:
+        return any(says(each, word) for each in value)
+    return type(value) is dict and any(
+        says(name, word) for name, member in value.items() if member not in (None, False)
+    )
 
 
 def without_empty(**fields: object) -> Data:

@@ -7,8 +7,12 @@ import html
 import re
 
 # A `<` followed by anything but a name is no tag, nor are words after it that give no attribute a
-# value: `1 < 2`, `<3`, `if a <b and c> d`.
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*+(?:\s(?=[^<>=]*+=)[^<>]*+|\s*+/?)>")
+# value: `1 < 2`, `<3`, `if a <b and c> d`. A quoted value may hold a `>`.
+_TAG = re.compile(
+    r"""</?[A-Za-z][A-Za-z0-9-]*+(?:"""
+    r"""\s(?=[^<>=]*+=)(?:(?:[^<>"']|(?<==)"[^<"]*+"|(?<==)'[^<']*+')*+>|[^<>]*+>)"""
+    r"""|\s*+/?>)"""
+)
 # With its semicolon: `?a=1&copy=2` has none.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 

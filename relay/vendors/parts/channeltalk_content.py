@@ -55,14 +55,11 @@ def _text_of(blocks: list[Any]) -> str | None:
     """
     lines = []
     for block in map(mapping, blocks):
-        nested, value = sequence(block.get("blocks")), text(block.get("value"))
-        if nested:
-            line = _text_of(nested)
-        else:
-            line = value if value is None or block.get("type") == "code" else without_markup(value)
-        if line:
-            lines.append(line)
-    return "\n".join(lines) or None
+        line, nested = text(block.get("value")), sequence(block.get("blocks"))
+        if line and block.get("type") != "code":
+            line = without_markup(line)
+        lines += [line, _text_of(nested) if nested else None]
+    return "\n".join(filter(None, lines)) or None
 
 
 def _attachments(entity: Mapping[str, Any]) -> list[Data]:

@@ -12,6 +12,7 @@ from relay.vendors.kit.fields import (
     contact,
     identifier,
     mapping,
+    says,
     sequence,
     text,
     without_empty,
@@ -19,7 +20,7 @@ from relay.vendors.kit.fields import (
 from relay.vendors.parts.channeltalk_content import content
 
 _PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
-_TEAM_CHATS = ("group", "directchat")
+_TEAM_CHATS = ("group", "directchat", "teamchat")
 
 # There is no subscription for these: they come as a message with a log. The list is open.
 _ACTIONS = {
@@ -67,12 +68,12 @@ def message_event(event_type: str, entity: Mapping[str, Any], refers: Mapping[st
     chat = mapping(refers.get("userChat"))
     log = mapping(entity.get("log"))
     action = text(log.get("action"))
-    is_team_chat = (text(entity.get("chatType")) or "").lower() in _TEAM_CHATS
+    is_team_chat = _is_team_chat(entity, refers)
     data = _message_parties(entity, refers, chat)
     if action in _ACTIONS and event_type == "message.created" and not is_team_chat:
         return _ACTIONS[action], "", _with_change(data, action, sequence(log.get("values")), chat)
     message = content(entity, action)
-    if _is_private(entity.get("options")):
+    if says(entity.get("options"), "private"):
         return "note.created", "", data | as_note(message)
     data["message"] = message
     if is_team_chat:
@@ -106,9 +107,14 @@ def contact_event(event_type: str, entity: Mapping[str, Any], _: Mapping[str, An
     return event_type, "", data
 
 
-def _is_private(options: object) -> bool:
-    """Return whether a message is a note; a sole option may have been sent without its list."""
-    return "private" in options if type(options) is list else options == "private"
+def _is_team_chat(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> bool:
+    """Return whether staff are among themselves, which the key of a chat says, too: `group-7`."""
+    if chat_type := text(entity.get("chatType")):
+        return chat_type.lower() in _TEAM_CHATS
+    keys = (text(entity.get(name)) or "" for name in ("chatKey", "mainKey"))
+    if any(key.partition("-")[0].lower() in _TEAM_CHATS for key in keys):
+        return True
+    return bool(mapping(refers.get("group"))) and not mapping(refers.get("userChat"))
 
 
 def _is_reopened(chat: Mapping[str, Any]) -> bool:
@@ -120,7 +126,7 @@ def _message_parties(
     entity: Mapping[str, Any], refers: Mapping[str, Any], chat: Mapping[str, Any]
 ) -> Data:
     """Return whom and what a message is about; of the chat, what the message lacks."""
-    role = text(entity.get("personType"))
+    role = (text(entity.get("personType")) or "").lower()
     kind = _PEOPLE.get(role)
     person_id = identifier(entity.get("personId"))
     user = mapping(refers.get("user"))
@@ -133,7 +139,7 @@ def _message_parties(
         data["contact"] = customer
     if channel_id := identifier(entity.get("channelId")) or identifier(chat.get("channelId")):
         data["account"] = {"id": channel_id}
-    if kind and role:
+    if kind:
         person = customer if kind == "contact" else mapping(refers.get(role))
         data["actor"] = actor(kind, person_id, name=person.get("name"), email=person.get("email"))
     return data

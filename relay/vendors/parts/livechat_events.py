@@ -26,6 +26,7 @@ from relay.vendors.kit.fields import (
 
 _CUSTOMER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BOT_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+_EVERYONE = (None, "", "all")
 _ROLES: dict[str | None, ActorType] = {"agent": "agent", "customer": "contact"}
 
 Payload = Mapping[str, Any]
@@ -79,8 +80,7 @@ def _read(chat_id: object, value: object, users: Users, customer: Data, *, is_ne
 
 def _is_internal(event: Mapping[str, Any]) -> bool:
     """Return whether not everyone sees an event: `visibility`, before 3.3 `recipients`."""
-    seen_by = {text(event.get("visibility")), text(event.get("recipients"))}
-    return not seen_by <= {None, "all"}
+    return any(event.get(name) not in _EVERYONE for name in ("visibility", "recipients"))
 
 
 def _content(kind: str, event: Mapping[str, Any]) -> Data:

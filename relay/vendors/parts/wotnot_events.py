@@ -15,6 +15,7 @@ from relay.events.timestamps import from_utc_text
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
+    as_note,
     identifier,
     identifier_in,
     mapping,
@@ -30,6 +31,7 @@ _ACTORS: dict[object, ActorType] = {
     "visitor": "contact",
     "team": "team",
 }
+_NOTE = "note"
 _HOLDS_FILES = {"link", "payload", "items"}
 _STATUSES = {
     "close": "conversation.closed",
@@ -108,7 +110,7 @@ def _parties(envelope: Mapping[str, Any], specific: Data) -> Data:
 
 def _actor(value: object) -> Data:
     person = mapping(value)
-    kind = _ACTORS.get(text(person.get("type")))
+    kind = _ACTORS.get((text(person.get("type")) or "").lower())
     if not kind:
         return {}
     return actor(kind, person.get("id"), name=person.get("name"), email=person.get("email"))
@@ -141,6 +143,8 @@ def _message(payload: Mapping[str, Any]) -> _Typed:
             variables=_variables(content.get("variables")) or _form_answers(kind, content),
         ),
     }
+    if kind.lower() == _NOTE:  # as a message it would be there for all who want what customers see
+        return "note.created", "", specific | as_note(specific["message"])
     return "message.created", kind, specific
 
 

@@ -132,6 +132,68 @@ def test_a_note_is_one_wherever_it_says_so(kinds: tuple[str, str]) -> None:
     assert event.data["message"]["kind"].lower() == "note"
 
 
+NOTE = {"id": 9, "type": "note", "message": "rude"}
+HELLO = {"id": 8, "type": "message", "message": "hi", "senderType": "contact"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"messages": [HELLO, NOTE]},
+        {"message": [NOTE]},
+        {"case": {"id": 72, "messages": [NOTE]}},
+        {"case": {"id": 72, "message": NOTE}},
+        {"message": {"seen": "no", "message": NOTE | {"type": "Note"}}},
+        HELLO | {"messages": [NOTE]},
+        {"type": "message", "messages": [[], None, NOTE]},
+    ],
+)
+def test_a_note_is_no_message_whatever_it_lies_in(data: Data) -> None:
+    event = normalized("case:message:new", {"caseId": 72} | data)
+
+    assert (event.type, event.detail) == ("note.created", "")
+    assert event.data["conversation"] == {"id": "72"}
+    assert "text" not in event.data["message"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"messages": [HELLO]},
+        {"messages": [{"id": 7, "message": "before"}, HELLO]},
+        {"message": [HELLO], "type": "other"},
+        {"case": {"messages": [HELLO]}},
+        {"messages": [NOTE, HELLO]},
+        HELLO | {"messages": [{"id": 7, "message": "before"}]},
+    ],
+)
+def test_of_several_messages_the_last_is_the_new_one(data: Data) -> None:
+    event = normalized("case:message:new", data)
+
+    assert event.data == {
+        "actor": {"type": "contact"},
+        "message": {"id": "8", "kind": "message", "text": "hi"},
+    }
+    assert event.identity == ("case:message:new", "8")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": {"type": "note", "msg": "rude"}},
+        {"type": "Note", "message": {"type": "message", "msg": "rude"}},
+        {"type": "note", "message": '{"msg": "rude"}'},
+        {"message": '{"type": "NOTE", "msg": "rude"}'},
+    ],
+)
+def test_a_note_of_the_older_version_is_one_wherever_it_says_so(body: Data) -> None:
+    text = json.dumps({"event": "CHAT_ON_MESSAGE", "id": 4} | body).encode()
+
+    [event] = acquire.normalize(Request(body=text))
+
+    assert (event.type, event.data["note"]) == ("note.created", {"text": "rude"})
+
+
 @pytest.mark.parametrize("kind", ["message", "event", "notes", "footnote", "", None, ["note"]])
 def test_only_a_note_is_a_note(kind: Any) -> None:
     event = normalized("case:message:new", {"message": {"id": 9, "type": kind, "message": "hi"}})

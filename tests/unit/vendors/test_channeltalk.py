@@ -258,6 +258,17 @@ def test_files_are_attachments() -> None:
             {"bot": {"name": "Robo"}},
             {"actor": {"type": "bot", "id": "b", "name": "Robo"}},
         ),
+        (
+            {"personType": "Manager", "personId": "m"},
+            {"manager": {"name": "Bo"}},
+            {"actor": {"type": "agent", "id": "m", "name": "Bo"}},
+        ),
+        ({"personType": "BOT"}, {"bot": {"name": "R"}}, {"actor": {"type": "bot", "name": "R"}}),
+        (
+            {"personType": "User", "personId": "u1"},
+            {},
+            {"actor": {"type": "contact", "id": "u1"}, "contact": {"id": "u1"}},
+        ),
         ({"personType": "team", "personId": "t"}, {"team": {"name": "x"}}, {}),
         ({"personType": ["bot"]}, {"bot": "x", "user": None}, {}),
     ],

@@ -66,7 +66,14 @@ def test_an_edited_note_is_another_note() -> None:
     assert event.data == {"note": {"text": "no, calm"}, "message": {"id": "m1", "kind": "text"}}
 
 
-@pytest.mark.parametrize("options", [["private"], "private", [None, {}, "private", 5]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["private"], "private", [None, {}, "private", 5], ["Private"], "PRIVATE"),
+        *("silent,private", "silent private", [["private"]], {"private": True}, {"private": 1}),
+        [{"private": "yes"}],
+    ],
+)
 def test_a_note_is_known_by_an_option(options: Any) -> None:
     assert pushed({"plainText": "x", "options": options}).type == "note.created"
 
@@ -77,10 +84,11 @@ def test_a_note_is_known_by_an_option(options: Any) -> None:
         ["actAsManager", "displayAsChannel", "doNotPost", "doNotSearch", "doNotSendApp"],
         ["doNotUpdateDesk", "immutable", "silent", "silentToManager", "silentToUser"],
         ["alertToWriter"],
-        ["privately", {"private": True}, ["private"]],
+        ["privately", "nonprivate", 5, None],
         [],
         None,
-        {"private": True},
+        {"private": False, "silent": True},
+        {"private": None},
         5,
     ],
 )
@@ -125,6 +133,45 @@ def test_what_staff_say_among_themselves_is_no_message_of_a_customers(
 @pytest.mark.parametrize("chat_type", ["userChat", "UserChat", None, "", 5, ["group"]])
 def test_any_other_chat_is_a_customers(chat_type: Any) -> None:
     assert pushed({"chatType": chat_type, "plainText": "hi"}).type == "message.created"
+
+
+GROUP = {"group": {"id": "7", "name": "Sales"}}
+
+
+@pytest.mark.parametrize(
+    ("chat", "refers"),
+    [
+        ({"chatKey": "group-7"}, {}),
+        ({"mainKey": "directChat-7", "chatType": None}, {}),
+        ({"chatKey": "GROUP-7-8", "chatType": ""}, {"userChat": {"id": "c1"}}),
+        ({"chatKey": "userChat-7", "mainKey": "group-7", "chatType": 5}, {}),
+        ({"chatType": "teamChat"}, {}),
+        ({}, GROUP),
+        ({"chatKey": 7}, GROUP | {"userChat": None}),
+    ],
+)
+@pytest.mark.parametrize("verb", ["push", "update"])
+def test_a_team_chat_may_be_known_by_its_key_or_its_group(
+    chat: Data, refers: Data, verb: str
+) -> None:
+    event = pushed({"plainText": "lunch?", "personType": "manager"} | chat, verb=verb, **refers)
+
+    assert (event.type, event.detail) == ("team_message.created", "text")
+
+
+@pytest.mark.parametrize(
+    ("chat", "refers"),
+    [
+        ({"chatKey": "userChat-7"}, {}),
+        ({"chatKey": "userChat-group-7"}, {}),
+        ({"chatKey": "groups-7", "mainKey": ["group-7"]}, {}),
+        ({"chatType": "userChat"}, GROUP),
+        ({}, GROUP | {"userChat": {"id": "c1"}}),
+        ({}, {"group": {}}),
+    ],
+)
+def test_a_chat_that_nothing_calls_a_team_chat_is_a_customers(chat: Data, refers: Data) -> None:
+    assert pushed({"plainText": "hi"} | chat, **refers).type == "message.created"
 
 
 # A type that is missing.

@@ -34,6 +34,9 @@ BULLETS = {
         ({"blocks": [{"type": "text", "value": "<br/>"}, {"type": "text", "value": "x"}]}, "x"),
         ({"plainText": 5, "blocks": [{"type": "text", "value": "<i>x</i>"}]}, "x"),
         ({"plainText": ["x"], "blocks": {"value": "x"}}, None),
+        ({"blocks": [BULLETS | {"value": "<b>To do</b>"}]}, "To do\na & b\nc"),
+        ({"blocks": [{"type": "code", "value": "<a>", "blocks": [{"value": "<a>b"}]}]}, "<a>\nb"),
+        ({"blocks": [{"value": '<link value="https://a.example/?b=1>0">here</link>'}]}, "here"),
     ],
 )
 def test_blocks_have_markup_and_plain_text_has_none(entity: Data, text: str | None) -> None:

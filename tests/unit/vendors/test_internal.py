@@ -38,6 +38,9 @@ def is_internal(part: Any) -> bool:
         part.get("chatType") in TEAM_CHATS,
         part.get("private") is True,
         "agents" in (part.get("visibility"), part.get("recipients")),
+        part.get("part_type") == "note",
+        part.get("is_public") is False,
+        part.get("stealth") is True,
         isinstance(part.get("options"), list) and "private" in part["options"],
     )
     return any(says) or any(map(is_internal, part.values()))
@@ -81,10 +84,82 @@ def test_no_internal_sample_reaches_those_who_want_what_customers_see(
 
 def test_there_are_internal_samples_and_the_bindings_take_messages() -> None:
     assert {vendor for vendor, _, _ in INTERNAL} >= {
-        *("channeltalk", "chatwoot", "crisp", "livechat", "supporthunt", "swiftsell"),
+        *("channeltalk", "chatwoot", "crisp", "intercom", "livechat", "supporthunt"),
+        *("swiftsell", "zendesk"),
     }
     assert takers("channeltalk.message.created.text") == BINDINGS[:4]
     assert takers("acquire.message.updated") == [BINDINGS[0], BINDINGS[2], BINDINGS[4]]
+
+
+# How each vendor says that a message is internal: members that are put into the object which has
+# the one named first, or which is called so if a slash is before the name.
+MARKS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "acquire": ("event", [{"type": "note"}, {"type": "Note"}]),
+    "channeltalk": (
+        "personType",
+        [
+            *({"options": options} for options in [*PRIVATE, "private", ["Private"]]),
+            *({"chatType": chat_type} for chat_type in TEAM_CHATS),
+            {"chatType": None, "chatKey": "group-7"},
+        ],
+    ),
+    "chatwoot": ("message_type", [{"private": True}, {"private": "true"}, {"private": 1}]),
+    "crisp": ("fingerprint", [{"type": "note"}, {"stealth": True}, {"stealth": 1}]),
+    "intercom": ("part_type", [{"part_type": "note"}, {"part_type": "Note"}]),
+    "livechat": (
+        "author_id",
+        [{"visibility": "agents"}, {"recipients": "agents"}, {"visibility": ["agents"]}],
+    ),
+    "supporthunt": ("/message", [{"type": "note"}, {"type": "NOTE"}]),
+    "swiftsell": ("/message", [{"type": "note"}, {"type": "Note"}]),
+    "zendesk": ("is_public", [{"is_public": False}, {"is_public": None}, {"is_public": "true"}]),
+}
+ALL_SEEN_BY_CUSTOMERS = {"line", "meta", "pickyassist", "telegram"}
+
+
+def marked(part: Any, place: str, mark: dict[str, Any], called: str = "") -> Any:
+    """Return a part of a payload, of this name, in which each object at such a place has a mark."""
+    if isinstance(part, list):
+        return [marked(each, place, mark) for each in part]
+    if not isinstance(part, dict):
+        return part
+    changed = {name: marked(value, place, mark, name) for name, value in part.items()}
+    return changed | mark if place in part or place == f"/{called}" else changed
+
+
+def marked_samples() -> Iterator[Any]:
+    """Yield each sample that is a message, marked in each way its vendor knows."""
+    for name, (place, marks) in MARKS.items():
+        for sample in vendors.samples(name):
+            if not sample.name.endswith(".json"):
+                continue
+            payload = json.loads(sample.read_bytes())
+            if not any(map(takers, keys_of(name, *events_of(name, payload)))):
+                continue
+            for number, mark in enumerate(marks):
+                changed = marked(payload, place, mark)
+                if changed != payload:
+                    yield pytest.param(name, changed, id=f"{name}-{sample.name}-{number}")
+
+
+def events_of(vendor: str, payload: Any) -> list[NormalizedEvent]:
+    return VENDORS[vendor].normalize(Request(body=json.dumps(payload).encode()))
+
+
+MARKED = list(marked_samples())
+
+
+@pytest.mark.parametrize(("vendor", "payload"), MARKED)
+def test_no_message_does_once_it_is_marked_as_internal(vendor: str, payload: Any) -> None:
+    keys = keys_of(vendor, *events_of(vendor, payload))
+
+    assert keys
+    assert [takers(key) for key in keys] == [[] for _ in keys]
+
+
+def test_each_vendor_marks_messages_or_has_none_that_are_internal() -> None:
+    assert {parameter.values[0] for parameter in MARKED} == set(MARKS)
+    assert set(MARKS) == set(VENDORS) - ALL_SEEN_BY_CUSTOMERS
 
 
 @given(

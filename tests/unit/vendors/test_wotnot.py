@@ -136,6 +136,12 @@ def test_a_timestamp_is_utc_unless_it_says_otherwise(sent: Any, time: str | None
         ),
         ({"type": "team", "id": 31, "name": "", "email": None}, {"type": "team", "id": "31"}),
         ({"type": "team", "id": [31], "name": 7}, {"type": "team"}),
+        (
+            {"type": "Team", "id": 31, "name": "Billing", "email": ""},
+            {"type": "team", "id": "31", "name": "Billing"},
+        ),
+        ({"type": "USER", "id": "8292"}, {"type": "agent", "id": "8292"}),
+        ({"type": "Visitor", "id": None}, {"type": "contact"}),
         ({"type": "robot", "id": "1"}, None),
         ({"id": "1"}, None),
         ({"type": ["user"]}, None),

@@ -22,6 +22,20 @@ def message(kind: Any, content: Any, **beside: Any) -> Data:
     return normalized("message", sent).data["message"]
 
 
+@pytest.mark.parametrize("kind", ["note", "Note", "NOTE"])
+def test_a_message_that_calls_itself_a_note_is_one(kind: str) -> None:
+    sent = {"message_by": {"type": "user", "id": 7}, "message": {"type": kind, "text": "psst"}}
+
+    event = normalized("message", sent)
+
+    assert (event.type, event.detail) == ("note.created", "")
+    assert event.data == {
+        "actor": {"type": "agent", "id": "7"},
+        "message": {"kind": kind},
+        "note": {"text": "psst"},
+    }
+
+
 @pytest.mark.parametrize(
     ("kind", "seen", "detail"),
     [

@@ -248,8 +248,9 @@ def test_a_conversation_is_given_to_whom_its_part_says(about: Any, to: Any) -> N
         *("conversation.admin.replied", "conversation.operator.replied"),
     ],
 )
-def test_a_note_is_never_a_message(topic: str) -> None:
-    note = parts({"id": 1, "part_type": "note", "body": "<p>internal</p>"})
+@pytest.mark.parametrize("part_type", ["note", "Note", "note_and_reopen"])
+def test_a_note_is_never_a_message(topic: str, part_type: str) -> None:
+    note = parts({"id": 1, "part_type": part_type, "body": "<p>internal</p>"})
 
     (event,) = found(topic, item(**note))
 

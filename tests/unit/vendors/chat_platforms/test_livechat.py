@@ -8,7 +8,7 @@ import pytest
 from relay import vendors
 from relay.errors import Malformed, Unauthenticated
 from relay.events.envelope import encode_events
-from relay.events.event import MAX_EVENTS, NormalizedEvent
+from relay.events.event import MAX_EVENTS, Data, NormalizedEvent
 from relay.events.message import Origin
 from relay.vendors import livechat
 from relay.vendors.kit.authentication import Secrets
@@ -199,9 +199,13 @@ def test_a_second_thread_opens_the_conversation_again(previous: object, event_ty
         {"recipients": "agents"},
         {"visibility": "all", "recipients": "agents"},
         {"visibility": "supervisors"},
+        {"visibility": ["agents"]},
+        {"recipients": {"agents": True}},
+        {"visibility": None, "recipients": 5},
+        {"visibility": "All"},
     ],
 )
-def test_what_not_everyone_sees_is_a_note(action: str, seen_by: dict[str, str]) -> None:
+def test_what_not_everyone_sees_is_a_note(action: str, seen_by: Data) -> None:
     event = {"type": "message", "text": "psst", "id": "1", **seen_by}
 
     found = understood(action, chat_id="C", event=event)
@@ -211,8 +215,10 @@ def test_what_not_everyone_sees_is_a_note(action: str, seen_by: dict[str, str]) 
     assert "text" not in found.data["message"]
 
 
-@pytest.mark.parametrize("seen_by", [{}, {"visibility": "all"}, {"recipients": "all"}])
-def test_what_everyone_sees_is_a_message(seen_by: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "seen_by", [{}, {"visibility": "all"}, {"recipients": "all"}, {"visibility": None}]
+)
+def test_what_everyone_sees_is_a_message(seen_by: Data) -> None:
     event = {"type": "message", "text": "hi", "id": "1", **seen_by}
 
     assert understood("incoming_event", chat_id="C", event=event).type == "message.created"

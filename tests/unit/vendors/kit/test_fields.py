@@ -28,6 +28,34 @@ def test_the_types_are_those_of_the_contract() -> None:
     assert set(VOCABULARY.split()) == TYPES
 
 
+SAYING = [
+    *(
+        "note",
+        "NOTE",
+        "a note, b",
+        "note_and_reopen",
+        ["a", "Note"],
+        [["note"]],
+        {"a": 1, "note": 1},
+    ),
+    *([{"Note": "yes"}], {"note": [], "b": None}),
+]
+NOT_SAYING = [
+    *("notes", "footnote", "", [], {}, None, True, 5, {"a": "note"}, ["n", "ote"]),
+    *({"note": False}, {"note": None}, {"note": 0}),
+]
+
+
+@pytest.mark.parametrize("value", SAYING)
+def test_a_word_is_said_in_any_form(value: Any) -> None:
+    assert fields.says(value, "note")
+
+
+@pytest.mark.parametrize("value", NOT_SAYING)
+def test_what_only_looks_like_a_word_does_not_say_it(value: Any) -> None:
+    assert not fields.says(value, "note")
+
+
 @pytest.mark.parametrize(
     ("value", "seen"),
     [
