@@ -62,7 +62,8 @@ FIELDS = (
     *(f"/entity/{place}/{name}" for place in ("files/*", "file") for name in _FILE),
     *(f"/refers/userChat/{name}" for name in _CHAT),
     *(f"/refers/user/{name}" for name in _USER),
-    *("/entity/blocks/*/blocks/*/type", "/entity/blocks/*/blocks/*/value"),
+    *(f"/entity/blocks/*/blocks/*/{name}" for name in ("type", "value", "blocks")),
+    "/entity/log/triggerType",
     *("/entity/meet/missedReason", "/entity/meet/call/missedReason", "/entity/meet/call/state"),
     # Attributes of a customer, which a company defines, and what a customer entered.
     *("/entity/profile/*", "/refers/user/profile/*", "/refers/userChat/profile/*"),

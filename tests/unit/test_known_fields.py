@@ -131,5 +131,29 @@ def test_what_the_code_reads_is_known(name: str) -> None:
     )
 
 
+def person(place: str) -> dict[str, object]:
+    return {place: {"type": "team", "id": "31", "name": "Billing", "email": "b@e.example"}}
+
+
+ELEMENTS: list[tuple[str, dict[str, object]]] = [
+    ("swiftsell", {"event": {"payload": person("to") | person("from") | person("changed_by")}}),
+    ("supporthunt", {"event": {"payload": person("assigned_to_user") | person("note_by")}}),
+    ("swiftsell", {"event": {"payload": person("opened_by") | person("action_performed_by")}}),
+    ("channeltalk", {"entity": {"log": {"action": "a", "values": ["b"], "triggerType": "c"}}}),
+    ("channeltalk", {"entity": {"chatKey": "group-7", "mainKey": "group-7", "options": ["a"]}}),
+    ("channeltalk", {"entity": {"blocks": [{"blocks": [{"blocks": [], "value": "a"}]}]}}),
+    ("pickyassist", {"location": {"lat": 1.5, "long": 2.5, "name": "a", "address": "b"}}),
+    ("pickyassist", {"contact": {"first_name": "A", "phone": "+91", "phone_type": "Mobile"}}),
+    ("pickyassist", {"contact": [{"first_name": "A", "last_name": "B"}], "messenger_id": 7}),
+]
+
+
+@pytest.mark.parametrize(("name", "element"), ELEMENTS)
+def test_what_the_code_reads_is_known_at_each_place_where_it_may_be(
+    name: str, element: dict[str, object]
+) -> None:
+    assert KNOWN[name].unknown_in(element) == []
+
+
 def test_of_a_vendor_without_samples_nothing_is_unknown() -> None:
     assert vendors.known_fields("nobody", VENDORS["acquire"]) is None

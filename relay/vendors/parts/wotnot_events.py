@@ -57,6 +57,10 @@ TYPES = frozenset(
     }
 )
 _VARIABLES = ("/event/payload/variables", "/event/payload/message/payload/variables")
+_PEOPLE = (
+    *("assigned_to_user", "from", "to", "changed_by", "message_by", "note_by"),
+    *("action_performed_by", "closed_by", "opened_by"),
+)
 FIELDS = (
     # By name, or an array of them whose `value` may be anything; customers choose the names.
     *(f"{place}/*" for place in _VARIABLES),
@@ -64,6 +68,11 @@ FIELDS = (
     # Of message statuses, whose shape is not published.
     *("/event/payload/message_id", "/event/payload/message/id", "/event/payload/message/status"),
     "/event/payload/message/text",
+    *(
+        f"/event/payload/{who}/{name}"
+        for who in _PEOPLE
+        for name in ("type", "id", "name", "email")
+    ),
 )
 
 _Typed = tuple[str, str, Data]  # the event's type, its detail, and the data of this type alone

@@ -179,6 +179,29 @@ def test_media_are_an_attachment(url: str) -> None:
     assert seen == {"kind": "document", "attachments": [{"url": url}]}
 
 
+@pytest.mark.parametrize(("direction", "who"), [(0, "contact"), ("1", "agent"), (None, None)])
+@pytest.mark.parametrize("caption", [None, "", "so+it+is%21"])
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(2, "image"), ("2", "image"), (3, "video"), ("3", "video"), ("4", "audio"), ("6", "document")],
+)
+def test_media_go_both_ways_with_and_without_words(
+    number: Any, kind: str, caption: str | None, direction: Any, who: str | None
+) -> None:
+    file = {"type": number, "media-url": "https://a.example/1", "message-in": caption}
+
+    event = normalized(BARE | file | {"number": 614, "direction": direction, "application": 8})
+
+    said = {"text": "so it is!"} if caption else {}
+    assert event.detail == kind
+    assert event.data == {
+        "contact": {"phone": "614"},
+        "channel": {"id": "8"},
+        "message": {"id": "5642", "kind": kind, "attachments": [{"url": "https://a.example/1"}]}
+        | said,
+    } | ({"actor": {"type": who}} if who else {})
+
+
 @pytest.mark.parametrize("url", ["", None, 7, [], ["https://a.example/1"], {"url": "x"}])
 def test_media_of_an_odd_shape_are_none(url: Any) -> None:
     assert message(type=2, media_url=url) == {"kind": "image"}

@@ -195,14 +195,9 @@ def test_a_second_thread_opens_the_conversation_again(previous: object, event_ty
 @pytest.mark.parametrize(
     "seen_by",
     [
-        {"visibility": "agents"},
-        {"recipients": "agents"},
+        *({"visibility": value} for value in ("agents", "supervisors", ["agents"], "All")),
+        *({"recipients": value} for value in ("agents", {"agents": True}, 5)),
         {"visibility": "all", "recipients": "agents"},
-        {"visibility": "supervisors"},
-        {"visibility": ["agents"]},
-        {"recipients": {"agents": True}},
-        {"visibility": None, "recipients": 5},
-        {"visibility": "All"},
     ],
 )
 def test_what_not_everyone_sees_is_a_note(action: str, seen_by: Data) -> None:
