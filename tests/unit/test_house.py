@@ -3,10 +3,11 @@
 import ast
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-import pytest
+from tests.support.rows import for_each
 
 MAX_MODULES_PER_FOLDER = 20
 MAX_LINES_PER_MODULE = 350
@@ -16,51 +17,58 @@ MAX_NOQA_PER_1000_LINES = 2
 PRODUCT = sorted([*Path("relay").rglob("*.py"), *Path("consumers").rglob("*.py")])
 EVERYTHING = sorted([*PRODUCT, *Path("deploy").rglob("*.py"), *Path("tests").rglob("*.py")])
 
-every_file = pytest.mark.parametrize("path", EVERYTHING, ids=str)
 
-
-@pytest.mark.parametrize("folder", sorted({path.parent for path in EVERYTHING}), ids=str)
+@for_each(folder=sorted({path.parent for path in EVERYTHING}))
 def test_a_folder_has_no_more_modules_than_one_sees(folder: Path) -> None:
     modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
 
     assert len(modules) <= MAX_MODULES_PER_FOLDER
 
 
-@every_file
-def test_a_module_and_its_functions_are_no_longer_than_one_reads(path: Path) -> None:
-    text = path.read_text()
-
-    functions = [
-        node
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
-
-    assert len(text.splitlines()) <= MAX_LINES_PER_MODULE
-    assert {name: n for name, n in lengths.items() if n > MAX_LINES_PER_FUNCTION} == {}
+@for_each(path=EVERYTHING)
+def test_a_module_is_no_longer_than_one_reads(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES_PER_MODULE
 
 
-def names_in(tree: ast.AST) -> Iterator[str]:
-    """Yield all names that a module gives to something."""
-    for node in ast.walk(tree):
+class Definitions(NamedTuple):
+    """What a module defines; a tree of the whole module is too large to keep."""
+
+    names: set[str]
+    lines_of_functions: dict[str, int]
+
+
+@cache
+def definitions_in(path: Path) -> Definitions:
+    found = Definitions(names=set(), lines_of_functions={})
+    for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-                yield name
+                found.names.add(name)
             case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
+                found.names.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                found.lines_of_functions[name] = max(lines, found.lines_of_functions.get(name, 0))
+    return found
 
 
-@every_file
+@for_each(path=EVERYTHING)
+def test_a_function_is_no_longer_than_one_reads(path: Path) -> None:
+    lines_of_functions = definitions_in(path).lines_of_functions
+
+    assert {name: n for name, n in lines_of_functions.items() if n > MAX_LINES_PER_FUNCTION} == {}
+
+
+@for_each(path=EVERYTHING)
 def test_a_variable_is_named_after_what_it_holds(path: Path) -> None:
-    names = set(names_in(ast.parse(path.read_text())))
+    names = definitions_in(path).names
 
     assert "it" not in names
     superlatives = r"_?(MOST|LONGEST|LEAST|LARGEST|FEWEST|LOWEST|SMALLEST|GREATEST)_"
     assert [name for name in names if re.match(superlatives, name)] == []
 
 
-@every_file
+@for_each(path=EVERYTHING)
 def test_prose_says_return_whether(path: Path) -> None:
     assert "Tell " + "whether" not in path.read_text()
 

@@ -13,13 +13,10 @@ from relay.errors import Malformed
 from relay.events.event import NormalizedEvent
 from relay.vendors.kit.known_fields import KnownFields
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 VENDORS = vendors.discover()
-SAMPLES = [
-    pytest.param(name, sample, id=f"{name}-{sample.name}")
-    for name in VENDORS
-    for sample in vendors.samples(name)
-]
+SAMPLES = [(name, sample) for name in VENDORS for sample in vendors.samples(name)]
 READS_REQUEST = {"request.headers", "headers"}
 NOT_OF_ELEMENTS = {
     *("events", "token", "actor"),
@@ -58,15 +55,19 @@ def objects_in(value: object, pointer: str = "") -> Iterator[tuple[str, dict[str
         yield from objects_in(member, place)
 
 
-@pytest.mark.parametrize(("name", "sample"), SAMPLES)
-def test_a_sample_has_no_unknown_field(name: str, sample: Traversable) -> None:
-    for element in elements_of(name, sample.read_bytes()):
+@for_each(sample=SAMPLES)
+def test_a_sample_has_no_unknown_field(sample: tuple[str, Traversable]) -> None:
+    name, file = sample
+
+    for element in elements_of(name, file.read_bytes()):
         assert KNOWN[name].unknown_in(element) == []
 
 
-@pytest.mark.parametrize(("name", "sample"), SAMPLES)
-def test_one_field_more_is_unknown_wherever_it_stands(name: str, sample: Traversable) -> None:
-    for element in elements_of(name, sample.read_bytes()):
+@for_each(sample=SAMPLES)
+def test_one_field_more_is_unknown_wherever_it_stands(sample: tuple[str, Traversable]) -> None:
+    name, file = sample
+
+    for element in elements_of(name, file.read_bytes()):
         for place, members in objects_in(element):
             members["brand_new"] = {"secret": 1}
 

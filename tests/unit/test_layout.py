@@ -8,10 +8,13 @@ import ast
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from tests.support.rows import for_each
 
 MAY_IMPORT = {
     # Values and formats: no I/O.
@@ -151,12 +154,16 @@ PATHS = {
     for top in ("relay", "consumers")
     for path in sorted(Path(top).rglob("*.py"))
 }
-TREES = {module: ast.parse(path.read_text()) for module, path in PATHS.items()}
 SERVICES = [
     module.removesuffix(".__main__").removeprefix("consumers.")
-    for module in TREES
+    for module in PATHS
     if module.startswith("consumers.") and module.endswith(".__main__")
 ]
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(PATHS[module].read_text())
 
 
 def room_of(module: str) -> str:
@@ -173,15 +180,20 @@ def line_of(room: str) -> str:
     return f"{top}.SERVICE" if top == "consumers" and name in SERVICES else room
 
 
-def imported_by(module: str) -> Iterator[str]:
-    """Yield the full names of all modules it imports, wherever the import stands."""
-    for node in ast.walk(TREES[module]):
+@cache
+def imported_by(module: str) -> frozenset[str]:
+    """Return the full names of all modules it imports, wherever the import stands."""
+    return frozenset(imports_in(tree_of(module)))
+
+
+def imports_in(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         match node:
             case ast.Import():
                 yield from (alias.name for alias in node.names)
             case ast.ImportFrom(module=str(source)):
                 submodules = [f"{source}.{alias.name}" for alias in node.names]
-                found = [name for name in submodules if name in TREES]
+                found = [name for name in submodules if name in PATHS]
                 yield from found
                 if len(found) < len(submodules):
                     yield source
@@ -192,7 +204,7 @@ def is_ours(name: str) -> bool:
 
 
 def ours_of(module: str) -> set[str]:
-    return {name for name in imported_by(module) if name in TREES}
+    return {name for name in imported_by(module) if name in PATHS}
 
 
 def rooms_of(module: str) -> set[str]:
@@ -201,7 +213,7 @@ def rooms_of(module: str) -> set[str]:
 
 
 def is_pure(module: str) -> bool:
-    says_so = " Pure" in (ast.get_docstring(TREES[module]) or "")
+    says_so = " Pure" in (ast.get_docstring(tree_of(module)) or "")
     return room_of(module) in PURE_ROOMS or says_so
 
 
@@ -215,11 +227,7 @@ def is_importing(module: str, library: str) -> bool:
     return any(name.partition(".")[0] == library for name in imported_by(module))
 
 
-every_module = pytest.mark.parametrize("module", TREES)
-every_pure_module = pytest.mark.parametrize("module", [*filter(is_pure, TREES)])
-
-
-@every_module
+@for_each(module=PATHS)
 def test_a_module_imports_what_the_line_of_its_room_allows(module: str) -> None:
     line = line_of(room_of(module))
     assert line in MAY_IMPORT, f"{line} needs a line in the table"
@@ -232,7 +240,7 @@ def test_a_module_imports_what_the_line_of_its_room_allows(module: str) -> None:
 
 def test_the_table_allows_nothing_that_nobody_needs() -> None:
     needed: dict[str, set[str]] = {}
-    for module in TREES:
+    for module in PATHS:
         rooms = {line_of(room) for room in rooms_of(module)}
         needed.setdefault(line_of(room_of(module)), set()).update(rooms)
 
@@ -241,13 +249,13 @@ def test_the_table_allows_nothing_that_nobody_needs() -> None:
 
 
 def test_imports_go_in_no_circle() -> None:
-    order = TopologicalSorter({module: ours_of(module) for module in TREES})
+    order = TopologicalSorter({module: ours_of(module) for module in PATHS})
 
-    assert {*order.static_order()} == set(TREES)  # a circle has no order, and it says which
+    assert {*order.static_order()} == set(PATHS)  # a circle has no order, and it says which
 
 
 def test_of_the_relay_only_its_commands_and_the_console_know_services() -> None:
-    relay = [module for module in TREES if module.startswith("relay.")]
+    relay = [module for module in PATHS if module.startswith("relay.")]
 
     rooms = {room_of(name) for name in relay if "consumers." in " ".join(ours_of(name))}
     commands = {"relay.cli.checks", "relay.cli.commands", "relay.cli.documents", "relay.cli.replay"}
@@ -256,23 +264,27 @@ def test_of_the_relay_only_its_commands_and_the_console_know_services() -> None:
 
 def test_services_do_not_know_each_other() -> None:
     assert {"archive", "forward", "notify"} <= set(SERVICES)
-    for module in TREES:
+    for module in PATHS:
         own = room_of(module).removeprefix("consumers.")
         others = {f"consumers.{name}" for name in SERVICES if name != own}
         assert module.startswith(("relay.cli.", "relay.console.")) or not rooms_of(module) & others
 
 
-@every_pure_module
+@for_each(module=PATHS)
 def test_a_pure_module_imports_no_library_that_does_io(module: str) -> None:
+    if not is_pure(module):
+        return
     allowed = PURE_LIBRARIES | (FINDS_MODULES if module in FINDS_FILES_OF_ITS_PACKAGE else set())
 
     libraries = {name for name in imported_by(module) if not is_ours(name)}
     assert {name if name in allowed else name.partition(".")[0] for name in libraries} <= allowed
 
 
-@every_pure_module
+@for_each(module=PATHS)
 def test_a_pure_module_reads_no_clock_and_no_file(module: str) -> None:
-    calls = [node.func for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
+    if not is_pure(module):
+        return
+    calls = [node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
 
     names = {call.id for call in calls if isinstance(call, ast.Name)}
     names |= {call.attr for call in calls if isinstance(call, ast.Attribute)}
@@ -285,7 +297,7 @@ def test_a_pure_module_reads_no_clock_and_no_file(module: str) -> None:
 
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_imported_in_few_modules(library: str) -> None:
-    importing = {module for module in TREES if is_importing(module, library)}
+    importing = {module for module in PATHS if is_importing(module, library)}
 
     assert {module for module in importing if not is_in(module, ONLY_IN[library])} == set()
     for pattern in ONLY_IN[library]:
@@ -295,7 +307,7 @@ def test_a_library_is_imported_in_few_modules(library: str) -> None:
 def test_only_the_app_the_console_and_the_commands_read_the_relays_settings() -> None:
     readers = {
         module
-        for module in TREES
+        for module in PATHS
         if module.startswith("relay.") and "relay.settings" in ours_of(module)
     }
 
@@ -314,6 +326,6 @@ def test_the_ingress_reaches_no_broker_and_the_broker_no_outbox() -> None:
 
 
 def test_no_module_has_a_name_that_fits_anything() -> None:
-    names = {part for module in TREES for part in module.split(".")}
+    names = {part for module in PATHS for part in module.split(".")}
 
     assert not names & {"utils", "util", "helpers", "common", "base", "manager", "misc"}

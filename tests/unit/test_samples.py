@@ -20,14 +20,11 @@ from relay.events.message import Origin
 from relay.ingress.processing import Source
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 SECRET = "the-live-one"
 VENDORS = vendors.discover()
-SAMPLES = [
-    pytest.param(name, sample, id=f"{name}-{sample.name}")
-    for name in VENDORS
-    for sample in vendors.samples(name)
-]
+SAMPLES = [(name, sample) for name in VENDORS for sample in vendors.samples(name)]
 HANDSHAKING = [name for name, vendor in VENDORS.items() if vendors.handshake(vendor, SECRET)]
 
 
@@ -63,14 +60,18 @@ def check_what_the_vendor_signs_is_let_in(vendor: vendors.Vendor, body: bytes) -
         vendor.authenticate(Request(body=body), Secrets([SECRET]))
 
 
-@pytest.mark.parametrize(("name", "sample"), SAMPLES)
-def test_a_documented_payload_gives_the_event_beside_it(name: str, sample: Traversable) -> None:
-    check_the_sample_gives_what_is_expected(name, VENDORS[name], sample)
+@for_each(sample=SAMPLES)
+def test_a_documented_payload_gives_the_event_beside_it(sample: tuple[str, Traversable]) -> None:
+    name, file = sample
+
+    check_the_sample_gives_what_is_expected(name, VENDORS[name], file)
 
 
-@pytest.mark.parametrize(("name", "sample"), SAMPLES)
-def test_a_documented_payload_is_let_in_when_signed(name: str, sample: Traversable) -> None:
-    check_what_the_vendor_signs_is_let_in(VENDORS[name], sample.read_bytes())
+@for_each(sample=SAMPLES)
+def test_a_documented_payload_is_let_in_when_signed(sample: tuple[str, Traversable]) -> None:
+    name, file = sample
+
+    check_what_the_vendor_signs_is_let_in(VENDORS[name], file.read_bytes())
 
 
 @pytest.mark.parametrize("name", VENDORS)

@@ -4,10 +4,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from relay import vendors
-from tests.unit.test_layout import OF_VENDORS, TREES, room_of
+from tests.support.rows import for_each
+from tests.unit.test_layout import OF_VENDORS, PATHS, room_of, tree_of
 
 EVERYDAY_WORDS = {"line", "meta"}
 """Vendors whose names are no sign that somebody knows the vendor."""
@@ -28,15 +27,13 @@ def words_of(tree: ast.AST) -> Iterator[str]:
                 yield name
 
 
-@pytest.mark.parametrize(
-    "module", [module for module in TREES if room_of(module) not in OF_VENDORS]
-)
+@for_each(module=[module for module in PATHS if room_of(module) not in OF_VENDORS])
 def test_nothing_outside_its_file_knows_a_vendors_name(module: str) -> None:
     names = {*vendors.discover(), "wotnot", "picky", "channel_talk", "support_hunt"}
     names |= {rf"(?:vendors|sources)[./]{name}" for name in EVERYDAY_WORDS}
     names -= EVERYDAY_WORDS
 
-    said = [word.lower() for word in words_of(TREES[module]) if "such as [sources." not in word]
+    said = [word.lower() for word in words_of(tree_of(module)) if "such as [sources." not in word]
 
     # Not within a word: a lock is acquired.
     assert [

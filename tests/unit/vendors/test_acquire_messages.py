@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import Data, Identity, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 CASE = {"conversation": {"id": "72"}}
 
@@ -202,15 +203,14 @@ def test_only_a_note_is_a_note(kind: Any) -> None:
     assert event.data["message"]["text"] == "hi"
 
 
-@pytest.mark.parametrize("odd", [None, "", 0, [], {}, "x", [1], {"id": {}}, {"a": None}, 1.5])
-@pytest.mark.parametrize(
-    "name",
-    [
+@for_each(
+    odd=[None, "", 0, [], {}, "x", [1], {"id": {}}, {"a": None}, 1.5],
+    name=[
         *("caseId", "case", "contact", "message", "id", "type", "senderType", "senderId"),
         *("user", "userId", "status", "fields"),
     ],
+    vendortype=[*acquire._CASES, "user:case-invite", "feedback"],
 )
-@pytest.mark.parametrize("vendortype", [*acquire._CASES, "user:case-invite", "feedback"])
 def test_a_field_of_an_odd_shape_keeps_no_event_back(vendortype: str, name: str, odd: Any) -> None:
     data = {"caseId": "72", "status": "closed", "type": "note", "message": "hi"} | {name: odd}
 

@@ -7,6 +7,7 @@ import pytest
 from relay.events.event import Data
 from relay.vendors import channeltalk
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 from tests.unit.vendors.test_channeltalk_messages import pushed
 
 # Notes.
@@ -43,8 +44,7 @@ from tests.unit.vendors.test_channeltalk_messages import pushed
         ({}, None, {"kind": "unknown"}),
     ],
 )
-@pytest.mark.parametrize("who", ["manager", "bot", "user", None])
-@pytest.mark.parametrize("where", ["userChat", "group", "directChat", None])
+@for_each(who=["manager", "bot", "user", None], where=["userChat", "group", "directChat", None])
 def test_a_private_message_is_a_note_whatever_it_holds(
     entity: Data, note: Data | None, message: Data, who: Any, where: Any
 ) -> None:

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from importlib.resources.abc import Traversable
 from typing import Any
-
-import pytest
 
 from relay import vendors
 from relay.errors import Malformed
@@ -12,6 +11,7 @@ from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent
 from relay.events.message import Origin
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 from tests.unit.vendors.test_vendor_properties import check_data, is_json
 
 VENDORS = vendors.discover()
@@ -43,7 +43,7 @@ def places(document: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
 
 
 SAMPLES = [
-    pytest.param(name, sample.read_bytes(), id=f"{name}-{sample.name}")
+    (name, sample)
     for name in VENDORS
     for sample in vendors.samples(name)
     if is_json(sample.read_bytes())
@@ -66,9 +66,10 @@ def check(name: str, events: Sequence[NormalizedEvent]) -> None:
             check_data(value, field)
 
 
-@pytest.mark.parametrize(("name", "body"), SAMPLES)
-def test_a_field_of_the_wrong_type_is_left_out(name: str, body: bytes) -> None:
-    document, telling = json.loads(body), TELLING.get(name)
+@for_each(sample=SAMPLES)
+def test_a_field_of_the_wrong_type_is_left_out(sample: tuple[str, Traversable]) -> None:
+    name, file = sample
+    document, telling = json.loads(file.read_bytes()), TELLING.get(name)
     for path, container, key in places(document):
         right = container[key]
         for odd in ODD:

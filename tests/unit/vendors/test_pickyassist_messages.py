@@ -10,6 +10,7 @@ from relay.events.event import Data, Identity, NormalizedEvent
 from relay.events.message import Origin
 from relay.vendors import pickyassist
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 BARE = {"unique-id": "5642"}
 ORIGIN = Origin(vendor="pickyassist", source="acme")
@@ -207,10 +208,9 @@ def test_media_of_an_odd_shape_are_none(url: Any) -> None:
     assert message(type=2, media_url=url) == {"kind": "image"}
 
 
-@pytest.mark.parametrize("odd", [None, "", [], {}, [1], {"a": 1}, True, 1.5, 10**30, "\x00"])
-@pytest.mark.parametrize(
-    "name",
-    [
+@for_each(
+    odd=[None, "", [], {}, [1], {"a": 1}, True, 1.5, 10**30, "\x00"],
+    name=[
         *("number", "name", "message-in", "message_in_raw", "type", "application", "unique-id"),
         *("project-id", "direction", "media-url", "payload", "context-msg-id", "interactive"),
         *("location", "Location", "contact", "messenger_id", "token", "secret", "custom"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aio_pika.abc import AbstractConnection
 
+from tests.support.cli.past_events import PastEvents
 from tests.support.cli.replay import Replay
-from tests.support.past_events import PastEvents
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess
 

@@ -8,9 +8,9 @@ import pytest
 from aio_pika.abc import AbstractConnection
 
 from consumers.kit.queues import headers
+from tests.support.cli.past_events import PastEvents, ids_of, past_events
 from tests.support.cli.replay import Replay
 from tests.support.eventually import eventually
-from tests.support.past_events import PastEvents, ids_of, past_events
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess
 from tests.support.servers.proxy import Proxy

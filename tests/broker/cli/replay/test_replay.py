@@ -10,9 +10,9 @@ from consumers.kit.queues import bindings, headers
 from consumers.kit.queues import topology as consumer_topology
 from relay.broker.connection import declare
 from relay.events.topology import Topology
+from tests.support.cli.past_events import PastEvents, ids_of, past_events
 from tests.support.cli.replay import HOUR_S, Replay
 from tests.support.eventually import eventually
-from tests.support.past_events import PastEvents, ids_of, past_events
 from tests.support.relay_command import RelayCommand
 
 

@@ -13,6 +13,7 @@ from relay.vendors import intercom
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Answer, Request
 from tests.support.generic_sources import changed
+from tests.support.rows import for_each
 
 SECRET = "client-secret-1"
 SECRETS = Secrets(["client-secret-0", SECRET])
@@ -117,9 +118,8 @@ def test_a_ping_holds_no_event(about: Any) -> None:
         ("é" * 300, ["unrecognized"]),
     ],
 )
-@pytest.mark.parametrize(
-    "about",
-    [
+@for_each(
+    about=[
         None,
         {},
         [],
@@ -128,7 +128,7 @@ def test_a_ping_holds_no_event(about: Any) -> None:
         item(**parts(5, {"author": 5, "body": {}, "assigned_to": [], "attachments": {"a": 1}})),
         item(contacts={"contacts": "x"}, source=[], tags_added={"tags": [1, {}]}, state={}),
         item(id=[7], tag="x", assignee=[], admin_assignee_id={}, name=5, away_mode_enabled="no"),
-    ],
+    ]
 )
 def test_a_topic_decides_the_types_whatever_comes_with_it(
     topic: str, event_types: list[str], about: Any

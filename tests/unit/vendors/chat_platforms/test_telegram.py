@@ -10,6 +10,7 @@ from relay.events.event import NormalizedEvent
 from relay.vendors import telegram
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 HEADER = "x-telegram-bot-api-secret-token"
 TOKEN = "Ab-9_" * 6
@@ -48,7 +49,7 @@ def test_each_live_token_is_let_in_and_no_other() -> None:
     assert reason_of(elsewhere, TOKEN) == "token_missing"
 
 
-@pytest.mark.parametrize("place", range(len(TOKEN)))
+@for_each(place=range(len(TOKEN)))
 def test_a_token_with_one_character_changed_is_refused(place: int) -> None:
     nearly = TOKEN[:place] + chr(ord(TOKEN[place]) ^ 1) + TOKEN[place + 1 :]
 

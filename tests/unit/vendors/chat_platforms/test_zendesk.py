@@ -14,6 +14,7 @@ from relay.vendors import normalize, zendesk
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import changed
+from tests.support.rows import for_each
 
 # Not decoded, though it looks like base64: the one that all tests before creation are signed with.
 SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="
@@ -167,9 +168,9 @@ ODD: list[Any] = [None, 5, "x", [], [1], {"comment": 5, "message": [], "actor": 
 }]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("event", ODD)
-@pytest.mark.parametrize("detail", [5, [], {}, {"id": [], "via": 5, "tags": {"a": 1}, "role": []}])
+@for_each(
+    name=NAMES, event=ODD, detail=[5, [], {}, {"id": [], "via": 5, "tags": {"a": 1}, "role": []}]
+)
 def test_an_odd_event_is_still_one(name: str, event: Any, detail: Any) -> None:
     found = support(name, event, detail)
 

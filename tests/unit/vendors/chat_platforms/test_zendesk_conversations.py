@@ -9,6 +9,7 @@ from relay.errors import Malformed
 from relay.events.event import NormalizedEvent, NotUnderstood
 from relay.vendors import normalize, zendesk
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 
 def event(
@@ -48,9 +49,8 @@ def test_no_events_are_none() -> None:
         *("user:update", "user:merge", "conversation:typing", "switchboard:passControl", "é" * 99),
     ],
 )
-@pytest.mark.parametrize(
-    "payload",
-    [
+@for_each(
+    payload=[
         {},
         {"conversation": 5, "message": "x", "activity": [], "user": "u", "source": 1},
         {"message": {"author": 5, "content": "x", "source": []}, "postback": 5},
@@ -58,7 +58,7 @@ def test_no_events_are_none() -> None:
         {"message": {"author": {"type": "business", "subtypes": [1]}, "source": {"type": []}}},
         {"message": {"content": {"type": 5, "text": [], "mediaUrl": 5, "mediaSize": -1}}},
         {"user": {"id": [], "profile": {"givenName": 5, "surname": None, "email": {}}}},
-    ],
+    ]
 )
 def test_an_odd_payload_is_still_an_event(kind: str, payload: Any) -> None:
     one = only(event(kind, **payload))

@@ -11,6 +11,7 @@ from relay import vendors
 from relay.errors import Unauthenticated
 from relay.vendors.kit.authentication import Secrets, signature_of
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 SECRET = "s3cret-Live+1/x=="
 SECRETS = Secrets([SECRET, "12345"])
@@ -100,8 +101,7 @@ PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 
 
 @every_vendor
-@pytest.mark.parametrize("place", range(len(SECRET)))
-@pytest.mark.parametrize("change", ["other", "cut", "doubled", "other case"])
+@for_each(place=range(len(SECRET)), change=["other", "cut", "doubled", "other case"])
 def test_a_secret_with_one_character_changed_is_refused(name: str, place: int, change: str) -> None:
     character = SECRET[place]
     swapped = character.swapcase() if character.isalpha() else "~"
@@ -132,8 +132,7 @@ def signed_body(body: bytes, signature: str) -> Request:
 BODY = b'{"event":"case:status","data":{"caseId":"72","fields":{},"seen":1.5,"n":[1,null]}}'
 
 
-@pytest.mark.parametrize("place", range(len(BODY)))
-@pytest.mark.parametrize("change", [1, 2, 32, 128, 255])
+@for_each(place=range(len(BODY)), change=[1, 2, 32, 128, 255])
 def test_a_signed_body_with_one_byte_changed_is_refused(place: int, change: int) -> None:
     forged = bytearray(BODY)
     forged[place] ^= change
@@ -158,7 +157,7 @@ def test_a_signed_sample_with_one_byte_changed_is_refused(data: st.DataObject) -
         VENDORS["acquire"].authenticate(request, SECRETS)
 
 
-@pytest.mark.parametrize("place", range(64))
+@for_each(place=range(64))
 def test_a_signature_with_one_digit_changed_is_refused(place: int) -> None:
     signature = signature_of(BODY, SECRET)
     others = set(string.hexdigits.lower()) - {signature[place]}

@@ -14,6 +14,7 @@ from relay import vendors
 from relay.errors import Unauthenticated
 from relay.vendors.kit.authentication import Secrets, require_signature, signature_of
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 SECRET = "s3cret-Live"
 LIVE = ["another", SECRET, "a third, longer than both of the others"]
@@ -167,8 +168,7 @@ def test_a_handshake_with_a_live_secret_reads_it_back(name: str, call: str) -> N
 
 
 @every_vendor
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("guess", ["", " ", "x" * 11, SECRET[:-1], SECRET + "x", "another,third"])
+@for_each(call=CALLS, guess=["", " ", "x" * 11, SECRET[:-1], SECRET + "x", "another,third"])
 def test_a_forged_handshake_reads_nothing_back(name: str, call: str, guess: str) -> None:
     with pytest.raises(Unauthenticated) as refused:
         VENDORS[name].authenticate(CALLS[call](guess), Secrets(LIVE))
