@@ -18,6 +18,7 @@ def content(entity: Mapping[str, Any], action: str | None) -> Data:
         action: of its log, or None if it has none.
     """
     words = text(entity.get("plainText")) or _text_of(sequence(entity.get("blocks")))
+    words = words or text(entity.get("message"))  # until 2020
     message: Data = {"kind": _kind(entity, action, words)}
     if message_id := identifier(entity.get("id")):
         message["id"] = message_id
@@ -63,7 +64,7 @@ def _text_of(blocks: list[Any]) -> str | None:
 
 
 def _attachments(entity: Mapping[str, Any]) -> list[Data]:
-    """Return the files; before 2020 a message had one, with a URL."""
+    """Return the files; until 2020 a message had one, with a URL and a `filename`."""
     files, file = sequence(entity.get("files")), mapping(entity.get("file"))
     if file:
         files = [*files, file]
@@ -77,7 +78,7 @@ def _attachment(value: object) -> Data:
         attachment_id=file.get("id"),
         key=file.get("key"),
         mime_type=text(file.get("contentType")) or file.get("type"),
-        file_name=file.get("name"),
+        file_name=text(file.get("name")) or file.get("filename"),
         size_bytes=file.get("size"),
     )
 

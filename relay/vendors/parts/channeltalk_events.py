@@ -19,7 +19,12 @@ from relay.vendors.kit.fields import (
 )
 from relay.vendors.parts.channeltalk_content import content
 
-_PEOPLE: dict[object, ActorType] = {"manager": "agent", "bot": "bot", "user": "contact"}
+_PEOPLE: dict[object, ActorType] = {
+    "manager": "agent",
+    "bot": "bot",
+    "user": "contact",
+    "veil": "contact",  # until 2020, a customer who had not said who they are
+}
 _TEAM_CHATS = ("group", "directchat", "teamchat")
 
 # There is no subscription for these: they come as a message with a log. The list is open.
@@ -91,7 +96,7 @@ def chat_event(event_type: str, entity: Mapping[str, Any], refers: Mapping[str, 
             title=text(entity.get("name")),
             created_at=from_epoch_ms(entity.get("createdAt")),
         ),
-        contact=_contact(entity.get("userId"), mapping(refers.get("user")), entity),
+        contact=_contact(_customer_id(entity), _customer(refers), entity),
         account=without_empty(id=identifier(entity.get("channelId"))),
         **_chat_state(entity),
     )
@@ -129,9 +134,9 @@ def _message_parties(
     role = (text(entity.get("personType")) or "").lower()
     kind = _PEOPLE.get(role)
     person_id = identifier(entity.get("personId"))
-    user = mapping(refers.get("user"))
+    user = _customer(refers)
     customer_id = person_id if kind == "contact" else None
-    customer = _contact(customer_id or identifier(chat.get("userId")) or user.get("id"), user, chat)
+    customer = _contact(customer_id or _customer_id(chat) or user.get("id"), user, chat)
     data = _chat_state(chat) if chat else {}
     if chat_id := identifier(entity.get("chatId")) or identifier(chat.get("id")):
         data["conversation"] = {"id": chat_id}
@@ -143,6 +148,18 @@ def _message_parties(
         person = customer if kind == "contact" else mapping(refers.get(role))
         data["actor"] = actor(kind, person_id, name=person.get("name"), email=person.get("email"))
     return data
+
+
+def _customer(refers: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(refers.get("user")) or mapping(refers.get("veil"))
+
+
+def _customer_id(chat: Mapping[str, Any]) -> str | None:
+    """Return whose chat it is. Until 2020 a chat named them as a message does."""
+    if customer_id := identifier(chat.get("userId")):
+        return customer_id
+    role = (text(chat.get("personType")) or "").lower()
+    return identifier(chat.get("personId")) if _PEOPLE.get(role) == "contact" else None
 
 
 def _contact(contact_id: object, user: Mapping[str, Any], chat: Mapping[str, Any]) -> Data:

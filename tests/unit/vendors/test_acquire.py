@@ -199,6 +199,31 @@ def test_who_joined_a_case_is_an_agent(data: Data, actor: Data | None) -> None:
     assert event.data == CASE | ({"actor": actor} if actor else {})
 
 
+@pytest.mark.parametrize("vendortype", ["user:case-invite", "feedback", "chat:rating"])
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"caseId": 5, "userId": 8, "rating": 4}, {"conversation": {"id": "5"}}),
+        (
+            {"case": {"id": "5", "contact": {"id": 9}}, "user": {"id": 8}},
+            {"conversation": {"id": "5"}, "contact": {"id": "9"}},
+        ),
+        (
+            {"contact": {"id": "9", "fields": {"name": "Ann"}}},
+            {"contact": {"id": "9", "name": "Ann"}},
+        ),
+        ({"case": None, "contact": []}, {}),
+    ],
+)
+def test_what_a_bots_webhook_or_a_new_trigger_sends_says_whom_it_is_about(
+    vendortype: str, data: Data, expected: Data
+) -> None:
+    event = normalized(vendortype, data)
+
+    assert (event.type, event.detail) == ("unrecognized", vendortype)
+    assert event.data == expected
+
+
 @pytest.mark.parametrize("vendortype", ["user:status", "agent:status"])
 @pytest.mark.parametrize("data", [{"user": {"id": 7, "name": "Bo"}}, {"id": 7, "name": "Bo"}])
 def test_an_agents_status_is_the_agents(vendortype: str, data: Data) -> None:

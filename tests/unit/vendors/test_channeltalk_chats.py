@@ -58,6 +58,37 @@ def test_what_the_chat_says_is_taken_field_by_field(chat: Data, expected: Data) 
     assert event.data == {"message": {"kind": "text", "text": "hi"}} | expected
 
 
+@pytest.mark.parametrize(
+    ("content", "event_type"),
+    [
+        ({"plainText": "hi"}, "message.created"),
+        ({"files": [{"key": "k"}]}, "message.created"),
+        ({"form": {"inputs": [{"label": "a", "value": 1}]}}, "message.created"),
+        ({"meet": {"state": "ended"}}, "message.created"),
+        ({"log": {"action": "startWorkflow"}}, "message.created"),
+        ({"log": {"action": "close"}}, "conversation.closed"),
+        ({"log": {"action": "addTags", "values": ["a"]}}, "labels.added"),
+        ({"plainText": "psst", "options": ["private"]}, "note.created"),
+    ],
+)
+@pytest.mark.parametrize("role", ["manager", "bot", "user", None])
+def test_whatever_a_message_holds_the_chat_says_the_rest(
+    content: Data, event_type: str, role: str | None
+) -> None:
+    event = pushed(content | {"personType": role}, userChat=CHAT)
+
+    expected = {
+        "conversation": {"id": "c9"},
+        "contact": {"id": "u9", "name": "Ann"},
+        "account": {"id": "7"},
+        "channel": {"type": "appKakao"},
+        "status": "opened",
+        "assignment": {"to": {"type": "agent", "id": "m9"}},
+    }
+    assert event.type == event_type
+    assert {name: event.data.get(name) for name in expected} == expected
+
+
 @pytest.mark.parametrize("chat", [None, "c1", [], 5])
 def test_a_chat_that_is_none_adds_nothing(chat: Any) -> None:
     event = pushed({"plainText": "hi"}, userChat=chat, user=chat, manager=chat)
@@ -112,6 +143,53 @@ def test_the_contacts_id_is_the_first_that_is_one(
     entity: Data, refers: Data, contact_id: str
 ) -> None:
     assert pushed(entity, **refers).data["contact"]["id"] == contact_id
+
+
+# Until 2020: an unknown customer was a "veil", and a chat named its customer as a message does.
+
+VEIL = {"id": "v1", "name": "Koala", "profile": {"email": "k@n.example", "mobileNumber": "+821"}}
+KOALA = {"id": "v1", "name": "Koala", "email": "k@n.example", "phone": "+821"}
+
+
+@pytest.mark.parametrize(
+    ("model", "entity", "refers", "contact"),
+    [
+        ("Message", {"personType": "Veil", "personId": "v1"}, {"veil": VEIL}, KOALA),
+        ("Message", {"personType": "Manager", "personId": "m1"}, {"veil": VEIL}, KOALA),
+        (
+            "Message",
+            {"personType": "Bot"},
+            {"userChat": {"id": "c1", "personType": "Veil", "personId": 7}},
+            {"id": "7"},
+        ),
+        (
+            "Message",
+            {"personType": "Manager"},
+            {"userChat": {"personType": "User", "personId": "u1", "userId": "u2"}},
+            {"id": "u2"},
+        ),
+        ("UserChat", {"personType": "Veil", "personId": "v1"}, {"veil": VEIL}, KOALA),
+        ("UserChat", {"personType": "Manager", "personId": "m1"}, {}, None),
+    ],
+)
+def test_a_customer_of_former_times_is_a_contact(
+    model: str, entity: Data, refers: Data, contact: Data | None
+) -> None:
+    event = pushed(entity, model=model, **refers)
+
+    assert event.data.get("contact") == contact
+
+
+def test_a_message_of_a_veil_is_the_contacts() -> None:
+    event = pushed({"personType": "Veil", "personId": "v1", "message": "hi"}, veil=VEIL)
+
+    assert event.data["actor"] == {
+        "type": "contact",
+        "id": "v1",
+        "name": "Koala",
+        "email": "k@n.example",
+    }
+    assert event.data["message"] == {"kind": "text", "text": "hi"}
 
 
 # Chats.

@@ -33,6 +33,9 @@ BULLETS = {
         ({"blocks": [{"type": "code", "value": "<b>&lt;</b>"}]}, "<b>&lt;</b>"),
         ({"blocks": [{"type": "text", "value": "<br/>"}, {"type": "text", "value": "x"}]}, "x"),
         ({"plainText": 5, "blocks": [{"type": "text", "value": "<i>x</i>"}]}, "x"),
+        ({"message": "as in 2019, 1 < 2 &amp; <b>so</b>"}, "as in 2019, 1 < 2 &amp; <b>so</b>"),
+        ({"message": "old", "blocks": [{"value": "new"}]}, "new"),
+        ({"message": {"plainText": "x"}}, None),
         ({"plainText": ["x"], "blocks": {"value": "x"}}, None),
         ({"blocks": [BULLETS | {"value": "<b>To do</b>"}]}, "To do\na & b\nc"),
         ({"blocks": [{"type": "code", "value": "<a>", "blocks": [{"value": "<a>b"}]}]}, "<a>\nb"),
@@ -52,6 +55,18 @@ def test_blocks_have_markup_and_plain_text_has_none(entity: Data, text: str | No
         ),
         ({"file": {"url": "https://a/1", "name": "a"}}, [{"url": "https://a/1", "file_name": "a"}]),
         ({"files": [{"id": 1}], "file": {"url": "u"}}, [{"id": "1"}, {"url": "u"}]),
+        (
+            {"file": {"url": "https://a/1", "filename": "a.png", "type": "image/png", "size": 7}},
+            [
+                {
+                    "url": "https://a/1",
+                    "mime_type": "image/png",
+                    "file_name": "a.png",
+                    "size_bytes": 7,
+                }
+            ],
+        ),
+        ({"file": {"url": "u", "name": "a", "filename": "b"}}, [{"url": "u", "file_name": "a"}]),
         ({"files": [{"id": "f", "size": "7", "name": 5, "key": None}]}, [{"id": "f"}]),
         ({"files": [{"name": "lost"}, None, "f", 5, []]}, None),
         ({"files": {"id": "f"}, "file": "f"}, None),
