@@ -1,6 +1,7 @@
 """The JSON Schemas against what the relay writes, and what it writes against them."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -98,6 +99,27 @@ def test_whatever_is_understood_is_as_its_schema_says(name: str, data: st.DataOb
         VALIDATORS[document["type"]].validate(document)
         assert list(undocumented(document)) == []
         assert document["type"] in vendors.types(VENDORS[name])
+
+
+def renamed(document: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the element of an event with other names for what happened, which nobody knows."""
+    raw, word = orjson.dumps(document["data"]["raw"]), document["vendortype"]
+    first, dot, rest = word.partition(".")
+    others = [f"{word}x", f"{word}.new", word.upper(), f"new{dot}{rest}", f"{first}.new{dot}{rest}"]
+    for other in [*others, word.replace("created", "new"), word.replace(":", ":new:")]:
+        if other != word:
+            yield raw.replace(orjson.dumps(word), orjson.dumps(other))
+
+
+@for_each(sample=SAMPLES)
+def test_what_is_called_otherwise_is_as_its_schema_says(sample: tuple[str, Traversable]) -> None:
+    name, file = sample
+
+    for document in documents(name, file.read_bytes()):
+        for found in itertools.chain(*(documents(name, body) for body in renamed(document))):
+            VALIDATORS[found["type"]].validate(found)
+            assert list(undocumented(found)) == []
+            assert found["type"] in vendors.types(VENDORS[name])
 
 
 @pytest.mark.parametrize("name", VENDORS)
