@@ -39,12 +39,7 @@ UNSHOWN = {
         *("agent.status_changed", "conversation.joined", "note.created"),
         *("conversation.opened", "conversation.status_changed"),
     },
-    "channeltalk": {
-        *("contact.deleted", "conversation.updated", "message.updated"),
-        # What a log may say beside `close`.
-        *("conversation.assigned", "conversation.joined", "conversation.left"),
-        *("conversation.missed", "conversation.status_changed", "labels.added", "labels.removed"),
-    },
+    "channeltalk": {"contact.deleted"},
     "supporthunt": _WOTNOT,
     "swiftsell": _WOTNOT,
 }
