@@ -21,10 +21,10 @@ TIERS = [
 
 SLOWEST_FILES = {
     "unit/cli/documents/test_completion.py",
-    "unit/vendors/test_vendor_properties.py",
     "integration/outbox/test_space.py",
     "integration/outbox/test_orphans.py",
     "integration/broker/test_silent_broker.py",
+    "integration/console/test_silent_sources.py",
     "integration/ingress/test_drift.py",
 }
 """Those of 10 s and more come first in their tier, for the same reason."""

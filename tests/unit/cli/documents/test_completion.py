@@ -108,7 +108,7 @@ async def offers(shell: str, directory: Path, line: str) -> set[str]:
 async def zsh_offers(directory: Path, line: str) -> set[str]:
     """Press Tab in a zsh on a terminal; what it would offer is what it hands to `compadd`."""
     (directory / ".zshrc").write_text(
-        "autoload -U compinit; compinit -u -D; source ./completion\n"
+        "autoload -U compinit; compinit -u -C -d ../zcompdump; source ./completion\n"
         "compadd() { print -l $completions ${completions_with_descriptions%%:*} > offered.new; "
         'builtin compadd "$@" }\n'
         "_relay_done() { zle complete-word; [ -f offered.new ] || : > offered.new; "
