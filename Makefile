@@ -1,15 +1,25 @@
 # Everything runs through `.venv/bin/python -m`, for the reason given in deploy/local/setup.sh.
 PYTHON := .venv/bin/python
-# Each file is the work of one worker. Most tests wait more than they work: 3 workers on 2 cores.
+# Each file is the work of one worker, the slowest first. More workers than cores, since tests wait:
+# for limits that have to pass, and with a broker more than they work.
 ON_ALL_CORES := --dist loadfile --no-loadscope-reorder
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 # What a busy machine kept from ending in time beside others.
 ONCE_MORE_ALONE := $(PYTHON) -m pytest --last-failed --last-failed-no-failures none
 WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
 
+# What tests run beside the relay.
+define ensure_programs
+	@$(PYTHON) -m deploy.local.broker --ensure
+	@$(PYTHON) -m deploy.local.postgres --ensure
+	@$(PYTHON) -m deploy.local.test_programs --ensure
+	@$(PYTHON) -m deploy.local.sender_sdks --ensure
+endef
+
 SBOM := .run/sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test test-lowest test-highest debian13 faults model powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
+.PHONY: help setup run demo check test coverage test-lowest test-highest debian13 faults model powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -24,14 +34,15 @@ demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
 check: lint ## ruff, mypy, and the tests that need no broker
-	$(PYTHON) -m pytest --quiet --numprocesses auto $(ON_ALL_CORES) $(WITHOUT_BROKER)
+	$(PYTHON) -m pytest --quiet --numprocesses $$(($(CORES) + 1)) $(ON_ALL_CORES) $(WITHOUT_BROKER)
 
 test: setup ## all tests, against a real RabbitMQ and PostgreSQL
-	@$(PYTHON) -m deploy.local.broker --ensure
-	@$(PYTHON) -m deploy.local.postgres --ensure
-	@$(PYTHON) -m deploy.local.test_programs --ensure
-	@$(PYTHON) -m deploy.local.sender_sdks --ensure
-	$(PYTHON) -m pytest --numprocesses 3 $(ON_ALL_CORES) --cov --cov-report=term:skip-covered || $(ONCE_MORE_ALONE)
+	$(ensure_programs)
+	$(PYTHON) -m pytest --numprocesses $$(($(CORES) * 2)) $(ON_ALL_CORES) || $(ONCE_MORE_ALONE)
+
+coverage: setup ## the same, and which lines none of them runs: takes nearly twice as long
+	$(ensure_programs)
+	$(PYTHON) -m pytest --numprocesses $$(($(CORES) * 2)) $(ON_ALL_CORES) --cov --cov-report=term:skip-covered
 
 # Each in a fresh environment of its own, since .venv has the locked releases.
 define test_with

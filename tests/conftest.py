@@ -20,6 +20,14 @@ TIERS = [
 """The slowest first, so that no worker is left with the longest files at the end."""
 
 SLOWEST_FILES = {
+    "deploy/test_edge.py",
+    "deploy/test_rabbitmq_cluster.py",
+    "broker/cli/checks/test_deep.py",
+    "broker/cli/replay/test_interrupted_replay.py",
+    "broker/cli/replay/test_replay.py",
+    "broker/cli/test_capture.py",
+    "broker/cli/test_run.py",
+    "broker/cli/test_tail_outages.py",
     "unit/cli/documents/test_completion.py",
     "integration/outbox/test_space.py",
     "integration/outbox/test_orphans.py",
