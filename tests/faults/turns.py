@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from tests.faults.scenarios.scenario import Scenario
 
-_MAX_EVENTS = 50_000
-"""Of a scenario that is played again: what a run that is cut off may lose, a few minutes' work."""
+_MAX_EVENTS = 100_000
+"""Of one turn: what a run that is cut off may lose, up to ten minutes."""
 
 
 class Turns:

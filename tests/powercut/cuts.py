@@ -2,19 +2,29 @@
 
 import random
 import shutil
+import sqlite3
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from relay.errors import OutboxError
-from relay.outbox import database
+from relay.outbox import database, layout
 from relay.outbox.directory import OutboxDirectory
 from tests.powercut import recording
 from tests.powercut.disk import Disk
+from tests.powercut.promise import Promise
 
 _KEPT = (0.0, 0.1, 0.5, 0.9, 1.0)
 _MAX_NAMED = 20
+# A parked event is tried by its cause, so without one it would wait for ever.
+_WITHOUT_CAUSE = (
+    "SELECT count(*) FROM parked JOIN outbox USING (seq)"
+    " WHERE cause NOT IN (SELECT cause FROM parked_causes)"
+)
 
 
 class Result(NamedTuple):
@@ -24,95 +34,131 @@ class Result(NamedTuple):
     faults: list[str]
 
 
-class _Promise:
-    """What is promised at a point: from an acknowledgement until a confirm, an event is there."""
-
-    def __init__(self) -> None:
-        self.acknowledged: set[str] = set()
-        self.confirmed: set[str] = set()
-
-    def note(self, written: bytes) -> None:
-        for line in written.decode().splitlines():
-            kind, name = line.split()
-            (self.acknowledged if kind == "a" else self.confirmed).add(name)
-
-
-def cut(trace: Path, root: Path, journal: Path, *, seed: int, disks: int) -> Result:
-    """Make about so many disks out of a recording and open each of them.
+class Content(NamedTuple):
+    """What the relay finds in its outboxes.
 
     Args:
-        trace: of `recording.record`.
-        root: the folder that was there before, with the outbox's directory in it.
-        journal: of the load.
-        seed: of all choices.
-        disks: to make, at least.
+        bodies: by event, one for each row.
+        parked, quarantined: how many rows are.
+        fault: what is wrong with it, or "".
     """
-    chance = random.Random(seed)  # noqa: S311  reproducible, not secret
-    points = sum(1 for _ in recording.calls(trace))
-    per_point = disks / points
-    disk, promise, result, due = Disk(str(root)), _Promise(), Result(Counter(), []), 0.0
-    for call in recording.calls(trace):
-        if call.path == str(journal) and call.is_begun and call.strings:
-            promise.note(call.strings[0])
-        synced = disk.see(call)
-        due += per_point * (0.5 + chance.random())
-        while due >= 1 or synced:
-            due, synced = due - (not synced), False
-            _open(disk.after_cut(chance, chance.choice(_KEPT)), root, promise, chance, result)
-    return result
+
+    bodies: list[tuple[str, bytes]]
+    parked: int = 0
+    quarantined: int = 0
+    fault: str = ""
 
 
-def _open(
-    content: dict[str, bytes | None],
-    root: Path,
-    promise: _Promise,
-    chance: random.Random,
-    result: Result,
-) -> None:
-    """Lay a disk out in memory and look what the relay finds in it."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
-        for name, data in content.items():
-            path = Path(place) / Path(name).relative_to(root)
-            if data is None:
-                path.mkdir()
-            else:
-                path.write_bytes(data)
-        directory = Path(place) / "outbox"
-        if directory.exists() and chance.random() < 0.5:  # whatever the index was, it is no help
-            (directory / "outbox.db-shm").write_bytes(chance.randbytes(32768))
-        fault = _fault_of(directory, promise)
-        result.tally["disks"] += 1
-        result.tally["events"] += len(promise.acknowledged - promise.confirmed)
-        if fault:
-            result.tally[fault] += 1
-            if len(result.faults) < _MAX_NAMED:
-                result.faults.append(
-                    f"disk {result.tally['disks']}: {fault}, files {list(content)}"
-                )
-                if len(result.faults) == 1:
-                    shutil.copytree(place, root / "first-fault", dirs_exist_ok=True)
+class Cuts:
+    """The disks that power cuts may leave of a recording, one after the other.
+
+    Args:
+        root: the folder that was there before, with the outbox's directory in it.
+        promise: what must be there.
+        judge: says what is wrong with the rows of a disk, or "".
+        workers: whose outboxes there are.
+        seed: of all choices.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        promise: Promise,
+        judge: Callable[[list[tuple[str, bytes]]], str],
+        *,
+        workers: int = 1,
+        seed: int,
+    ) -> None:
+        self._root = root
+        self._promise = promise
+        self._judge = judge
+        self._workers = workers
+        self._chance = random.Random(seed)  # noqa: S311  reproducible, not secret
+        self._disk = Disk(str(root))
+        self.result = Result(Counter(), [])
+
+    def play(self, traces: Iterable[Path], *, disks: int) -> Result:
+        """Make about so many disks, at least, and open each of them."""
+        traces = list(traces)
+        points = sum(1 for trace in traces for _ in recording.calls(trace))
+        due = 0.0
+        for call in chain.from_iterable(map(recording.calls, traces)):
+            self._promise.see(call)
+            synced = self._disk.see(call)
+            due += disks / points * (0.5 + self._chance.random())
+            while due >= 1 or synced:
+                due, synced = due - (not synced), False
+                self._open(self._disk.after_cut(self._chance, self._chance.choice(_KEPT)))
+        return self.result
+
+    def _open(self, content: dict[str, bytes | None]) -> None:
+        """Lay a disk out in memory and look what the relay finds in it."""
+        tally, faults = self.result
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+            for name, data in content.items():
+                path = Path(place) / Path(name).relative_to(self._root)
+                if data is None:
+                    path.mkdir()
+                else:
+                    path.write_bytes(data)
+            fault = self._fault_of(Path(place) / "outbox")
+            tally["disks"] += 1
+            if fault:
+                tally[fault] += 1
+                if len(faults) < _MAX_NAMED:
+                    faults.append(f"disk {tally['disks']}: {fault}, files {list(content)}")
+                    if len(faults) == 1:
+                        shutil.copytree(place, self._root / "first-fault", dirs_exist_ok=True)
+
+    def _fault_of(self, outbox: Path) -> str:
+        owed = self._promise.owed
+        self.result.tally["events"] += owed.total()
+        bodies: list[tuple[str, bytes]] = []
+        for worker in range(self._workers):
+            directory = layout.directory_of(outbox, worker)
+            if directory.exists() and self._chance.random() < 0.5:  # whatever the index was
+                (directory / "outbox.db-shm").write_bytes(self._chance.randbytes(32768))
+            content = _content_of(directory)
+            if content.fault:
+                return content.fault.replace(str(outbox), "outbox")
+            bodies += content.bodies
+            self.result.tally["parked"] += content.parked
+            self.result.tally["quarantined"] += content.quarantined
+        if owed - Counter([name for name, _ in bodies]):
+            return "an acknowledged event is lost"
+        return self._judge(bodies)
 
 
-def _fault_of(directory: Path, promise: _Promise) -> str:
+def _content_of(directory: Path) -> Content:
+    """Open an outbox as the relay does at its start, and return what it reads from it."""
     opened = OutboxDirectory(
         directory, max_bytes=1 << 28, sets_corrupt_aside=True, check_every_s=1e9
     )
     try:
         db = opened.open()
     except OutboxError as error:
-        return f"does not open: {error}".replace(str(directory), "outbox")
-    try:
-        names = [name for (name,) in db.execute("SELECT id FROM outbox")]
-        bodies = {m.message.id: m.message.body[:32] for m in database.read(db, after=0, limit=9999)}
-    finally:
-        db.close()
-        opened.unlock()
-    if len(set(names)) < len(names):
-        return "an event is there twice"
-    if any(body.decode() != name for name, body in bodies.items()):
-        return "a body is not its event's"
-    if promise.acknowledged - promise.confirmed - set(names):
-        return "an acknowledged event is lost"
+        return Content([], fault=f"does not open: {error}")
+    with closing(db):
+        content = _read(db)
+    opened.unlock()
     if list(directory.glob("*.corrupt-*")):
-        return "set aside as corrupt"
-    return ""
+        return Content([], fault="set aside as corrupt")
+    return content
+
+
+def _read(db: sqlite3.Connection) -> Content:
+    parked = database.read_parked(db, limit=9999)
+    rows = [*database.read(db, after=0, limit=9999), *parked]
+    (count,) = db.execute("SELECT count(*) FROM outbox").fetchone()
+    (stranded,) = db.execute(_WITHOUT_CAUSE).fetchone()
+    fault = ""
+    if count != len(rows):
+        fault = "a row is not read"
+    elif stranded:
+        fault = "a parked event has no cause"
+    return Content(
+        [(row.message.id, row.message.body) for row in rows],
+        parked=len(parked),
+        quarantined=sum(row.message.is_quarantined for row in rows),
+        fault=fault,
+    )

@@ -1,6 +1,6 @@
 """A process that appends to a real outbox and confirms what it reads, as the relay does.
 
-Run under strace. It writes `a ID` into the journal once a delivery is acknowledged, and `c ID`
+Under strace, it writes `a ID` into the journal once a delivery is acknowledged, and `c ID`
 before its message is confirmed: from then on it may be gone.
 
 Args: directory of the outbox, journal, deliveries, seed.
@@ -9,15 +9,38 @@ Args: directory of the outbox, journal, deliveries, seed.
 import asyncio
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
 from relay.errors import NotDurable
 from relay.events.message import Message
 from relay.outbox.outbox import Outbox
+from tests.powercut import recording
 
 _SENDERS = 8
 _MAX_BODY_BYTES = 16_000
+
+
+def record(trace: Path, directory: Path, journal: Path, deliveries: int, seed: int) -> None:
+    """Run the load under strace. Raises CalledProcessError if it fails."""
+    load = [sys.executable, "-m", "tests.powercut.load", str(directory), str(journal)]
+    subprocess.run(
+        [*recording.strace(trace), *load, str(deliveries), str(seed)],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def judge(bodies: list[tuple[str, bytes]]) -> str:
+    """Return what is wrong with the rows of a disk, or ""."""
+    names = [name for name, _ in bodies]
+    if len(set(names)) < len(names):
+        return "an event is there twice"
+    if any(not body.startswith(name.encode()) for name, body in bodies):
+        return "a body is not its event's"
+    return ""
 
 
 async def _send(outbox: Outbox, journal: int, names: list[str], chance: random.Random) -> None:
