@@ -72,7 +72,7 @@ EXAMPLES := 5000
 model: setup ## deliveries, broker, disk, clock and kills in random order; after each, the account is checked; takes 10 minutes
 	MODEL_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest --quiet tests/model $(PYTEST)
 
-powercut: setup ## cut the power at 10,000 points of an outbox's and a relay's load, and open each disk; takes 8 minutes
+powercut: setup ## cut the power at 10,000 points of an outbox's and a relay's load, and open each disk; takes 10 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.powercut.run
 

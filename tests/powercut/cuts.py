@@ -55,7 +55,7 @@ class Cuts:
     Args:
         root: the folder that was there before, with the outbox's directory in it.
         promise: what must be there.
-        judge: says what is wrong with the rows of a disk, or "".
+        judge: says what is wrong with the rows of an outbox, or "".
         workers: whose outboxes there are.
         seed: of all choices.
     """
@@ -113,20 +113,20 @@ class Cuts:
     def _fault_of(self, outbox: Path) -> str:
         owed = self._promise.owed
         self.result.tally["events"] += owed.total()
-        bodies: list[tuple[str, bytes]] = []
+        names: Counter[str] = Counter()
         for worker in range(self._workers):
             directory = layout.directory_of(outbox, worker)
+            if worker and not directory.exists():
+                continue  # not made yet, or drained
             if directory.exists() and self._chance.random() < 0.5:  # whatever the index was
                 (directory / "outbox.db-shm").write_bytes(self._chance.randbytes(32768))
             content = _content_of(directory)
-            if content.fault:
-                return content.fault.replace(str(outbox), "outbox")
-            bodies += content.bodies
+            if fault := content.fault or self._judge(content.bodies):
+                return fault.replace(str(outbox), "outbox")
+            names.update([name for name, _ in content.bodies])
             self.result.tally["parked"] += content.parked
             self.result.tally["quarantined"] += content.quarantined
-        if owed - Counter([name for name, _ in bodies]):
-            return "an acknowledged event is lost"
-        return self._judge(bodies)
+        return "an acknowledged event is lost" if owed - names else ""
 
 
 def _content_of(directory: Path) -> Content:

@@ -15,7 +15,9 @@ from tests.powercut.recording import Call
 SECTOR_BYTES = 512
 _CHANGING = {"write", "pwrite64", "ftruncate", "truncate", "fallocate"}
 _SYNCING = {"fsync", "fdatasync"}
-_NAMING = {"rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "open", "openat"}
+_MOVING = {"rename", "renameat", "renameat2"}
+_REMOVING = {"unlink", "unlinkat", "rmdir"}
+_NAMING = {*_MOVING, *_REMOVING, "mkdir", "open", "openat"}
 Keep = Callable[[], bool]
 
 
@@ -154,7 +156,7 @@ class Disk:
             self._open(names[0], call.arguments)
         elif call.name == "mkdir":
             self._add(Naming(names[0], File(is_directory=True)))
-        elif call.name.startswith("unlink"):
+        elif call.name in _REMOVING:
             if names[0] in self._live:
                 self._add(Naming(names[0], None))
         else:

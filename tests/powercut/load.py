@@ -34,7 +34,7 @@ def record(trace: Path, directory: Path, journal: Path, deliveries: int, seed: i
 
 
 def judge(bodies: list[tuple[str, bytes]]) -> str:
-    """Return what is wrong with the rows of a disk, or ""."""
+    """Return what is wrong with the rows of an outbox, or ""."""
     names = [name for name, _ in bodies]
     if len(set(names)) < len(names):
         return "an event is there twice"

@@ -2,7 +2,8 @@
 
 Between the deliveries, most of which are good ones, are some that are quarantined, some that
 RabbitMQ refuses for their size, so that they are parked, some that are refused, and some that come
-twice. A worker is killed, RabbitMQ is stopped, and the relay is started anew while it is away.
+twice. A worker is killed, RabbitMQ is stopped, and while it is away, the relay is started anew with
+one worker, which moves the events of the other one into its own outbox.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class RelayLoad:
 
     async def _play(self) -> None:
         await self._limit_size()
-        relay = await self._started()
+        relay = await self._started(WORKERS)
         async with Child("tests.faults.harness.load", self._options, self._place / "load.log"):
             await self._sends(1)
             await self._has_parked(relay)
@@ -84,7 +85,8 @@ class RelayLoad:
             await asyncio.to_thread(self._node.stop)
             await self._sends(3)
             await self._stop(relay)
-            relay = await self._started()
+            relay = await self._started(1)
+            await eventually(lambda: relay.lines("orphaned outbox drained"), _LIMIT_S)
             await asyncio.to_thread(self._node.start)
             await self._sends(_PHASES)
         await asyncio.to_thread(refusals.limit_size, self._node)
@@ -95,7 +97,7 @@ class RelayLoad:
     async def _limit_size(self) -> None:
         await asyncio.to_thread(refusals.limit_size, self._node, deliveries.MAX_INNOCENT_BYTES)
 
-    async def _started(self) -> RelayProcess:
+    async def _started(self, workers: int) -> RelayProcess:
         trace = self._place / f"trace-{len(self.traces)}"
         directory = self._place / f"relay-{len(self.traces)}"
         directory.mkdir()
@@ -105,7 +107,7 @@ class RelayLoad:
             broker_url=self._node.url,
             exchange="powercut",
             program=("-m", "tests.powercut.traced", str(trace)),
-            ingress={"port": self._port, "workers": WORKERS, "body_limit_bytes": 32 * 1024},
+            ingress={"port": self._port, "workers": workers, "body_limit_bytes": 32 * 1024},
             outbox={"directory": str(self.root / "outbox")},
             log={"level": "info"},
         )
@@ -145,7 +147,7 @@ class RelayLoad:
         )
 
     def judge(self) -> Callable[[list[tuple[str, bytes]]], str]:
-        """Return what says what is wrong with the rows of a disk, or ""."""
+        """Return what says what is wrong with the rows of an outbox, or ""."""
         sent = Counter([each.number for each in self._journal.entries])
         marks: dict[str, Mark] = {
             name: (each.number, position)
