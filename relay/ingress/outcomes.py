@@ -100,7 +100,7 @@ class Outcomes:
             try:
                 return self._accepted(request, outcome)
             except Exception as error:  # noqa: BLE001  whoever completes it has others to complete
-                outcome = error
+                return self._refused(request, error)
         return self._refused(request, outcome)
 
     def _accepted(self, request: RequestContext, processed: ProcessedDelivery) -> Response:

@@ -91,7 +91,10 @@ class ProcessingSubprocess:
                 "A large delivery could not be processed; try later."
             ) from error
         if isinstance(result, Refused):
-            raise result
+            try:
+                raise result
+            finally:
+                del result  # its traceback has this frame, and so the body: a cycle, for minutes
         if isinstance(result, dict):
             log.error("delivery failed", source=source.origin.source, **result)
             raise InternalError("see the traceback")

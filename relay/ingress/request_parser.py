@@ -134,7 +134,10 @@ class RequestParser:
                 refusal = Refused("the request is neither HTTP/1.0 nor HTTP/1.1")
         if refusal:  # raised above, it would keep the parser's error, and so all that was read
             self._head_start = self._head_start or part.lstrip(b"\r\n")[:_MAX_METHOD_BYTES]
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                del refusal  # its traceback has this frame: a cycle with all that was read
         self.requests.extend(messages)
         if messages or self._body is not None:
             self._head_bytes = self._other_bytes = len(part)

@@ -1,8 +1,11 @@
 """Large deliveries are understood in a process of their own, and nothing else differs."""
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +57,24 @@ async def test_it_refuses_whoever_the_relay_itself_would(subprocess: ProcessingS
         await subprocess.process_delivery(request(token="forged"), ACME, 1.5, "d1")
 
     assert (await subprocess.process_delivery(request(), ACME, 1.5, "d1")).messages
+
+
+async def test_a_refused_delivery_is_not_left_for_the_collector(
+    subprocess: ProcessingSubprocess,
+) -> None:
+    body = bytes(bytearray(LARGE))
+    references = sys.getrefcount(body)
+    gc.collect()
+    gc.disable()
+    try:
+        for token in ("forged", "", "other"):
+            with contextlib.suppress(Unauthenticated):
+                await subprocess.process_delivery(request(body, token), ACME, 1.5, "d1")
+        left = sys.getrefcount(body) - references
+    finally:
+        gc.enable()
+
+    assert left == 0
 
 
 async def test_one_process_serves_all_one_after_the_other(subprocess: ProcessingSubprocess) -> None:

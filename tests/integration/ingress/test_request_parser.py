@@ -7,6 +7,7 @@ import re
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
+from relay.errors import Refused
 from tests.integration.ingress.conftest import LIMIT_BYTES, Connect, Desk, chunked, whole
 
 
@@ -43,8 +44,11 @@ async def test_short_lines_that_speak_of_chunked_are_no_crumbs(
         assert await caller.body() == body
 
 
-@pytest.mark.parametrize("start", [b"zz\r\n\r\n", chunked(b"x")[:-7] + b"zz\r\n"])
-async def test_of_a_bad_request_nothing_is_kept(start: bytes, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [b"zz\r\n\r\n", chunked(b"x")[:-7] + b"zz\r\n", whole(b"x", version=b"2.0"), b"\x16\x03\x01"],
+)
+async def test_of_a_bad_request_nothing_is_kept(start: bytes, connect: Connect, desk: Desk) -> None:
     """An error that refers to itself keeps what was read until the collector comes, which may
     be hundreds of megabytes later."""
     caller = await connect()
@@ -53,7 +57,9 @@ async def test_of_a_bad_request_nothing_is_kept(start: bytes, connect: Connect) 
     try:
         caller.send(start)
         assert (await caller.rest()).startswith(b"HTTP/1.1 400 ")
-        assert not [found for found in gc.get_objects() if isinstance(found, HttpProcessingError)]
+        desk.refused.clear()
+        errors = (HttpProcessingError, Refused)
+        assert not [found for found in gc.get_objects() if isinstance(found, errors)]
     finally:
         gc.enable()
 
