@@ -5,22 +5,18 @@ relay's own work. Of aiohttp it takes the sockets and the parser.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import cast
 
 import structlog
 from aiohttp import web
 
-from relay.errors import ServiceUnavailable
-from relay.ingress import http_response
 from relay.ingress.connection import Connection
-from relay.ingress.http_body import MemoryBudget, Reservation
-from relay.ingress.http_response import Response
+from relay.ingress.http_body import MemoryBudget
 from relay.ingress.limits import Limits
 from relay.ingress.receiver import Receiver
-from relay.ingress.request_context import without_head
 from relay.ingress.request_parser import check_parser
+from relay.ingress.turned_away import TurnedAway
 from relay.observability.log_throttle import LogThrottle
 
 _LOG_EVERY_S = 10
@@ -42,6 +38,7 @@ class Server:
         self.budget = MemoryBudget(limits.bodies_bytes)
         self._log_throttle = LogThrottle(_LOG_EVERY_S)
         self._open: set[Connection] = set()
+        self._turned_away: dict[TurnedAway, None] = {}
 
     def runner(self, shutdown_timeout_s: float) -> web.ServerRunner:
         """Return what listens for this server. When it ends, so do the connections, in order.
@@ -58,13 +55,18 @@ class Server:
         """Those that are open."""
         return list(self._open)
 
+    @property
+    def turned_away(self) -> int:
+        """How many callers linger that were one too many."""
+        return len(self._turned_away)
+
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         if len(self._open) < self._limits.connections:
             return Connection(self._receiver, self._limits, self.budget, self._open)
         if self._log_throttle.should_log():
             log.warning("too many connections", limit=self._limits.connections)
-        return _TurnedAway(self._receiver, self.budget)
+        return TurnedAway(self._receiver, self.budget, self._turned_away)
 
     def pre_shutdown(self) -> None:
         """End each connection after the answer under way."""
@@ -77,22 +79,5 @@ class Server:
             await asyncio.wait([connection.ended for connection in self._open], timeout=timeout)
         for connection in self.connections:
             connection.abort()
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection too many: asked to come again, and closed."""
-
-    def __init__(self, receiver: Receiver, budget: MemoryBudget) -> None:
-        self._receiver = receiver
-        self._budget = budget
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        writer = cast("asyncio.Transport", transport)
-        remote = (transport.get_extra_info("peername") or ("",))[0]
-
-        def answer(response: Response) -> None:
-            writer.write(http_response.encode(response, int(time.time()), "close"))
-            writer.close()
-
-        request = without_head("", remote, Reservation(self._budget), answer)
-        self._receiver.refuse(request, ServiceUnavailable("there are too many connections"))
+        for caller in list(self._turned_away):
+            caller.abort()
