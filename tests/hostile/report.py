@@ -88,11 +88,20 @@ def rows(struck: Sequence[Struck]) -> list[tuple[str, ...]]:
     return [_HEADINGS, *[result.row() for result in struck]]
 
 
-def write(struck: Sequence[Struck], *, about: str) -> None:
-    """Write hostile.md and hostile.json."""
-    headings, *others = rows(struck)
-    lines = summary.markdown(headings, others)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "hostile.md").write_text("\n".join([*lines, "", about]) + "\n")
-    found = {"about": about, "attacks": [asdict(result) for result in struck]}
-    (RESULTS / "hostile.json").write_text(json.dumps(found, indent=1) + "\n")
+def write(found: Mapping[str, Sequence[Struck]], *, about: str, folder: Path = RESULTS) -> None:
+    """Write hostile.md and hostile.json.
+
+    Args:
+        found: what attacks came to, by placement.
+        about: how all were made.
+        folder: where to write.
+    """
+    lines = []
+    for placement, struck in found.items():
+        headings, *others = rows(struck)
+        lines += [f"## {placement}", "", *summary.markdown(headings, others), ""]
+    folder.mkdir(exist_ok=True)
+    (folder / "hostile.md").write_text("\n".join([*lines, about]) + "\n")
+    attacks = {placement: list(map(asdict, struck)) for placement, struck in found.items()}
+    document = {"about": about, "attacks": attacks}
+    (folder / "hostile.json").write_text(json.dumps(document, indent=1) + "\n")
