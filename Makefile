@@ -85,10 +85,11 @@ fuzz: setup ## hostile bytes for all that reads any, guided by coverage; takes 4
 		--requirement tests/fuzz/requirements.lock
 	$(PYTHON) -m tests.fuzz.run
 
-bench: setup ## how fast the relay and the services are, beside plain aio-pika; takes 15 minutes
+bench: setup ## how fast the relay and the services are, beside plain aio-pika, and what watching costs; takes 20 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.bench.relay
 	$(PYTHON) -m tests.bench.consumers
+	$(PYTHON) -m tests.bench.console
 
 bench-peers: setup ## this relay beside Redpanda Connect and Vector, if on the PATH; takes 10 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure

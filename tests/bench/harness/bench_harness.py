@@ -109,6 +109,11 @@ class BenchHarness:
             )
             yield harness
 
+    @property
+    def load_pid(self) -> int:
+        """The process id of the load generator."""
+        return self._load.pid
+
     async def spawn(self, *command: str, **options: Any) -> asyncio.subprocess.Process:
         """Start a process that ends with the harness."""
         process = await asyncio.create_subprocess_exec(*command, **options)

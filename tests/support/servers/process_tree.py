@@ -20,6 +20,16 @@ def thread_cpu_s(pid: int) -> dict[int, float]:
     return {int(thread): _used_s(pid, f"task/{thread}/stat") for thread in _threads(pid)}
 
 
+def waited_s(pid: int) -> float:
+    """Return how long all threads of the tree were ready to run and waited for a core.
+
+    The second field of schedstat, in nanoseconds: https://docs.kernel.org/scheduler/sched-stats.html
+    """
+    names = [f"{each}/task/{thread}" for each in tree(pid) for thread in _threads(each)]
+    fields = [_read(name, "schedstat").split() for name in names]
+    return sum(int(found[1]) for found in fields if found) / 1e9
+
+
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of the tree; what processes share counts for each."""
     sizes = [_read(descendant, "statm").split() for descendant in tree(pid)]
@@ -46,7 +56,7 @@ def _threads(pid: int) -> list[str]:
         return []
 
 
-def _read(pid: int, name: str) -> str:
+def _read(pid: int | str, name: str) -> str:
     """Return a file of a process, "" for one that has ended."""
     try:
         return Path(f"/proc/{pid}/{name}").read_text()
