@@ -3,7 +3,7 @@
 import asyncio
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import parse
 from relay.cli.replay.topic_pattern import matcher
 from relay.console.deployment import Deployment
-from relay.console.feed import Feed
+from relay.console.feed.pages import Feed
+from relay.console.feed.rows import Row
 from relay.console.guard import VISITOR, log_action, read_form
 from relay.console.masking import masked
 from relay.console.rendering import Pages
@@ -77,7 +78,7 @@ class EventPages:
     async def download(self, request: web.Request) -> web.Response:
         """Give an event's body as a file."""
         wanted = request.match_info["id"]
-        found, _ = await self._found(wanted)
+        found, _ = await self._found(wanted, await self._feed.requests_of(wanted))
         if not found:
             raise web.HTTPNotFound(text="Its body is not at hand.")
         log_action(request[VISITOR], "download", id=wanted)
@@ -87,11 +88,12 @@ class EventPages:
             headers={"Content-Disposition": 'attachment; filename="event.json"'},
         )
 
-    async def _found(self, wanted: str) -> tuple[tuple[str, bytes] | None, bool]:
+    async def _found(
+        self, wanted: str, rows: Sequence[Row]
+    ) -> tuple[tuple[str, bytes] | None, bool]:
         """Return an event's routing key and body, and whether they are from the archive."""
         if found := self._feed.event(wanted):
             return found, False
-        rows = self._feed.verdicts_of(wanted)
         if self._archive is None:
             return None, False
         query = Query(limit=_MAX_SCANNED, type=str(rows[0]["type"]) if _typed(rows) else None)
@@ -106,7 +108,8 @@ class EventPages:
 
     async def _event_page(self, request: web.Request, *, is_masked: bool) -> web.Response:
         wanted = request.match_info["id"]
-        found, is_archived = await self._found(wanted)
+        received = await self._feed.requests_of(wanted)
+        found, is_archived = await self._found(wanted, received)
         key, body = found or ("", b"{}")
         document: Any = orjson.loads(body)
         shown = masked(document) if is_masked else document
@@ -127,12 +130,12 @@ class EventPages:
             normalized=normalized,
             left_out=raw_left + left,
             command=shlex.join(["relay", "inspect", source, "raw.json"]),
-            trail=self._trail(wanted, key, is_found=found is not None, is_archived=is_archived),
+            trail=self._trail(received, key, is_found=found is not None, is_archived=is_archived),
         )
 
-    def _trail(self, wanted: str, key: str, *, is_found: bool, is_archived: bool) -> list[Step]:
-        rows = self._feed.verdicts_of(wanted)
-        received = [row for row in rows if row.get("verdict") != "published"]
+    def _trail(
+        self, received: Sequence[Row], key: str, *, is_found: bool, is_archived: bool
+    ) -> list[Step]:
         steps = []
         for row in received[:3]:
             at = f"{row.get('time')} by {row.get('source')}, answered {row.get('status')}"
@@ -207,7 +210,7 @@ class EventPages:
 _FIELDS = ("conversation", "type", "vendor", "since", "id", "text")
 
 
-def _typed(rows: list[dict[str, Any]]) -> bool:
+def _typed(rows: Sequence[Row]) -> bool:
     return bool(rows and rows[0].get("type"))
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from relay.console.access import Access, Role
 from relay.console.deployment import Deployment
 from relay.console.events import EventPages
-from relay.console.feed import Feed
+from relay.console.feed.pages import Feed
 from relay.console.guard import COOKIE, LIVENESS, Guard, needing, read_form
 from relay.console.rendering import Pages
 from relay.console.status import StatusPages

@@ -23,7 +23,7 @@ UNLIMITED_DELIVERIES = 2**31 - 1
 # A stream drops whole segments only, so a segment of the default 500 MB would defeat a small bound.
 _MIN_SEGMENT_BYTES, _MAX_SEGMENT_BYTES = 1_000_000, 500_000_000
 
-_MAX_FEED_MESSAGES, _MAX_FEED_BYTES = 1000, 64 * 1024 * 1024
+_MAX_FEED_MESSAGES, _MAX_FEED_BYTES = 10_000, 64 * 1024 * 1024
 
 
 def word(text: str) -> str:

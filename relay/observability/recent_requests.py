@@ -6,13 +6,17 @@ which costs 2 µs of each. The answer:
 
     {"cursor": "9f3c2a11-204",  pass it as `after` to get only what came since
      "missed": 0,               how many since `after` have left the ring; null after a restart
+     "skipped": 0,              with `latest`: how many since `after` are wanted and not given
      "requests": [...]}         in the order of their answers, the latest last
 
     GET /recent?source=acme&verdict=refused&reason=token_wrong&type=message.created
     GET /recent?after=9f3c2a11-204&limit=100
+    GET /recent?after=9f3c2a11-204&limit=20&latest=true
 
 `limit` is 1 to 1,000, which is the default. With `after` the oldest are given first, so nothing is
-passed over; without, the newest. Each request has these members; what is unknown is left out:
+passed over; without, or with `latest=true`, the newest. That is for who shows them to a person: a
+receiver answers nobody else while it makes rows. Each request has these members; what is unknown is
+left out:
 
     cursor        of this request alone: no other has it
     time          when its head had arrived, RFC 3339 UTC
@@ -44,13 +48,14 @@ import json
 import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 import orjson
 
 from relay.errors import Refused
 from relay.events.timestamps import from_clock
 from relay.observability.logs import to_json
+from relay.observability.row_filters import RowFilters
 
 MAX_REQUESTS = 1000
 MAX_BYTES = 4 * 1024 * 1024
@@ -60,6 +65,8 @@ MAX_EVENTS_SHOWN = 20
 _OVERHEAD_BYTES = 512
 """About what an entry takes beside its JSON: the tuple, two times 33 bytes, a float and types."""
 VERDICTS = ("accepted", "quarantined", "handshake", "ignored", "refused")
+_NAMED = {"quarantined", "handshake", "ignored"}
+"""Verdicts whose lines have a member of that name."""
 FILTERS = ("source", "verdict", "reason", "type")
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -76,6 +83,7 @@ class RecentPage(TypedDict):
 
     cursor: str
     missed: int | None
+    skipped: NotRequired[int]
     requests: list[Row]
 
 
@@ -86,11 +94,13 @@ class RecentQuery(NamedTuple):
         wanted: member and value, of each filter.
         after: a cursor, or "".
         limit: how many at most.
+        is_latest: whether to give the newest since `after`, and not the oldest.
     """
 
     wanted: Sequence[tuple[str, str]] = ()
     after: str = ""
     limit: int = MAX_REQUESTS
+    is_latest: bool = False
 
 
 class _Entry(NamedTuple):
@@ -144,16 +154,52 @@ class RecentRequests:
     def page(self, query: RecentQuery) -> RecentPage:
         """Return what is kept, as far as it is wanted."""
         after, missed = self._position(query.after)
-        numbered = enumerate(self._entries, self._last - len(self._entries) + 1)
-        rows = (self._row(number, entry) for number, entry in numbered if number > after)
-        wanted = (row for row in rows if _is_wanted(row, query.wanted))
-        if query.after:
-            found = list(itertools.islice(wanted, query.limit))
-        else:
-            found = list(deque(wanted, maxlen=query.limit))
-        is_whole = not query.after or len(found) < query.limit
-        cursor = self._cursor(self._last) if is_whole else found[-1]["cursor"]
-        return {"cursor": cursor, "missed": missed, "requests": found}
+        cursor = self._cursor(self._last)
+        if query.after and not query.is_latest:
+            found = list(itertools.islice(self._since(after, query), query.limit))
+            if len(found) == query.limit:
+                cursor = found[-1]["cursor"]
+            return {"cursor": cursor, "missed": missed, "requests": found}
+        found, skipped = self._newest(after, query)
+        page: RecentPage = {"cursor": cursor, "missed": missed, "requests": found}
+        return page | {"skipped": skipped} if query.is_latest else page
+
+    def _since(self, after: int, query: RecentQuery) -> Iterator[Row]:
+        """Yield what is wanted of those behind a number, the oldest first."""
+        filters = RowFilters(query.wanted)
+        first = self._last - len(self._entries) + 1
+        start = max(0, after - first + 1)
+        for number, entry in enumerate(itertools.islice(self._entries, start, None), first + start):
+            if row := self._wanted_row(number, entry, filters):
+                yield row
+
+    def _newest(self, after: int, query: RecentQuery) -> tuple[list[Row], int]:
+        """Return the newest that are wanted, in order, and how many older ones behind a number are.
+
+        The latter are counted only if the query is for the latest.
+        """
+        filters = RowFilters(query.wanted)
+        found: list[Row] = []
+        skipped = 0
+        count = min(len(self._entries), self._last - after)
+        for passed, entry in enumerate(itertools.islice(reversed(self._entries), count)):
+            if len(found) == query.limit and not (query.is_latest and query.wanted):
+                skipped = count - passed
+                break
+            if row := self._wanted_row(self._last - passed, entry, filters):
+                if len(found) < query.limit:
+                    found.append(row)
+                else:
+                    skipped += 1
+        return found[::-1], skipped
+
+    def _wanted_row(self, number: int, entry: _Entry, filters: RowFilters) -> Row | None:
+        if not filters.may_want(entry.types, entry.line, entry.details):
+            return None
+        if not _may_be(filters.verdict, entry.line):
+            return None
+        row = self._row(number, entry)
+        return row if filters.wants(row) else None
 
     def _position(self, after: str) -> tuple[int, int | None]:
         """Return the number of the last request that was seen, and how many were missed since."""
@@ -206,13 +252,11 @@ def _verdict(row: Row) -> str:
     return next((word for word in ("quarantined", "handshake") if word in row), "accepted")
 
 
-def _is_wanted(row: Row, wanted: Sequence[tuple[str, str]]) -> bool:
-    return all(value in _values(row, name) for name, value in wanted)
-
-
-def _values(row: Row, name: str) -> Sequence[object]:
-    """Return what a filter looks at: of types and reasons there may be several."""
-    return (row.get(name), *row.get(f"{name}s", ()))
+def _may_be(verdict: str, line: bytes) -> bool:
+    """Return False only for what surely has another verdict: see _verdict."""
+    if verdict == "refused":
+        return b'"status":2' not in line
+    return verdict not in _NAMED or f'"{verdict}":'.encode() in line
 
 
 def _is_number(text: str) -> bool:
@@ -225,13 +269,16 @@ def read_query(query: Mapping[str, str]) -> RecentQuery:
     Raises:
         Refused: it has an unknown name, or a limit that is none.
     """
-    unknown = [name for name in query if name not in {*FILTERS, "after", "limit"}]
-    limit = query.get("limit", str(MAX_REQUESTS))
-    if unknown or not (_is_number(limit) and 1 <= int(limit) <= MAX_REQUESTS):
+    unknown = [name for name in query if name not in {*FILTERS, "after", "latest", "limit"}]
+    limit, latest = query.get("limit", str(MAX_REQUESTS)), query.get("latest", "false")
+    is_known = not unknown and latest in {"true", "false"}
+    if not (is_known and _is_number(limit) and 1 <= int(limit) <= MAX_REQUESTS):
         names = ", ".join([*FILTERS, "after"])
-        raise Refused(f"the query may have {names}, and limit from 1 to {MAX_REQUESTS}")
+        raise Refused(
+            f"the query may have {names}, latest=true, and limit from 1 to {MAX_REQUESTS}"
+        )
     wanted = [(name, query[name]) for name in FILTERS if name in query]
-    return RecentQuery(wanted, query.get("after", ""), int(limit))
+    return RecentQuery(wanted, query.get("after", ""), int(limit), latest == "true")
 
 
 # Several workers: each has a ring of its own. A cursor of all is theirs in order, joined.
@@ -259,8 +306,9 @@ def merged(pages: Sequence[RecentPage | None], query: RecentQuery) -> RecentPage
     """
     cursors = cursors_of(query.after, len(pages))
     rows = list(_merged_rows(pages))
-    shown = rows[: query.limit] if query.after else rows[-query.limit :]
-    left_over = {row["worker"] for row in rows[query.limit :]} if query.after else set()
+    is_oldest = bool(query.after) and not query.is_latest
+    shown = rows[: query.limit] if is_oldest else rows[-query.limit :]
+    left_over = {row["worker"] for row in rows[query.limit :]} if is_oldest else set()
     for number, page in enumerate(pages):
         if page and number not in left_over:
             cursors[number] = page["cursor"]
@@ -268,11 +316,15 @@ def merged(pages: Sequence[RecentPage | None], query: RecentQuery) -> RecentPage
         if row["worker"] in left_over:
             cursors[row["worker"]] = row["cursor"]
     missed = [page["missed"] for page in pages if page]
-    return {
+    whole: RecentPage = {
         "cursor": joined(cursors),
         "missed": None if None in missed else sum(filter(None, missed)),
         "requests": shown,
     }
+    if query.is_latest:
+        skipped = sum(page.get("skipped", 0) for page in pages if page)
+        whole["skipped"] = skipped + len(rows) - len(shown)
+    return whole
 
 
 def _merged_rows(pages: Sequence[RecentPage | None]) -> Iterator[Row]:

@@ -30,6 +30,7 @@ _COUNT: Document = {"type": "integer", "minimum": 0}
 _SECONDS: Document = {"type": "number", "minimum": 0}
 _TIME: Document = {"type": "string", "format": "date-time"}
 _AFTER = parameter("after", "query", _TEXT, "A cursor: only what came since.")
+_LATEST = parameter("latest", "query", {"type": "boolean"}, "The newest since `after`.")
 _NO_HTTP = {"400": ref("responses", "AdminNoHttp")}
 
 
@@ -54,7 +55,7 @@ def paths() -> Document:
         "/recent": _got(
             "The latest requests, never a value of what was sent",
             {"200": _ok("Recent", "In the order of their answers."), "400": _refusal()},
-            [*map(_filter, FILTERS), _AFTER, _limit()],
+            [*map(_filter, FILTERS), _AFTER, _LATEST, _limit()],
         ),
         "/capture": _capture(),
     }
@@ -182,8 +183,10 @@ def schemas() -> Document:
             {
                 "cursor": _TEXT,
                 "missed": {"type": ["integer", "null"], "minimum": 0},
+                "skipped": _COUNT,
                 "requests": array(_recent_row()) | {"maxItems": MAX_RECENT},
-            }
+            },
+            ("skipped",),
         ),
         "Capture": closed(
             {

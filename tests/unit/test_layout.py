@@ -77,10 +77,13 @@ MAY_IMPORT = {
     "relay.console.watching": "relay.broker relay.errors relay.vendors.kit",
     "relay.console.triage": "consumers.kit.queues relay.broker relay.cli relay.cli.commands"
     " relay.console relay.console.watching relay.errors relay.vendors",
+    "relay.console.feed": "consumers.kit relay.broker relay.console relay.console.watching"
+    " relay.errors relay.events relay.observability relay.process",
     "relay.console": "consumers.SERVICE consumers.kit consumers.kit.queues relay.broker relay.cli"
-    " relay.cli.documents relay.cli.replay relay.configured relay.console.triage"
-    " relay.console.watching relay.errors relay.events relay.events.schemas relay.ingress"
-    " relay.process relay.settings relay.settings_file relay.vendors relay.vendors.kit",
+    " relay.cli.documents relay.cli.replay relay.configured relay.console.feed"
+    " relay.console.triage relay.console.watching relay.errors relay.events relay.events.schemas"
+    " relay.ingress relay.process relay.settings relay.settings_file relay.vendors"
+    " relay.vendors.kit",
     "relay.cli.checks": "consumers.kit.queues relay.broker relay.cli relay.configured relay.errors"
     " relay.events relay.ingress relay.settings relay.vendors relay.vendors.kit",
     "relay.cli.setup": "relay.broker_url relay.cli relay.errors relay.settings_file"
@@ -259,7 +262,7 @@ def test_of_the_relay_only_its_commands_and_the_console_know_services() -> None:
 
     rooms = {room_of(name) for name in relay if "consumers." in " ".join(ours_of(name))}
     commands = {"relay.cli.checks", "relay.cli.commands", "relay.cli.documents", "relay.cli.replay"}
-    assert rooms == {*commands, "relay.console", "relay.console.triage"}
+    assert rooms == {*commands, "relay.console", "relay.console.feed", "relay.console.triage"}
 
 
 def test_services_do_not_know_each_other() -> None:

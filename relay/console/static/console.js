@@ -49,14 +49,18 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 
-// The feed: rows come on top, up to 500; they wait while somebody reads.
+// The feed: rows come on top, up to 500; they wait while somebody reads. A row that is shown has its
+// key in `shown`: after a connection some come again.
 const feed = document.getElementById("feed");
 if (feed) {
   const state = document.getElementById("feed-state");
+  const left = document.getElementById("feed-left");
   const more = document.getElementById("feed-more");
+  const shown = new Set([...feed.rows].map((row) => row.dataset.key));
   const tones = { accepted: "good", handshake: "good", published: "plain", quarantined: "warn" };
   let waiting = [];
   let leftOut = 0;
+  let unseen = 0;
 
   const isReading = () => feed.matches(":hover") || feed.contains(document.activeElement)
     || scrollY > 80 || String(getSelection()) !== "";
@@ -71,6 +75,7 @@ if (feed) {
     document.getElementById("feed-empty")?.remove();
     for (const each of waiting) {
       const row = feed.insertRow(0);
+      row.dataset.key = each.key;
       cell(row, each.time.slice(11, 23), "time");
       cell(row, each.source);
       const chip = document.createElement("span");
@@ -81,7 +86,7 @@ if (feed) {
       cell(row, each.type.slice(0, 80));
       cell(row, each.conversation.slice(0, 48), "id");
       cell(row, each.status, "n");
-      cell(row, each.duration_ms, "n");
+      cell(row, each.duration_ms && Number(each.duration_ms).toFixed(1), "n");
       const open = cell(row, "", "open");
       if (each.id) {
         const link = document.createElement("a");
@@ -91,10 +96,19 @@ if (feed) {
         open.append(link);
       }
     }
-    while (feed.rows.length > 500) feed.deleteRow(-1);
+    while (feed.rows.length > 500) {
+      shown.delete(feed.rows[500].dataset.key);
+      feed.deleteRow(500);
+    }
     waiting = [];
-    leftOut = 0;
     more.hidden = true;
+  };
+  const count = (number) => number.toLocaleString("en");
+  const sayLeftOut = () => {
+    const parts = [];
+    if (leftOut) parts.push(`${count(leftOut)} more, not shown`);
+    if (unseen) parts.push(`${count(unseen)} requests too many to look at`);
+    left.textContent = parts.map((part) => `· ${part}`).join(" ");
   };
   more.addEventListener("click", show);
 
@@ -113,11 +127,17 @@ if (feed) {
       const data = JSON.parse(event.data);
       say("");
       state.textContent = data.error || "live";
-      waiting = waiting.concat(data.rows).slice(-500);
-      leftOut += data.more;
+      const fresh = data.rows.filter((row) => !shown.has(row.key));
+      for (const row of fresh) shown.add(row.key);
+      waiting = waiting.concat(fresh);
+      const surplus = waiting.splice(0, Math.max(0, waiting.length - 500));
+      for (const row of surplus) shown.delete(row.key);
+      leftOut += data.more + surplus.length;
+      unseen += data.unseen;
+      sayLeftOut();
       if (!isReading()) show();
       else if (waiting.length) {
-        more.textContent = `${waiting.length + leftOut} new`;
+        more.textContent = `${waiting.length} new`;
         more.hidden = false;
       }
     });

@@ -151,6 +151,7 @@ async def admin_answers(process: RelayProcess, asker: Asker) -> list[Answer]:
             for method in ("GET", "HEAD")
         ],
         await asker.ask("GET", "/recent?verdict=refused&limit=1000"),
+        await asker.ask("GET", "/recent?latest=true&limit=1"),
         await asker.ask("GET", "/capture"),
         await asker.ask("GET", "/capture?after=x"),
         await asker.ask("POST", "/capture", b"{"),

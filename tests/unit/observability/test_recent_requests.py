@@ -133,6 +133,9 @@ def test_the_cursor_of_another_process_gives_everything_anew(cursor: str) -> Non
         ({"verdict": "accepted"}, [0, 3]),
         ({"verdict": "quarantined"}, [1]),
         ({"verdict": "ignored"}, [4]),
+        ({"verdict": "refused"}, [2]),
+        ({"verdict": "handshake"}, [5, 6]),
+        ({"verdict": "none of ours"}, []),
         ({"reason": "token_wrong"}, [2]),
         ({"reason": "not_json"}, [1, 3]),
         ({"type": "note.created"}, [3]),
@@ -149,6 +152,8 @@ def test_filters(query: dict[str, str], expected: list[int]) -> None:
     keep(ring, 3.0, {**line, "request_id": "3", "reasons": ["not_json"]}, both)
 
     keep(ring, 4.0, {"status": 200, "request_id": "4", "ignored": 2})
+    keep(ring, 5.0, {"status": 204, "request_id": "5", "handshake": True})
+    keep(ring, 6.0, {"status": 204, "request_id": "6", "handshake": True, "detail": "\ud800"})
 
     assert ids(ring.page(read_query(query))) == expected
 
@@ -163,11 +168,71 @@ def test_filters(query: dict[str, str], expected: list[int]) -> None:
         {"limit": ""},
         {"sources": "acme"},
         {"client": "10.0.0.1"},
+        {"latest": "yes"},
     ],
 )
 def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(Refused, match="limit from 1 to 1000"):
         read_query(query)
+
+
+@pytest.mark.parametrize(
+    ("after", "wanted", "limit", "expected", "skipped"),
+    [
+        (0, {}, 3, [7, 8, 9], 6),
+        (0, {}, 100, [1, 2, 3, 4, 5, 6, 7, 8, 9], 0),
+        (6, {}, 3, [7, 8, 9], 0),
+        (6, {}, 2, [8, 9], 1),
+        (9, {}, 2, [], 0),
+        (0, {"verdict": "refused"}, 1, [6], 1),
+        (0, {"verdict": "refused"}, 9, [3, 6], 0),
+        (3, {"verdict": "refused"}, 9, [6], 0),
+        (0, {"source": "rare"}, 9, [5], 0),
+        (0, {"source": "acme"}, 1, [9], 7),
+        (0, {"source": "none"}, 1, [], 0),
+    ],
+)
+def test_the_latest_since_a_cursor_leave_the_others_out_and_count_them(
+    after: int, wanted: dict[str, str], limit: int, expected: list[int], skipped: int
+) -> None:
+    ring = RecentRequests()
+    cursors = []
+    for number in range(10):
+        add(
+            ring, number, 401 if number in {3, 6} else 200, source="rare" if number == 5 else "acme"
+        )
+        cursors.append(ring.page(RecentQuery())["cursor"])
+
+    query = {**wanted, "after": cursors[after], "latest": "true", "limit": str(limit)}
+    page = ring.page(read_query(query))
+
+    assert ids(page) == expected
+    assert page["skipped"] == skipped
+    assert page["cursor"] == cursors[-1]
+
+
+def test_the_latest_of_what_is_left_in_the_ring_do_not_count_what_was_missed() -> None:
+    ring = RecentRequests(max_requests=4)
+    add(ring, 0)
+    cursor = ring.page(RecentQuery())["cursor"]
+    for number in range(1, 8):
+        add(ring, number)
+
+    page = ring.page(RecentQuery(after=cursor, limit=1, is_latest=True))
+
+    assert (ids(page), page["skipped"], page["missed"]) == ([7], 3, 3)
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", 'a"b', "a\\b", "a\tb", "what?", "x" * 300, "\u202e"])
+@pytest.mark.parametrize("beside", ["plain", "\ud800"])
+def test_a_filter_finds_a_value_however_it_is_encoded(name: str, beside: str) -> None:
+    ring = RecentRequests()
+    keep(ring, 0.0, {"status": 401, "request_id": "0", "reason": name, "detail": beside})
+    keep(ring, 1.0, {"status": 401, "request_id": "1"}, (), {"reason": name, "detail": beside})
+    keep(ring, 2.0, {"status": 401, "request_id": "2", "reasons": [name], "detail": beside})
+    keep(ring, 3.0, {"status": 401, "request_id": "3", "reason": f"{name}.", "detail": beside})
+
+    assert ids(ring.page(RecentQuery(wanted=(("reason", name),)))) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("method", ["SECRET", "post", "", "POST "])
@@ -201,6 +266,22 @@ def test_workers_are_merged_by_time() -> None:
     assert ids(page) == list(range(7))
     assert [row["worker"] for row in page["requests"]] == [0, 1, 1, 2, 0, 2, 1]
     assert ids(ask(rings, RecentQuery(limit=2))) == [5, 6]
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(1, [5]), (3, [3, 4, 5]), (9, [1, 2, 3, 4, 5])])
+def test_the_latest_of_several_workers(limit: int, shown: list[int]) -> None:
+    first, second = RecentRequests(), RecentRequests()
+    rings: list[RecentRequests | None] = [first, second, None]
+    add(first, 0)
+    cursor = ask(rings, RecentQuery())["cursor"]
+    for number, ring in enumerate([first, second, first, second, first], start=1):
+        add(ring, number)
+
+    page = ask(rings, RecentQuery(after=cursor, limit=limit, is_latest=True))
+
+    assert ids(page) == shown
+    assert page["skipped"] == 5 - len(shown)
+    assert ids(ask(rings, RecentQuery(after=page["cursor"], is_latest=True))) == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
