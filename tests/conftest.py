@@ -1,6 +1,7 @@
 """What all tests share: a RabbitMQ of their own, and names nobody else uses on it."""
 
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from deploy.local.broker import PrivateBroker, open_broker
 from relay.events import topology
 from tests.support.cleanup import delete_queues
+
+# Where this is set, each worker would compile all tests, and each of a thousand processes that tests
+# start the whole relay, which takes it twice as long to start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SAMPLES = Path("relay/vendors/samples")
 TIERS = [
