@@ -1,9 +1,9 @@
 # Everything runs through `.venv/bin/python -m`, for the reason given in deploy/local/setup.sh.
 PYTHON := .venv/bin/python
-# Each file is the work of one worker, the slowest first. More workers than cores, since tests wait:
-# for limits that have to pass, and with a broker more than they work.
+# Each file is the work of one worker, the slowest first. Twice as many workers as cores, since tests
+# wait: for limits that have to pass, and for processes.
 ON_ALL_CORES := --dist loadfile --no-loadscope-reorder
-CORES := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # What a busy machine kept from ending in time beside others.
 ONCE_MORE_ALONE := $(PYTHON) -m pytest --last-failed --last-failed-no-failures none
 WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
@@ -34,15 +34,15 @@ demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
 check: lint ## ruff, mypy, and the tests that need no broker
-	$(PYTHON) -m pytest --quiet --numprocesses $$(($(CORES) + 1)) $(ON_ALL_CORES) $(WITHOUT_BROKER)
+	$(PYTHON) -m pytest --quiet --numprocesses $(WORKERS) $(ON_ALL_CORES) $(WITHOUT_BROKER)
 
 test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	$(ensure_programs)
-	$(PYTHON) -m pytest --numprocesses $$(($(CORES) * 2)) $(ON_ALL_CORES) || $(ONCE_MORE_ALONE)
+	$(PYTHON) -m pytest --numprocesses $(WORKERS) $(ON_ALL_CORES) || $(ONCE_MORE_ALONE)
 
 coverage: setup ## the same, and which lines none of them runs: takes nearly twice as long
 	$(ensure_programs)
-	$(PYTHON) -m pytest --numprocesses $$(($(CORES) * 2)) $(ON_ALL_CORES) --cov --cov-report=term:skip-covered
+	$(PYTHON) -m pytest --numprocesses $(WORKERS) $(ON_ALL_CORES) --cov --cov-report=term:skip-covered
 
 # Each in a fresh environment of its own, since .venv has the locked releases.
 define test_with
