@@ -13,8 +13,8 @@ from deploy.local.broker import PrivateBroker, open_broker
 from relay.events import topology
 from tests.support.cleanup import delete_queues
 
-# Where this is set, each worker would compile all tests, and each of a thousand processes that tests
-# start the whole relay, which takes it twice as long to start.
+# Where this is set, each worker would compile all tests, and each process that a test starts would
+# compile the relay.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
