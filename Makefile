@@ -19,7 +19,7 @@ endef
 SBOM := .run/sbom.cdx.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check test coverage test-lowest test-highest debian13 faults model powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
+.PHONY: help setup run demo check test coverage test-lowest test-highest compiled debian13 faults model powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -58,6 +58,16 @@ test-lowest: setup ## all tests with the lowest declared releases; or some: PYTE
 
 test-highest: setup ## all tests with the newest releases; or some, as above
 	$(call test_with,highest,highest)
+
+# Installed in a folder of its own, which comes before this one on the path of all that the tests start.
+COMPILED := .run/compiled
+WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH='$(CURDIR)/$(COMPILED)/installed:$(CURDIR)' $(PYTHON)
+compiled: setup ## what needs no broker, with the compiled relay; or other tests: PYTEST="tests/broker -x"
+	@rm -rf $(COMPILED)
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(PYTHON) -m hatchling build --target wheel --directory $(COMPILED)
+	@$(PYTHON) -m pip --quiet --disable-pip-version-check install --no-deps --target $(COMPILED)/installed $(COMPILED)/*.whl
+	@$(WITH_COMPILED) -m relay --version
+	$(WITH_COMPILED) -m pytest --override-ini pythonpath= $(or $(PYTEST),--numprocesses auto $(ON_ALL_CORES) $(WITHOUT_BROKER))
 
 debian13: ## the broker's tests in a Debian 13 of its own, with RabbitMQ 4; as root, takes 10 minutes
 	@sh tests/deploy/debian13.sh
@@ -125,7 +135,7 @@ lock: setup ## bring requirements.lock in line with pyproject.toml, changing no 
 		--output-file deploy/container/requirements.lock pyproject.toml
 	$(PYTHON) -m uv pip compile --quiet --universal --no-deps --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --output-file tests/interop/sdk/requirements.lock tests/interop/sdk/requirements.in
-	echo hatchling | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
+	printf '%s\n' hatchling mypy setuptools | $(PYTHON) -m uv pip compile --quiet --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --constraint requirements.lock --output-file deploy/container/build.lock -
 
 dist: setup ## sdist and wheel in dist/, built with what is locked

@@ -1,24 +1,31 @@
 #!/bin/sh
-# The base of the image, which Dockerfile names twice.
+# The bases of the image's stages, which Dockerfile names.
 #
-#     sh deploy/container/base.sh name           print it, without a digest
-#     sh deploy/container/base.sh pin DIGEST     write "sha256:..." behind it
+#     sh deploy/container/base.sh names               print them, without a digest
+#     sh deploy/container/base.sh pin NAME DIGEST     write "sha256:..." behind one
 set -eu
 file=${DOCKERFILE:-$(dirname "$0")/Dockerfile}
 
+names() { sed -n 's/^FROM \([^@ ]*\).*/\1/p' "$file" | sort -u; }
+
 case "${1:-}" in
-name)
-    sed -n 's/^FROM \([^@ ]*\).*/\1/p' "$file" | sort -u
+names)
+    names
     ;;
 pin)
-    if ! printf '%s' "${2:-}" | grep -Eqx 'sha256:[0-9a-f]{64}'; then
-        echo "\"${2:-}\" is no digest such as sha256: and 64 hexadecimal digits." >&2
+    if ! names | grep -Fqx -e "${2:-}"; then
+        echo "\"${2:-}\" is no base of $file." >&2
         exit 1
     fi
-    sed -i "s/^FROM \([^@ ]*\)\(@[^ ]*\)\{0,1\}/FROM \1@$2/" "$file"
+    if ! printf '%s' "${3:-}" | grep -Eqx 'sha256:[0-9a-f]{64}'; then
+        echo "\"${3:-}\" is no digest such as sha256: and 64 hexadecimal digits." >&2
+        exit 1
+    fi
+    name=$(printf '%s' "$2" | sed 's/[.]/[.]/g')
+    sed -i "s|^FROM \($name\)\(@[^ ]*\)\{0,1\}\( .*\)\{0,1\}\$|FROM \1@$3\3|" "$file"
     ;;
 *)
-    echo "usage: base.sh name | pin DIGEST" >&2
+    echo "usage: base.sh names | pin NAME DIGEST" >&2
     exit 2
     ;;
 esac

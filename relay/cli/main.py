@@ -1,6 +1,7 @@
 """`relay`: the group of all commands."""
 
 import importlib
+from importlib import metadata
 from typing import cast
 
 import click
@@ -61,8 +62,28 @@ class _Commands(CommandWithErrors, click.Group):
         return cast("click.Command", module.command)
 
 
+def _print_version(
+    ctx: click.Context,
+    _: click.Parameter,
+    value: bool,  # noqa: FBT001  click's signature
+) -> None:
+    """Say which release this is, and whether it is compiled."""
+    if not value or ctx.resilient_parsing:
+        return
+    compiled = ", compiled" if libraries.is_compiled() else ""
+    click.echo(f"relay, version {metadata.version(libraries.DISTRIBUTION)}{compiled}")
+    ctx.exit()
+
+
 @click.group("relay", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=libraries.DISTRIBUTION)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Relay chat-platform webhooks to RabbitMQ, durable before they are acknowledged."""
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
 
 from relay.errors import UnfitLibrary
 
@@ -60,6 +62,12 @@ def _check_versions() -> None:
         bounds = re.findall(r"(>=|<)([\d.]+)", _declared().get(library, ""))
         if version and not all(_COMPARE[sign](version, _numbers(end)) for sign, end in bounds):
             raise unfit(library, "")
+
+
+def is_compiled() -> bool:
+    """Return whether the code of each delivery's way runs as machine code; see pyproject.toml."""
+    spec = find_spec("relay.events.envelope")
+    return bool(spec and isinstance(spec.loader, ExtensionFileLoader))
 
 
 def unfit(library: str, reason: str) -> UnfitLibrary:

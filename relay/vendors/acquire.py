@@ -70,14 +70,14 @@ TYPES = frozenset({*_CASES.values(), *_CHATS.values(), *_STATUSES.values(), "not
 _MESSAGE_FIELDS = ("id", "type", "message", "senderType", "senderId")
 FIELDS = (
     # Of events whose shape is not published.
-    *(f"/data/{name}" for name in (*_MESSAGE_FIELDS, "userId", "channel", "seen", "dateCreated")),
-    *(f"/data/message/{name}" for name in _MESSAGE_FIELDS),
-    *(f"/data/user/{name}" for name in ("id", "id_real", "name", "type")),
+    *[f"/data/{name}" for name in (*_MESSAGE_FIELDS, "userId", "channel", "seen", "dateCreated")],
+    *[f"/data/message/{name}" for name in _MESSAGE_FIELDS],
+    *[f"/data/user/{name}" for name in ("id", "id_real", "name", "type")],
     *("/data/case/id", "/data/case/contact/id"),
     # Attributes of a customer, which a company defines, and clients, which are called by their ids.
     *("/data/fields/*", "/data/contact/fields/*", "/data/details/fields/*"),
     "/data/case/contact/fields/*",
-    *(f"/users/visitor/{name}/*" for name in ("fields", "tags", "custom_fields")),
+    *[f"/users/visitor/{name}/*" for name in ("fields", "tags", "custom_fields")],
     "/users/agent/clients/*",
 )
 

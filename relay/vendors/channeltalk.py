@@ -59,18 +59,18 @@ _USER = ("email", "mobileNumber", "landlineNumber")
 _PROFILES = ("/entity", "/refers/user", "/refers/userChat", "/refers/veil")
 FIELDS = (
     # What the code reads, or the samples show of the same object at another place.
-    *(f"/entity/{name}" for name in (*_CONTENTS, *_CHAT, *_USER)),
-    *(f"/entity/{place}/{name}" for place in ("files/*", "file") for name in _FILE),
-    *(f"/refers/userChat/{name}" for name in _CHAT),
-    *(f"/refers/user/{name}" for name in _USER),
+    *[f"/entity/{name}" for name in (*_CONTENTS, *_CHAT, *_USER)],
+    *[f"/entity/{place}/{name}" for place in ("files/*", "file") for name in _FILE],
+    *[f"/refers/userChat/{name}" for name in _CHAT],
+    *[f"/refers/user/{name}" for name in _USER],
     # Until 2020.
     *("/entity/message", "/refers/userChat/personType", "/refers/userChat/personId"),
-    *(f"/refers/veil/{name}" for name in ("id", "name", *_USER)),
-    *(f"/entity/blocks/*/blocks/*/{name}" for name in ("type", "value", "blocks")),
+    *[f"/refers/veil/{name}" for name in ("id", "name", *_USER)],
+    *[f"/entity/blocks/*/blocks/*/{name}" for name in ("type", "value", "blocks")],
     "/entity/log/triggerType",
     *("/entity/meet/missedReason", "/entity/meet/call/missedReason", "/entity/meet/call/state"),
     # Attributes of a customer, which a company defines, and what a customer entered.
-    *(f"{place}/profile/*" for place in _PROFILES),
+    *[f"{place}/profile/*" for place in _PROFILES],
     "/entity/form/inputs/*/value/*",
 )
 

@@ -75,15 +75,15 @@ _CHATS = ("", "/conversation", "/current_conversation")
 _ATTRIBUTES = ("custom_attributes", "additional_attributes", "content_attributes")
 _HOLDERS = (
     *("", "/sender", "/contact", "/user"),
-    *(f"{chat}{part}" for chat in _CHATS for part in ("", "/meta/sender", "/messages/*")),
+    *[f"{chat}{part}" for chat in _CHATS for part in ("", "/meta/sender", "/messages/*")],
 )
 FIELDS = (
     "/content_attributes/submitted_email",
     "/content_attributes/submitted_values/*/title",
     # Attributes, which an account or a channel defines, and those of them that have changed.
-    *(f"{holder}/{name}/*" for holder in _HOLDERS for name in _ATTRIBUTES),
+    *[f"{holder}/{name}/*" for holder in _HOLDERS for name in _ATTRIBUTES],
     "/changed_attributes/*/*",
-    *(f"{chat}/messages/*/{part}" for chat in _CHATS for part in ("attachments/*/*", "sender/*")),
+    *[f"{chat}/messages/*/{part}" for chat in _CHATS for part in ("attachments/*/*", "sender/*")],
 )
 
 

@@ -73,9 +73,9 @@ TYPES = frozenset({*_TOPICS.values(), "conversation.created", "message.created",
 
 _PERSON = ("type", "id", "name", "email")
 FIELDS = (  # that the code reads, or that are documented, and that no sample shows
-    *(f"/data/item/{place}/{name}" for place in ("user", "assignee") for name in _PERSON),
-    *(f"/data/item/conversation_message/{name}" for name in ("type", "id", "subject", "body")),
-    *(f"/data/item/conversation_message/author/{name}" for name in _PERSON),
+    *[f"/data/item/{place}/{name}" for place in ("user", "assignee") for name in _PERSON],
+    *[f"/data/item/conversation_message/{name}" for name in ("type", "id", "subject", "body")],
+    *[f"/data/item/conversation_message/author/{name}" for name in _PERSON],
     *("/data/item/conversation_message/attachments", "/data/item/custom_attributes/*"),
 )
 
@@ -256,7 +256,10 @@ def _assignee(item: Mapping[str, Any], part: Mapping[str, Any]) -> Data:
     for person in (part.get("assigned_to"), item.get("assignee")):
         if found := _person(mapping(person)):
             return found if "id" in found else {}
-    agent, team = (identifier(item.get(f"{kind}_assignee_id")) for kind in ("admin", "team"))
+    agent, team = (
+        identifier(item.get("admin_assignee_id")),
+        identifier(item.get("team_assignee_id")),
+    )
     if agent and agent != "0":
         return actor("agent", agent)
     return actor("team", team) if team and team != "0" else {}

@@ -81,9 +81,9 @@ FIELDS = (
     "/payload/customer_id",
     *("/additional_data/chat_properties/*", "/additional_data/chat_presence_user_ids"),
     # Properties and fields, which an app or a website defines.
-    *(f"/payload{part}/properties/*" for part in ("", "/chat", "/chat/thread", "/event")),
+    *[f"/payload{part}/properties/*" for part in ("", "/chat", "/chat/thread", "/event")],
     *("/payload/chat/thread/events/*/properties/*", "/properties/*"),
-    *(f"/payload{part}/session_fields/*/*" for part in ("", "/user", "/chat/users/*")),
+    *[f"/payload{part}/session_fields/*/*" for part in ("", "/user", "/chat/users/*")],
     "/payload/event/text_vars/*",
 )
 
@@ -170,9 +170,9 @@ def _chat_started(_: str, payload: Payload) -> Read:
     thread, users = mapping(chat.get("thread")), users_of(chat)
     created_at = from_utc_text(thread.get("created_at"))
     is_new = identifier(thread.get("previous_thread_id")) is None
-    agents = (user for user in users.values() if user.get("type") == "agent")
+    agents = [user for user in users.values() if user.get("type") == "agent"]
     data = of_chat(chat.get("id"), customer_of(users)) | without_empty(
-        assignment=without_empty(to=person(next(agents, {}).get("id"), users))
+        assignment=without_empty(to=person((agents[0] if agents else {}).get("id"), users))
     )
     if is_new and "conversation" in data:
         data["conversation"] |= without_empty(created_at=created_at)

@@ -49,8 +49,8 @@ TYPES = frozenset({*_EVENTS.values(), "message.created"})
 _PERSON_FIELDS = ("first_name", "last_name", "phone", "phone_type", "email", "city", "country")
 FIELDS = (
     *("/connector_name", "/flow_name", "/messenger_id"),
-    *(f"/location/{name}" for name in ("lat", "long", "name", "address", "url")),
-    *(f"{place}/{name}" for place in ("/contact", "/contact/*") for name in _PERSON_FIELDS),
+    *[f"/location/{name}" for name in ("lat", "long", "name", "address", "url")],
+    *[f"{place}/{name}" for place in ("/contact", "/contact/*") for name in _PERSON_FIELDS],
 )
 _THROUGH = {
     "teambox": "teambox",

@@ -78,14 +78,14 @@ _FLAGS = (
 )
 FIELDS = (
     # Of what a kind of message holds, the Bot API has hundreds: they are not looked at.
-    *(f"/{name}/{part}/*" for name in _MESSAGES for part in (*_KINDS, *_PARTS)),
-    *(f"/{name}/{part}/*/*" for name in _MESSAGES for part in (*_KINDS, *_PARTS)),
-    *(f"/{name}/{flag}" for name in _MESSAGES for flag in _FLAGS),
-    *(f"/{name}/from/{field}" for name in (*_MESSAGES, *_MEMBERS) for field in _USER),
-    *(f"/{name}/sender_chat/{field}" for name in _MESSAGES for field in _CHAT),
-    *(f"/{name}/chat/{field}" for name in (*_MESSAGES, *_MEMBERS) for field in _CHAT),
-    *(f"/{name}/new_chat_member/is_member" for name in _MEMBERS),
-    *(f"/message_reaction/actor_chat/{field}" for field in _CHAT),
+    *[f"/{name}/{part}/*" for name in _MESSAGES for part in (*_KINDS, *_PARTS)],
+    *[f"/{name}/{part}/*/*" for name in _MESSAGES for part in (*_KINDS, *_PARTS)],
+    *[f"/{name}/{flag}" for name in _MESSAGES for flag in _FLAGS],
+    *[f"/{name}/from/{field}" for name in (*_MESSAGES, *_MEMBERS) for field in _USER],
+    *[f"/{name}/sender_chat/{field}" for name in _MESSAGES for field in _CHAT],
+    *[f"/{name}/chat/{field}" for name in (*_MESSAGES, *_MEMBERS) for field in _CHAT],
+    *[f"/{name}/new_chat_member/is_member" for name in _MEMBERS],
+    *[f"/message_reaction/actor_chat/{field}" for field in _CHAT],
     *("/callback_query/message/*", "/callback_query/game_short_name"),
 )
 
@@ -266,7 +266,7 @@ def _reaction(_: str, change: Mapping[str, Any]) -> _Typed:
     chat, alias = mapping(change.get("chat")), mapping(change.get("actor_chat"))
     person = mapping(change.get("user")) or alias
     reactions = map(mapping, sequence(change.get("new_reaction")))
-    emojis = [emoji for emoji in (text(reaction.get("emoji")) for reaction in reactions) if emoji]
+    emojis = [emoji for reaction in reactions if (emoji := text(reaction.get("emoji")))]
     target = identifier(change.get("message_id"))
     data = without_empty(
         conversation=_conversation(chat),

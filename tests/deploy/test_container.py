@@ -20,6 +20,7 @@ import pytest
 from deploy.local.private_server import free_port
 from relay import vendors
 from relay.process.libraries import DISTRIBUTION
+from tests.deploy.compiler import lacks_compiler
 from tests.deploy.dockerfile import arguments, environment, stages
 from tests.deploy.overlay import Overlay, lacks
 from tests.support.eventually import LIMIT_S, eventually
@@ -91,7 +92,7 @@ def test_nobody_gets_more_into_it_than_it_needs() -> None:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
     """What the Dockerfile builds, in an overlay of this machine."""
-    if reason := lacks():
+    if reason := lacks() or lacks_compiler():
         pytest.skip(reason)
     directory = tmp_path_factory.mktemp("image")
     overlay = Overlay(directory)
@@ -131,8 +132,12 @@ def test_no_tool_is_left_in_it(image: Overlay) -> None:
     assert {path.name for path in installed.iterdir()} >= {"python", "relay"}
     assert not {path.name for path in installed.iterdir()} & {"pip", "pip3", "hatchling", "wheel"}
     assert modules >= {"relay", "consumers", "psycopg", "opentelemetry"}
-    assert not modules & {"pip", "setuptools", "hatchling", "pytest", "tests"}
+    assert not modules & {"pip", "setuptools", "hatchling", "mypy", "mypyc", "pytest", "tests"}
     assert image.run(["python", "-m", "pip", "--version"], check=False).returncode != 0
+
+
+def test_it_is_compiled(image: Overlay) -> None:
+    assert image.run(["/opt/relay/bin/relay", "--version"]).stdout.endswith(", compiled\n")
 
 
 @contextlib.asynccontextmanager
@@ -269,7 +274,11 @@ def test_the_image_says_how_it_wants_to_be_run() -> None:
     bases = [*arguments(BUILD, "FROM"), *arguments(IMAGE, "FROM")]
     (labels,) = arguments(IMAGE, "LABEL")
 
-    assert {re.split("[@ ]", base)[0] for base in bases} == {"python:3.11-slim-bookworm"}
+    # One release of Debian and of Python: what is compiled in the one runs in the other.
+    assert [re.split("[@ ]", base)[0] for base in bases] == [
+        "python:3.11-bookworm",
+        "python:3.11-slim-bookworm",
+    ]
     assert arguments(IMAGE, "USER") == ["10001:10001"]
     assert arguments(IMAGE, "STOPSIGNAL") == ["SIGTERM"]
     assert 'image.licenses="Apache-2.0"' in labels

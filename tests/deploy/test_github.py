@@ -24,6 +24,14 @@ ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 DIGESTS = [f"sha256:{digit * 64}" for digit in "0a"]
 _LIMIT_S = 300
 
+
+def name_of(base: str) -> str:
+    """Return what `FROM` names, without a digest."""
+    return re.split("[@ ]", base)[0]
+
+
+BASES = sorted({name_of(arguments(stage, "FROM")[0]) for stage in stages(DOCKERFILE)})
+
 every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 
@@ -163,32 +171,49 @@ def test_only_the_version_is_released(tag: str, code: int, tmp_path: Path) -> No
     assert not code or "1.2.3" in done.stderr
 
 
-def test_the_base_of_the_image_is_pinned_by_its_digest_again_and_again(tmp_path: Path) -> None:
+def test_each_base_of_the_image_is_pinned_by_its_digest_again_and_again(tmp_path: Path) -> None:
     copy = tmp_path / "Dockerfile"
     shutil.copy(DOCKERFILE, copy)
     place = {"DOCKERFILE": str(copy)}
     before = [arguments(stage, "FROM")[0] for stage in stages(copy)]
 
-    name = run(f"sh '{BASE}' name", tmp_path, **place).stdout.strip()
-    for digest in DIGESTS:
-        assert run(f"sh '{BASE}' pin {digest}", tmp_path, **place).returncode == 0
+    names = run(f"sh '{BASE}' names", tmp_path, **place).stdout.split()
+    for digests in (DIGESTS, DIGESTS[::-1]):
+        pinned = dict(zip(names, digests, strict=True))
+        for name, digest in pinned.items():
+            assert run(f"sh '{BASE}' pin {name} {digest}", tmp_path, **place).returncode == 0
         bases = [arguments(stage, "FROM")[0] for stage in stages(copy)]
-        assert bases == [
-            re.sub(r"^[^@ ]+(@\S+)?", f"{name}@{digest}", base, count=1) for base in before
+        assert [base.partition(" ")[0] for base in bases] == [
+            f"{name_of(base)}@{pinned[name_of(base)]}" for base in before
+        ]
+        assert [base.partition(" ")[2] for base in bases] == [
+            base.partition(" ")[2] for base in before
         ]
 
-    assert run(f"sh '{BASE}' name", tmp_path, **place).stdout.strip() == name
+    assert run(f"sh '{BASE}' names", tmp_path, **place).stdout.split() == names
 
 
-@pytest.mark.parametrize("digest", ["", "sha256:12", "latest", "'sha256:0 x'", "a" * 64])
-def test_what_is_no_digest_pins_nothing(digest: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        *(
+            (f"{BASES[0]} {digest}", "is no digest")
+            for digest in ("", "sha256:12", "latest", "a" * 64)
+        ),
+        (f"{BASES[0]} 'sha256:0 x'", "is no digest"),
+        (f"python {DIGESTS[0]}", "is no base"),
+        (f"'' {DIGESTS[0]}", "is no base"),
+        (DIGESTS[0], "is no base"),
+    ],
+)
+def test_what_is_no_digest_or_no_base_pins_nothing(words: str, said: str, tmp_path: Path) -> None:
     copy = tmp_path / "Dockerfile"
     shutil.copy(DOCKERFILE, copy)
 
-    done = run(f"sh '{BASE}' pin {digest}", tmp_path, DOCKERFILE=str(copy))
+    done = run(f"sh '{BASE}' pin {words}", tmp_path, DOCKERFILE=str(copy))
 
     assert done.returncode == 1
-    assert "is no digest" in done.stderr
+    assert said in done.stderr
     assert copy.read_bytes() == DOCKERFILE.read_bytes()
 
 

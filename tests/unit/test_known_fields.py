@@ -117,8 +117,11 @@ def names_read(path: Path) -> Iterator[str]:
 
 def modules_of(name: str) -> list[Path]:
     """Return the files with a vendor's code: its own, and those that say so by their name."""
-    module = Path(str(VENDORS[name].__file__))
-    code = Path(VENDORS[name].normalize.__code__.co_filename)
+    # By their names: compiled, neither a module nor a function knows where its source is.
+    module, code = (
+        Path(*dotted.split(".")).with_suffix(".py")
+        for dotted in (VENDORS[name].__name__, VENDORS[name].normalize.__module__)
+    )
     return [module, code, *(module.parent / "parts").glob(f"{code.stem}*.py")]
 
 

@@ -49,7 +49,7 @@ _ACTIONS = {
     "addTags": "labels.added",
     "removeTags": "labels.removed",
 }
-TYPES = frozenset(
+TYPES: frozenset[str] = frozenset(
     {
         *("message.created", "message.updated", "team_message.created", "note.created"),
         *("conversation.created", "conversation.updated", "conversation.opened"),

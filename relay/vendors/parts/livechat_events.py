@@ -145,8 +145,8 @@ def users_of(chat: Mapping[str, Any]) -> Users:
 
 def customer_of(users: Users) -> Data:
     """Return the customer, of whom a chat has one."""
-    customers = (user for user in users.values() if user.get("type") == "customer")
-    return contact_of(next(customers, {}))
+    customers = [user for user in users.values() if user.get("type") == "customer"]
+    return contact_of(customers[0] if customers else {})
 
 
 def contact_of(user: Mapping[str, Any]) -> Data:

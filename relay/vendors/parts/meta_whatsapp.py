@@ -32,8 +32,8 @@ _REPLIES = {
 }
 FIELDS = (  # that the code reads, or that are documented, and that no sample shows
     *("/recipient_type", "/recipient_participant_id", "/from_user_id", "/to_user_id"),
-    *(f"/interactive/{reply}/{name}" for reply, names in _REPLIES.items() for name in names),
-    *(f"/{kind}/{name}" for kind in ("audio", "video", "sticker") for name in ("id", "mime_type")),
+    *[f"/interactive/{reply}/{name}" for reply, names in _REPLIES.items() for name in names],
+    *[f"/{kind}/{name}" for kind in ("audio", "video", "sticker") for name in ("id", "mime_type")],
     *("/button/text", "/button/payload", "/system/body", "/order/text", "/referral/*"),
 )
 

@@ -63,8 +63,8 @@ _PEOPLE = (
 )
 FIELDS = (
     # By name, or an array of them whose `value` may be anything; customers choose the names.
-    *(f"{place}/*" for place in _VARIABLES),
-    *(f"{place}/*/value/*" for place in (*_VARIABLES, "/event/payload/message/payload/fields")),
+    *[f"{place}/*" for place in _VARIABLES],
+    *[f"{place}/*/value/*" for place in (*_VARIABLES, "/event/payload/message/payload/fields")],
     # Of message statuses, whose shape is not published.
     *("/event/payload/message_id", "/event/payload/message/id", "/event/payload/message/status"),
     "/event/payload/message/text",

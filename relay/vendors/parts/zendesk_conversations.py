@@ -40,12 +40,12 @@ _TYPES = {
     "user:create": "contact.updated",
     "user:update": "contact.updated",
 }
-TYPES = frozenset(_TYPES.values())
+TYPES: frozenset[str] = frozenset(_TYPES.values())
 
 _USERS = ("/payload/user", "/payload/message/author/user", "/payload/activity/author/user")
-FIELDS = (
-    *(f"{user}/profile/phone" for user in _USERS),
-    *(f"{user}/{name}/*" for user in _USERS for name in ("metadata",)),
+FIELDS: tuple[str, ...] = (
+    *[f"{user}/profile/phone" for user in _USERS],
+    *[f"{user}/{name}/*" for user in _USERS for name in ("metadata",)],
     *("/payload/conversation/metadata/*", "/payload/message/metadata/*"),
 )
 

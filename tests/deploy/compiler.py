@@ -1,0 +1,14 @@
+"""What it takes to compile a part of the relay."""
+
+import shutil
+import sysconfig
+from pathlib import Path
+
+
+def lacks_compiler() -> str:
+    """Say what is missing to compile here, or ""."""
+    if not shutil.which("gcc"):
+        return "gcc is needed to compile the relay: the Debian package gcc has it"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python.h is needed to compile the relay: the Debian package python3-dev has it"
+    return ""
