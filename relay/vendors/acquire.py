@@ -193,7 +193,7 @@ def _messages_in(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _kind(*holders: Mapping[str, Any]) -> str:
     """Return the first kind that is named, but that of a note before any other."""
-    kinds = list(filter(None, (message_kind(holder.get("type")) for holder in holders)))
+    kinds = [kind for holder in holders if (kind := message_kind(holder.get("type")))]
     notes = [kind for kind in kinds if kind.lower() == _NOTE]
     return next(iter([*notes, *kinds]), "message")
 

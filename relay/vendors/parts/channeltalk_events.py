@@ -116,7 +116,7 @@ def _is_team_chat(entity: Mapping[str, Any], refers: Mapping[str, Any]) -> bool:
     """Return whether staff are among themselves, which the key of a chat says, too: `group-7`."""
     if chat_type := text(entity.get("chatType")):
         return chat_type.lower() in _TEAM_CHATS
-    keys = (text(entity.get(name)) or "" for name in ("chatKey", "mainKey"))
+    keys = [text(entity.get(name)) or "" for name in ("chatKey", "mainKey")]
     if any(key.partition("-")[0].lower() in _TEAM_CHATS for key in keys):
         return True
     return bool(mapping(refers.get("group"))) and not mapping(refers.get("userChat"))

@@ -68,11 +68,11 @@ FIELDS = (
     # Of message statuses, whose shape is not published.
     *("/event/payload/message_id", "/event/payload/message/id", "/event/payload/message/status"),
     "/event/payload/message/text",
-    *(
+    *[
         f"/event/payload/{who}/{name}"
         for who in _PEOPLE
         for name in ("type", "id", "name", "email")
-    ),
+    ],
 )
 
 _Typed = tuple[str, str, Data]  # the event's type, its detail, and the data of this type alone
