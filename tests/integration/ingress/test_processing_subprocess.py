@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import gzip
 import os
 import signal
 import sys
@@ -140,6 +141,38 @@ async def test_a_large_delivery_is_stored_and_answered_like_any_other(start: Sta
     assert (answer.status, refused.status) == (200, 401)
     assert orjson.loads(answer.body)["events"] == ids
     assert len(set(ids)) == 1000
+
+
+@pytest.mark.parametrize("count", [301, 2000])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_small_delivery_of_many_events_is_processed_aside_too(
+    start: Start, subprocess: ProcessingSubprocess, count: int, encoding: str
+) -> None:
+    relay = await start(ACME)
+    body = b'{"events":[%b]}' % b",".join([b'{"event":{"type":"a"}}'] * count)
+    sent = gzip.compress(body) if encoding == "gzip" else body
+    headers = {"Authorization": TOKEN, "Content-Encoding": encoding}
+
+    answer = await relay.post("/in/acme", sent, headers=headers)
+
+    assert len(body) < 64 * 1024
+    assert len(orjson.loads(answer.body)["events"]) == count
+    assert subprocess._process
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_a_small_delivery_of_few_events_starts_no_process(
+    start: Start, subprocess: ProcessingSubprocess, count: int
+) -> None:
+    relay = await start(ACME)
+    body = b'{"events":[%b]}' % b",".join(
+        [b'{"event":{"type":"a"}, "more": "%b"}' % (b"a" * 99)] * count
+    )
+
+    answer = await relay.post("/in/acme", body, headers={"Authorization": TOKEN})
+
+    assert len(orjson.loads(answer.body)["events"]) == count
+    assert not subprocess._process
 
 
 BROKEN = """
