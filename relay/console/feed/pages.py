@@ -9,12 +9,13 @@ from aiohttp import web
 
 from relay.console.deployment import Deployment
 from relay.console.feed.requests import Requests
-from relay.console.feed.rows import FILTERS, Row, filters_of, has_requests, newest
+from relay.console.feed.rows import Row, filters_of, has_requests, newest
 from relay.console.feed.seen import Seen
 from relay.console.feed.view import View
 from relay.console.guard import VISITOR
 from relay.console.rendering import Pages
 from relay.console.watching.polling import Poller
+from relay.observability.recent_requests import FILTERS
 from relay.observability.row_filters import RowFilters
 
 _MAX_WATCHERS = 20

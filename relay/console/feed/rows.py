@@ -7,8 +7,8 @@ from typing import Any
 from consumers.kit.errors import NotAnEvent
 from consumers.kit.event import parse
 from relay.console.visible import visible
+from relay.observability.recent_requests import FILTERS
 
-FILTERS = ("source", "verdict", "reason", "type")
 PUBLISHED = "published"
 """The verdict of an event that came out of RabbitMQ; the others are those of `/recent`."""
 _CELLS = ("time", "source", "verdict", "reason", "type", "conversation", "status", "duration_ms")
