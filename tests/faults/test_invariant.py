@@ -243,4 +243,7 @@ def test_a_delivery_follows_from_seed_and_number() -> None:
     changed = [pair[1].kind for pair in zip(planned, poisoned, strict=True) if pair[0] != pair[1]]
     assert set(changed) == {"poisoned"}
     assert {delivery.times for delivery in planned} == {1, 2}
+    counts = {delivery.request.count(b"fault-") for delivery in planned if delivery.kind == "good"}
+    assert {1, 2, 3, 4} < counts
+    assert max(counts) > 50
     assert all(deliveries.mark_in(delivery.request) == (delivery.number, 0) for delivery in planned)

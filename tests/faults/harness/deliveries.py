@@ -15,10 +15,13 @@ BODY_LIMIT_BYTES = 32 * 1024
 _HUGE_BYTES = BODY_LIMIT_BYTES + 1
 _MARK = re.compile(rb"fault-(\d+)-(\d+)-")
 # Of a thousand deliveries. Most are what they should be; the others must not get lost among them.
-_ODD, _FORGED, _HUGE, _POISONED = 20, 10, 5, 10
+_ODD, _FORGED, _HUGE, _POISONED, _BATCHES = 20, 10, 5, 10, 100
 _MAX_EVENTS = 4
+_MAX_BATCH_EVENTS = 60
+"""Of a delivery in which a vendor sends what it has gathered. All must be kept, or none."""
 _TWICE_OF_THOUSAND = 30
 _POISONED_FROM = _ODD + _FORGED + _HUGE
+_BATCHES_FROM = _POISONED_FROM + _POISONED
 _LARGE_BYTES = 15_000  # it is in the event twice: as it was sent, and normalized
 MAX_INNOCENT_BYTES = 10_000
 """Of a message that is not poisoned by its size, at most."""
@@ -88,9 +91,10 @@ def plan(
     kind: Kind = "good"
     if poison and _POISONED_FROM <= draw < _POISONED_FROM + _POISONED:
         kind = "poisoned"
+    is_batch = _BATCHES_FROM <= draw < _BATCHES_FROM + _BATCHES
     elements = [
         _element(number, index, conversation, poison if kind == "poisoned" and not index else "")
-        for index in range(lot.randint(1, _MAX_EVENTS))
+        for index in range(lot.randint(1, _MAX_BATCH_EVENTS if is_batch else _MAX_EVENTS))
     ]
     body = b'{"events": [' + b",".join(elements) + b"]}"
     if draw < _ODD:
