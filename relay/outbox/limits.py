@@ -15,7 +15,7 @@ class OutboxLimits:
             is some seconds of traffic.
         recent_bytes: committed rows kept in memory for the forwarder; beyond it they are read
             from disk.
-        read_bytes: what one read from disk returns, give or take a row.
+        read_bytes: what one read returns, give or take a row; so much is published at once.
         log_bytes: size beyond which the database's log is emptied by force.
         check_file_every_s: how often to check that the database was not removed.
     """

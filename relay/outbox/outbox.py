@@ -22,7 +22,6 @@ durable, and so is what is appended until the disk answers again. It may be stor
 """
 
 import asyncio
-import itertools
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +42,7 @@ from relay.outbox.recent import RecentRows
 from relay.outbox.stats import Stats
 from relay.outbox.store import CommitResult, OutboxStore
 from relay.outbox.upkeep import EVERY_S
-from relay.outbox.write_queue import Append, WriteQueue, take_all
+from relay.outbox.write_queue import Append, Batch, WriteQueue, take_all
 from relay.process.owned_thread import OwnedThread
 from relay.sink import PendingDelivery, Sink, complete_all
 
@@ -82,6 +81,7 @@ class Outbox(Sink):
         self._committed = committed
         self._write_timeout_s = limits.write_timeout_s
         self._max_queued_bytes = limits.queued_bytes
+        self._max_read_bytes = limits.read_bytes
         self._store = OutboxStore(
             OutboxDirectory(
                 directory,
@@ -94,11 +94,10 @@ class Outbox(Sink):
         )
         self.parked = ParkedTable(lambda work: self._read(lambda: work(self._store.db)))
         # The event loop appends to these two, the thread takes from them.
-        self._queue = WriteQueue()
+        self._queue = WriteQueue(first_seq=1)
         self._confirmed: deque[int] = deque()
         self._queued_bytes = 0
         self._recent = RecentRows(limits.recent_bytes)
-        self._next_seq = 1
         self._delete_timer: asyncio.TimerHandle | None = None
         self._hang_timer: asyncio.TimerHandle | None = None
         self._is_writing, self._writing_since = False, 0.0
@@ -117,7 +116,7 @@ class Outbox(Sink):
         """
         self._loop = asyncio.get_running_loop()
         self._last_committed = self._store.open()
-        self._next_seq = self._last_committed + 1
+        self._queue = WriteQueue(self._last_committed + 1)
         self._thread = OwnedThread("outbox")
         self._thread.repeat(self._keep_up, after_s=EVERY_S)
 
@@ -150,6 +149,8 @@ class Outbox(Sink):
     def append_all(self, deliveries: Sequence[PendingDelivery]) -> None:
         """Queue deliveries for the next commit, in this order and after all that was appended.
 
+        A large one may be overtaken by others that are appended before it is on disk.
+
         Each is completed once its messages are on disk, or with NotDurable if none was stored:
         too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
         What was completed because the disk hangs may be stored once it answers again.
@@ -159,14 +160,12 @@ class Outbox(Sink):
             complete_all(deliveries, NotDurable(reason))
             return
         messages = [message for delivery in deliveries for message in delivery.messages]
-        rows = list(map(Pending, itertools.count(self._next_seq), messages))
-        size_bytes = sum(map(database.size, rows))
+        size_bytes = sum(map(database.size, messages))
         if self._queued_bytes and self._queued_bytes + size_bytes > self._max_queued_bytes:
             complete_all(deliveries, OutboxFull(_TOO_SLOW))
             return
-        self._next_seq += len(rows)
         self._queued_bytes += size_bytes
-        self._queue.add(Append(rows, size_bytes, list(deliveries), self._loop.time()))
+        self._queue.add(Append(messages, size_bytes, list(deliveries), self._loop.time()))
         if not self._is_writing:
             self._write()
 
@@ -218,27 +217,27 @@ class Outbox(Sink):
         self._queue.refuse(error)
 
     def _write_batch(self) -> None:
-        """Commit what is queued, then what was queued meanwhile. Runs in the thread.
+        """Commit what is queued, or a part of it, then the rest. Runs in the thread.
 
         It does not wait for the event loop, which may be busy with a whole batch of requests.
         """
-        appends, confirmed = self._queue.take(), take_all(self._confirmed)
-        result = self._store.commit([row for append in appends for row in append.rows], confirmed)
-        self._loop.call_soon_threadsafe(self._written, appends, result)
+        batch, confirmed = self._queue.take(), take_all(self._confirmed)
+        result = self._store.commit(batch.rows, confirmed)
+        self._loop.call_soon_threadsafe(self._written, batch, result)
         if self._queue:
             self._thread.do_later(self._write_batch)  # behind whoever waits to read
         else:
             self._loop.call_soon_threadsafe(self._stop_writing)
 
-    def _written(self, appends: list[Append], result: CommitResult) -> None:
+    def _written(self, batch: Batch, result: CommitResult) -> None:
         """Act on what became of a batch. Runs in the event loop, like everything below."""
         self._is_hanging = False
         self._watch_write()
         if result.undeleted:
             self._confirmed += result.undeleted
             self._delete_within(_DELETE_AGAIN_S)
-        if appends:
-            self._complete(appends, result.error)
+        if batch.rows:
+            self._complete(batch, result.error)
 
     def _stop_writing(self) -> None:
         """Note that the thread is idle. Begin again if something was queued after its last look."""
@@ -248,16 +247,14 @@ class Outbox(Sink):
         elif self._confirmed:
             self._delete_within(_DELETE_WITHIN_S)
 
-    def _complete(self, appends: list[Append], error: NotDurable | None) -> None:
-        self._queued_bytes -= sum([append.size_bytes for append in appends])
+    def _complete(self, batch: Batch, error: NotDurable | None) -> None:
+        self._queued_bytes -= batch.size_bytes
         self._note_health(error)
         if not error:
-            self._last_committed = appends[-1].rows[-1].seq
-            for append in appends:
-                self._recent.add(append.rows, append.size_bytes)
+            self._last_committed = batch.rows[-1].seq
+            self._recent.add(batch.rows, batch.size_bytes)
             self._committed.set()
-        for append in appends:
-            append.complete(error)
+        batch.complete(error)
 
     def _note_health(self, error: NotDurable | None) -> None:
         if error and not self._is_failing:
@@ -278,14 +275,16 @@ class Outbox(Sink):
         return self._last_committed
 
     async def pending(self, *, after: int, limit: int) -> list[Pending]:
-        """Return the messages that follow `after`, in order of arrival, at most limit.
+        """Return the messages that follow `after`, in order of arrival.
 
-        An empty list means that there are none now.
+        They are at most limit, and of about `limits.read_bytes`. None means that there are none
+        now.
 
         Raises:
             OutboxError: the disk can't be read.
         """
-        if recent := self._recent.take(after=after, limit=limit):
+        recent = self._recent.take(after=after, limit=limit, max_bytes=self._max_read_bytes)
+        if recent:
             return recent
         if after >= self._last_committed:
             return []
@@ -313,9 +312,10 @@ class Outbox(Sink):
         Raises:
             OutboxError: the disk failed; nothing was stored.
         """
-        first, self._next_seq = self._next_seq, self._next_seq + len(parked)
-        rows = [Pending(seq, message) for seq, (message, _) in enumerate(parked, first)]
-        parkings = [parking._replace(seq=seq) for seq, (_, parking) in enumerate(parked, first)]
+        rows = self._queue.numbered([message for message, _ in parked])
+        parkings = [
+            parking._replace(seq=row.seq) for row, (_, parking) in zip(rows, parked, strict=True)
+        ]
         await self.parked.store(rows, parkings, due=0)
 
     async def _read(self, work: Callable[[], T]) -> T:

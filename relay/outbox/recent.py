@@ -24,13 +24,20 @@ class RecentRows:
         self._rows.extend(rows)
         self._bytes += size_bytes
 
-    def take(self, *, after: int, limit: int) -> list[Pending]:
-        """Remove and return at most limit rows that follow `after`, if the next one is here."""
+    def take(self, *, after: int, limit: int, max_bytes: int) -> list[Pending]:
+        """Remove and return rows that follow `after`, if the next one is here.
+
+        They are at most limit, and about max_bytes.
+        """
         rows = self._rows
         while rows and rows[0].seq <= after:
-            self._bytes -= database.size(rows.popleft())
+            self._bytes -= database.size(rows.popleft().message)
         if not rows or rows[0].seq != after + 1:
             return []
-        taken = [rows.popleft() for _ in range(min(limit, len(rows)))]
-        self._bytes -= sum(map(database.size, taken))
+        taken: list[Pending] = []
+        bytes_taken = 0
+        while rows and len(taken) < limit and bytes_taken < max_bytes:
+            taken.append(rows.popleft())
+            bytes_taken += database.size(taken[-1].message)
+        self._bytes -= bytes_taken
         return taken

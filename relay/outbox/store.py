@@ -81,7 +81,7 @@ class OutboxStore:
                 database.insert(self.db, rows)
                 database.delete(self.db, confirmed)
         except Exception as failure:  # noqa: BLE001  whatever it is, the senders must be answered
-            error = self._explain(failure, sum(map(database.size, rows)))
+            error = self._explain(failure, sum([database.size(row.message) for row in rows]))
             return CommitResult(error, self._delete_alone(confirmed))
         return CommitResult(None, [])
 

@@ -1,27 +1,40 @@
-"""Deliveries that wait for a commit. The event loop queues them, the outbox's thread takes them."""
+"""Deliveries that wait for a commit. The event loop queues them, the outbox's thread takes them.
 
+A commit holds up everyone behind it for as long as its bytes take, some 30 ms for 10 MiB. So what
+is taken for one is bounded, and large deliveries have commits of their own, by turns with the
+others.
+"""
+
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from relay.errors import NotDurable
+from relay.events.message import Message
 from relay.outbox.database import Pending
 from relay.sink import PendingDelivery, complete_all
+
+MAX_COMMIT_BYTES = 1024 * 1024
+"""Of what is queued, for one commit; one delivery may be larger. It takes some 4 ms, and ordinary
+traffic does not queue as much meanwhile."""
+_MIN_LARGE_BYTES = 256 * 1024
+"""Of a delivery. Those that come later and are smaller need not wait behind it."""
 
 T = TypeVar("T")
 
 
 class Append(NamedTuple):
-    """Rows to insert with one commit.
+    """Messages to insert with one commit.
 
     Args:
-        rows: of all its deliveries.
-        size_bytes: of the rows, in memory.
+        messages: of all its deliveries.
+        size_bytes: of these, in memory.
         deliveries: those that are not completed yet.
         queued_at: the event loop's time.
     """
 
-    rows: Sequence[Pending]
+    messages: Sequence[Message]
     size_bytes: int
     deliveries: list[PendingDelivery]
     queued_at: float
@@ -32,31 +45,83 @@ class Append(NamedTuple):
         self.deliveries.clear()
 
 
-class WriteQueue:
-    """What waits for a commit, in order, and what is being committed."""
+class Batch(NamedTuple):
+    """What is to be committed at once.
 
-    def __init__(self) -> None:
+    Args:
+        appends: in the order of the rows.
+        rows: of all of them.
+    """
+
+    appends: Sequence[Append]
+    rows: Sequence[Pending]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the rows, in memory."""
+        return sum([append.size_bytes for append in self.appends])
+
+    def complete(self, error: NotDurable | None) -> None:
+        """Complete all its deliveries."""
+        for append in self.appends:
+            append.complete(error)
+
+
+class WriteQueue:
+    """What waits for a commit, and what is being committed. Rows are numbered when they are taken.
+
+    Args:
+        first_seq: the number of the next row.
+    """
+
+    def __init__(self, first_seq: int) -> None:
+        self._seqs = itertools.count(first_seq)
         self._queued: deque[Append] = deque()
+        self._large: deque[Append] = deque()
         self._committing: list[Append] = []
+        self._is_large_next = False
 
     def __bool__(self) -> bool:
-        return bool(self._queued)
+        return bool(self._queued or self._large)
 
     def add(self, append: Append) -> None:
-        """Queue rows behind all others."""
-        self._queued.append(append)
+        """Queue an append behind all others; a large delivery behind all that are large.
 
-    def take(self) -> list[Append]:
-        """Return what is queued now, which is to be committed. Called by the thread."""
-        self._committing = taken = []
-        for _ in range(len(self._queued)):
-            taken.append(self._queued[0])  # it is always in one of the two, for `refuse`
-            self._queued.popleft()
-        return taken
+        Deliveries that arrived together are no large one, however many: they keep their order.
+        """
+        is_large = append.size_bytes >= _MIN_LARGE_BYTES and len(append.deliveries) == 1
+        (self._large if is_large else self._queued).append(append)
+
+    def numbered(self, messages: Sequence[Message]) -> list[Pending]:
+        """Number messages in the order in which they are stored. Any thread may call it."""
+        return list(map(Pending, itertools.islice(self._seqs, len(messages)), messages))
+
+    def take(self) -> Batch:
+        """Return what is to be committed now, which is something if any is queued.
+
+        Called by the thread.
+
+        After a commit of large deliveries come those that are not, and the other way round, so
+        that neither waits for more than one commit of the others.
+        """
+        takes_large = bool(self._large) and (self._is_large_next or not self._queued)
+        queued = self._large if takes_large else self._queued
+        self._is_large_next = not takes_large
+        taken: list[Append] = []
+        self._committing = taken
+        size_bytes = 0
+        for _ in range(len(queued)):
+            size_bytes += queued[0].size_bytes
+            if taken and size_bytes > MAX_COMMIT_BYTES:
+                break
+            taken.append(queued[0])  # it is always in one of the two, for `refuse`
+            queued.popleft()
+        messages = [message for append in taken for message in append.messages]
+        return Batch(taken, self.numbered(messages))
 
     def oldest(self) -> float | None:
         """Return since when the delivery that has waited the longest does so."""
-        return next((append.queued_at for append in self._all() if append.deliveries), None)
+        return min((append.queued_at for append in self._all() if append.deliveries), default=None)
 
     def refuse(self, error: NotDurable) -> None:
         """Complete all that waits as not durable. It may be stored all the same."""
@@ -64,7 +129,7 @@ class WriteQueue:
             append.complete(error)
 
     def _all(self) -> Iterator[Append]:
-        yield from [*self._committing, *self._queued]
+        yield from [*self._committing, *self._queued, *self._large]
 
 
 def take_all(queued: deque[T]) -> list[T]:

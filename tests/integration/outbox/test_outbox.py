@@ -88,6 +88,44 @@ async def test_a_read_is_bounded_in_bytes(open_outbox: Open) -> None:
     assert [row.seq for row in fetched] == [7, 8]
 
 
+async def test_what_is_read_from_memory_is_bounded_in_bytes_too(open_outbox: Open) -> None:
+    box = await open_outbox(limits=OutboxLimits(read_bytes=10_000))
+    await box.append([message(f"{n}", size=4_000) for n in range(6)])
+    await let_disk_fail(box)
+
+    counts, after = [], 0
+    while rows := await box.pending(after=after, limit=100):
+        counts.append(len(rows))
+        after = rows[-1].seq
+
+    assert counts == [2, 2, 2]
+
+
+@pytest.mark.parametrize("large", [700_000, 3_000_000, 12_000_000])
+async def test_a_small_delivery_does_not_wait_for_all_the_large_ones_before_it(
+    open_outbox: Open, large: int
+) -> None:
+    box = await open_outbox()
+    held = HeldInsert(box)
+    first = box.append([message("first")])
+    assert held.is_held.wait(LIMIT_S)
+    behind = [box.append([message(f"large {n}", size=large)]) for n in range(4)]
+    small = box.append([message("small")])
+
+    for _ in range(3):  # commits: of the first, of a large one, of the small one
+        held.hold_next()
+        assert held.is_held.wait(LIMIT_S)
+    await asyncio.gather(first, small)
+    assert not any(future.done() for future in behind[1:])
+    held.may_go.set()
+    await asyncio.gather(*behind)
+
+    seen: list[str] = []
+    while rows := await box.pending(after=len(seen), limit=100):
+        seen += [row.message.id for row in rows]
+    assert seen == ["first", "large 0", "small", "large 1", "large 2", "large 3"]
+
+
 async def test_fetch_returns_what_is_left_of_the_numbers(open_outbox: Open) -> None:
     box = await open_outbox()
     await box.append([message(f"{n}") for n in range(5)])

@@ -95,8 +95,8 @@ async def test_what_stays_is_moved_and_keeps_its_place(open_outbox: Open, kept: 
     box.confirm(set(range(1, 301)).difference(kept))
 
     await eventually(lambda: _is_small(box, kept_bytes + 2 * MIB))
-    rows = await box.fetch([*kept][:50])
-    assert [(row.seq, row.message.id) for row in rows] == [(n, f"{n - 1}") for n in kept][:50]
+    rows = [row for seq in kept for row in await box.fetch([seq])]
+    assert [(row.seq, row.message.id) for row in rows] == [(n, f"{n - 1}") for n in kept]
 
 
 async def test_it_shrinks_beside_deliveries(open_outbox: Open) -> None:
