@@ -160,6 +160,21 @@ async def test_a_small_delivery_of_many_events_is_processed_aside_too(
     assert subprocess._process
 
 
+@pytest.mark.parametrize("element", [b"1", b"[]", b'""', b"null"])
+@pytest.mark.parametrize("count", [2000, 9000])
+async def test_a_small_delivery_of_many_elements_that_are_no_objects_is_processed_aside_too(
+    start: Start, subprocess: ProcessingSubprocess, count: int, element: bytes
+) -> None:
+    relay = await start(ACME)
+    body = b'{"events":[{"event":{"type":"a"}},%b]}' % b",".join([element + b"  "] * count)
+
+    answer = await relay.post("/in/acme", body, headers={"Authorization": TOKEN})
+
+    assert 4096 < len(body) < 64 * 1024
+    assert len(orjson.loads(answer.body)["quarantined"]) == count
+    assert subprocess._process
+
+
 @pytest.mark.parametrize("count", [1, 100])
 async def test_a_small_delivery_of_few_events_starts_no_process(
     start: Start, subprocess: ProcessingSubprocess, count: int
