@@ -42,7 +42,7 @@ from relay.outbox.recent import RecentRows
 from relay.outbox.stats import Stats
 from relay.outbox.store import CommitResult, OutboxStore
 from relay.outbox.upkeep import EVERY_S
-from relay.outbox.write_queue import Append, Batch, WriteQueue, take_all
+from relay.outbox.write_queue import Append, CommitBatch, WriteQueue, take_all
 from relay.process.owned_thread import OwnedThread
 from relay.sink import PendingDelivery, Sink, complete_all
 
@@ -229,7 +229,7 @@ class Outbox(Sink):
         else:
             self._loop.call_soon_threadsafe(self._stop_writing)
 
-    def _written(self, batch: Batch, result: CommitResult) -> None:
+    def _written(self, batch: CommitBatch, result: CommitResult) -> None:
         """Act on what became of a batch. Runs in the event loop, like everything below."""
         self._is_hanging = False
         self._watch_write()
@@ -247,7 +247,7 @@ class Outbox(Sink):
         elif self._confirmed:
             self._delete_within(_DELETE_WITHIN_S)
 
-    def _complete(self, batch: Batch, error: NotDurable | None) -> None:
+    def _complete(self, batch: CommitBatch, error: NotDurable | None) -> None:
         self._queued_bytes -= batch.size_bytes
         self._note_health(error)
         if not error:

@@ -45,7 +45,7 @@ class Append(NamedTuple):
         self.deliveries.clear()
 
 
-class Batch(NamedTuple):
+class CommitBatch(NamedTuple):
     """What is to be committed at once.
 
     Args:
@@ -96,7 +96,7 @@ class WriteQueue:
         """Number messages in the order in which they are stored. Any thread may call it."""
         return list(map(Pending, itertools.islice(self._seqs, len(messages)), messages))
 
-    def take(self) -> Batch:
+    def take(self) -> CommitBatch:
         """Return what is to be committed now, which is something if any is queued.
 
         Called by the thread.
@@ -117,7 +117,7 @@ class WriteQueue:
             taken.append(queued[0])  # it is always in one of the two, for `refuse`
             queued.popleft()
         messages = [message for append in taken for message in append.messages]
-        return Batch(taken, self.numbered(messages))
+        return CommitBatch(taken, self.numbered(messages))
 
     def oldest(self) -> float | None:
         """Return since when the delivery that has waited the longest does so."""
