@@ -208,26 +208,33 @@ def reason_of(closed: Iterable[asyncio.Future[None]]) -> str:
 async def declare(connection: AbstractConnection, topology: Topology, *, passive: bool) -> None:
     """Declare a topology, or with passive only check that its exchanges and queues exist.
 
+    All on one channel: a refusal closes it, but ends all of this, too.
+
     Raises:
         TopologyError: one is missing, has other properties, or this user may not declare it.
         BrokerError: the connection was lost meanwhile.
     """
-    for exchange in topology.exchanges:
-        await _declare_one(connection, exchange, passive=passive)
-    for queue in topology.queues:
-        await _declare_one(connection, queue, passive=passive)
-    for binding in () if passive else topology.bindings:
-        await _declare_one(connection, binding, passive=False)
+    bindings = () if passive else topology.bindings
+    parts: Iterable[Exchange | Queue | Binding]
+    parts = (*topology.exchanges, *topology.queues, *bindings)
+    try:
+        async with answering("open a channel"):
+            channel = await wire_of(connection).channel(publisher_confirms=False)
+        for part in parts:
+            await _declare_one(channel, part, passive=passive)
+        async with answering("close a channel"):
+            await channel.close()
+    except CONNECTION_ERRORS as error:
+        raise BrokerError(f"The connection was lost while declaring: {error}.") from error
 
 
 async def _declare_one(
-    connection: AbstractConnection, part: Exchange | Queue | Binding, *, passive: bool
+    channel: AbstractChannel, part: Exchange | Queue | Binding, *, passive: bool
 ) -> None:
-    """Declare one object on a channel of its own, since a refusal closes the channel."""
     what = f"{type(part).__name__} {part.to if isinstance(part, Binding) else part.name}"
     try:
-        async with answering(f"declare {what}"), connection.channel() as channel:
-            await _declare_on(await channel.get_underlay_channel(), part, passive=passive)
+        async with answering(f"declare {what}"):
+            await _declare_on(channel, part, passive=passive)
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         raise TopologyError(
             f"{what} exists with other properties ({error.args[0]}); undo the change of the "
@@ -244,8 +251,6 @@ async def _declare_one(
             f"{what} may not be declared by this user ({error.args[0]}); grant the permission "
             "or set broker.declare_topology = false."
         ) from error
-    except CONNECTION_ERRORS as error:
-        raise BrokerError(f"The connection was lost while declaring {what}: {error}.") from error
 
 
 async def _declare_on(

@@ -20,12 +20,12 @@ NOTHING = "Nothing.AtAll"
 PUBLISHING = {
     "Connection.StartOk": "did not answer",
     "Connection.Open": "did not answer",
-    "Channel.Open": "declare Exchange",
+    "Channel.Open": "open a channel",
     "Exchange.Declare": "declare Exchange",
     "Queue.Declare": "declare Queue",
     "Queue.Bind": "declare Binding",
-    "Confirm.Select": "declare",
-    "Channel.Close": "declare Exchange",
+    "Confirm.Select": "open a channel",
+    "Channel.Close": "close a channel",
 }
 CONSUMING = {
     "Basic.Get": "read",
