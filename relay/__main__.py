@@ -1,5 +1,9 @@
 """`python -m relay` is `relay`."""
 
-from relay.cli import main
+from relay.process import collector
 
-main()
+collector.pause()  # until the command is imported
+from relay.cli import main  # noqa: E402  see the pause
+
+if __name__ == "__main__":
+    main()

@@ -188,7 +188,7 @@ class SourceSettings(Section):
     @field_validator("vendor")
     @classmethod
     def _check_vendor(cls, vendor: str) -> str:
-        if vendor not in vendors.discover() and vendor not in vendors.configurable():
+        if not vendors.find(vendor) and vendor not in vendors.configurable():
             raise ValueError(f"{vendor!r} is none of {', '.join(vendors.names())}")
         return vendor
 
@@ -207,7 +207,7 @@ class SourceSettings(Section):
     @classmethod
     def _check_echo(cls, echo: str, info: ValidationInfo) -> str:
         vendor = info.data.get("vendor")
-        known = vendors.discover().get(vendor or "")
+        known = vendors.find(vendor or "")
         if vendor and echo and not (known and vendors.echoes(known)):
             raise ValueError(f"{vendor} wants no token read back; remove it")
         return echo

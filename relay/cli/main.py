@@ -6,7 +6,7 @@ from typing import cast
 
 import click
 
-from relay.process import libraries
+from relay.process import collector, libraries
 from relay.process.command import CommandWithErrors, exiting_on_errors
 
 _COMMANDS = (
@@ -59,6 +59,7 @@ class _Commands(CommandWithErrors, click.Group):
         with exiting_on_errors("relay"), libraries.required():
             folder = "documents" if cmd_name in _DOCUMENTS else "commands"
             module = importlib.import_module(f"relay.cli.{folder}.{cmd_name}")
+        collector.resume()
         return cast("click.Command", module.command)
 
 

@@ -12,7 +12,6 @@ import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
 from types import ModuleType
 from typing import BinaryIO, NamedTuple, cast
 
@@ -134,20 +133,20 @@ class ProcessingSubprocess:
 
 
 def _answer_all(questions: BinaryIO, results: BinaryIO) -> None:
-    known = vendors.discover()
     while head := questions.read(_length.size):
         (size,) = _length.unpack(head)
         question: _Question = pickle.loads(questions.read(size))  # noqa: S301  our own
-        pickled = pickle.dumps(_result_of(question, known))
+        pickled = pickle.dumps(_result_of(question))
         results.write(_length.pack(len(pickled)))
         results.write(pickled)
         results.flush()
 
 
-def _result_of(question: _Question, known: Mapping[str, vendors.Vendor]) -> _Result:
+def _result_of(question: _Question) -> _Result:
+    vendor = question.vendor or vendors.find(question.origin.vendor)
     source = Source(
         origin=question.origin,
-        vendor=question.vendor or known[question.origin.vendor],
+        vendor=cast("vendors.Vendor", vendor),  # whoever asks has found it, too
         secrets=Secrets(question.secrets),
         rules=question.rules,
     )

@@ -8,11 +8,13 @@ that uses undocumented names of a library checks that they exist.
 import contextlib
 import operator
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
+from typing import Any, cast
 
 from relay.errors import UnfitLibrary
 
@@ -38,6 +40,20 @@ def required() -> Iterator[None]:
         if library is None:
             raise  # a bug of ours
         raise unfit(library, str(error)) from error
+
+
+@contextlib.contextmanager
+def hidden(library: str) -> Iterator[None]:
+    """Let what is imported inside do without a library that it would import if it were there."""
+    before = sys.modules.get(library)
+    # Of what is None here, an import fails: https://docs.python.org/3/reference/import.html
+    sys.modules[library] = cast("Any", None)
+    try:
+        yield
+    finally:
+        del sys.modules[library]
+        if before:
+            sys.modules[library] = before
 
 
 def require_names(owner: object, *names: str) -> None:

@@ -10,8 +10,12 @@ import select
 import threading
 import time
 
-import structlog
 from prometheus_client import Counter
+
+from relay.process import libraries
+
+with libraries.hidden("rich"):  # of no use for our tracebacks; it takes 15 ms and 3 MB
+    import structlog
 
 _MAX_LINES = 10_000
 _MAX_BYTES = 4 * 1024 * 1024

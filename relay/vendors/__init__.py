@@ -9,7 +9,7 @@ the settings say, as `Configurable` has it.
 import contextlib
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from importlib.resources import files
@@ -124,21 +124,34 @@ def normalize(vendor: Vendor, request: Request) -> Sequence[NormalizedEvent | No
 
 
 @cache
-def discover() -> Mapping[str, Vendor]:
-    """Import every vendor there is, by name. Entry points may not take a built-in's name.
+def find(name: str) -> Vendor | None:
+    """Import the vendor of this name, and no other; None if there is none.
 
-    Looking through the installed packages takes milliseconds, and the settings ask several times
-    per source, so it is done once.
+    Each takes milliseconds to import, and most receivers serve a few. Entry points may not take a
+    built-in's name.
     """
-    vendors = {
-        entry.name: cast("Vendor", entry.load())
-        for entry in metadata.entry_points(group=ENTRY_POINTS)
-    }
+    if name in _built_in_names():
+        return cast("Vendor", importlib.import_module(f"{__name__}.{name}"))
+    entry = _entry_points().get(name)
+    return cast("Vendor", entry.load()) if entry else None
+
+
+@cache
+def discover() -> Mapping[str, Vendor]:
+    """Import every vendor there is, by name."""
+    found = {name: find(name) for name in sorted({*_built_in_names(), *_entry_points()})}
+    return {name: vendor for name, vendor in found.items() if vendor}
+
+
+def _built_in_names() -> Iterator[str]:
     for module in pkgutil.iter_modules(__path__):
         if not module.ispkg and not module.name.startswith("_"):
-            vendor = importlib.import_module(f"{__name__}.{module.name}")
-            vendors[module.name] = cast("Vendor", vendor)
-    return dict(sorted(vendors.items()))
+            yield module.name
+
+
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    """Look through the installed packages, which takes milliseconds."""
+    return {entry.name: entry for entry in metadata.entry_points(group=ENTRY_POINTS)}
 
 
 @cache
@@ -165,7 +178,7 @@ def configure(name: str, options: Mapping[str, Any], secrets: Sequence[str]) -> 
     Raises:
         SettingsError: as `Configurable.configure`.
     """
-    vendor = discover().get(name)
+    vendor = find(name)
     if vendor:
         if options:
             raise SettingsError([f"{option}: {_takes_none(name)}" for option in options])
@@ -191,12 +204,12 @@ def names() -> list[str]:
 
 def presets_of(name: str) -> Sequence[str]:
     """Return what the settings may say as `preset` of a source of this vendor."""
-    return () if name in discover() else configurable()[name].presets_of(name)
+    return () if find(name) else configurable()[name].presets_of(name)
 
 
 def setup_of(name: str, preset: str = "") -> Setup:
     """Return how a source of a vendor, or of a preset of it, is connected."""
-    vendor = discover().get(name)
+    vendor = find(name)
     if vendor:
         return getattr(vendor, "SETUP", Setup())
     return configurable()[name].SETUPS[preset or name]
@@ -204,7 +217,7 @@ def setup_of(name: str, preset: str = "") -> Setup:
 
 def secret_options(name: str) -> Sequence[tuple[str, str]]:
     """Return the paths of the options that are secrets; see Configurable."""
-    return () if name in discover() else configurable()[name].SECRET_OPTIONS
+    return () if find(name) else configurable()[name].SECRET_OPTIONS
 
 
 def option_schemas() -> dict[str, Mapping[str, Any]]:

@@ -90,7 +90,7 @@ MAY_IMPORT = {
     " relay.settings_values relay.vendors relay.vendors.kit",
     "relay.cli.commands": "*",
     "relay.cli.documents": "*",
-    "relay.__main__": "relay.cli",
+    "relay.__main__": "relay.cli relay.process",
 }
 
 OF_VENDORS = {"relay.vendors", "relay.vendors.generic", "relay.vendors.parts"}

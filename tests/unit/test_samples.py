@@ -160,8 +160,10 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     )
     (tmp_path / "tinychat_vendor.py").write_text(THIRD_PARTY)
     monkeypatch.syspath_prepend(tmp_path)
+    vendors.find.cache_clear()
     vendors.discover.cache_clear()
     yield tmp_path
+    vendors.find.cache_clear()
     vendors.discover.cache_clear()
     sys.modules.pop("tinychat_vendor", None)
 
@@ -192,3 +194,16 @@ def test_a_vendor_of_another_package_cannot_take_a_built_in_name() -> None:
 
     assert found["acquire"] is VENDORS["acquire"]
     assert list(found) == sorted([*VENDORS, "tinychat"])
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_vendor_is_found_by_name_as_among_all() -> None:
+    assert vendors.find("acquire") is VENDORS["acquire"]
+    assert vendors.find("tinychat") is vendors.discover()["tinychat"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "kit", "parts", "generic", "_samples", "samples.x", "Acquire"]
+)
+def test_what_is_no_vendor_is_not_found(name: str) -> None:
+    assert vendors.find(name) is None

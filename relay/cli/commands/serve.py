@@ -7,7 +7,7 @@ import click
 
 from relay.errors import RelayError, SettingsError, UnfitLibrary
 from relay.observability import logs
-from relay.process import libraries
+from relay.process import collector, libraries
 from relay.process.command import FAILED, WRONG_SETTINGS, config_option, run
 from relay.process.forced_exit import exit_soon
 from relay.settings import Settings, load
@@ -44,8 +44,10 @@ def command(config: Path | None, worker: tuple[int, int, int, Path] | None) -> N
 
 
 def _serve(settings: Settings, config: Path | None, worker: Worker | None) -> None:
+    collector.pause()
     with libraries.required():
         from relay import app  # noqa: PLC0415  a supervisor starts sooner without it
+    collector.resume()
 
     try:
         run(app.serve(settings, config, worker))

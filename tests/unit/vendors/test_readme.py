@@ -37,8 +37,10 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]
     (info / "entry_points.txt").write_text("[relay.vendors]\nexample = example_vendor\n")
     (tmp_path / "example_vendor.py").write_text(block("python", "def normalize"))
     monkeypatch.syspath_prepend(tmp_path)
+    vendors.find.cache_clear()
     vendors.discover.cache_clear()
     yield vendors.discover()["example"]
+    vendors.find.cache_clear()
     vendors.discover.cache_clear()
     sys.modules.pop("example_vendor", None)
 

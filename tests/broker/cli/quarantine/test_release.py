@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractConnection
 
 from relay.events.envelope import encode_events
 from relay.events.message import Origin
-from relay.vendors import discover
+from relay.vendors import discover, find
 from relay.vendors.kit.request import Request
 from tests.conftest import SAMPLES
 from tests.support.cli.quarantine import (
@@ -139,8 +139,10 @@ def buggy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Origin]:
     (info / "entry_points.txt").write_text("[relay.vendors]\nbuggy = buggy_vendor\n")
     (tmp_path / "buggy_vendor.py").write_text(BUGGY)
     monkeypatch.syspath_prepend(tmp_path)
+    find.cache_clear()
     discover.cache_clear()
     yield Origin(vendor="buggy", source="acme")
+    find.cache_clear()
     discover.cache_clear()
     sys.modules.pop("buggy_vendor", None)
 
