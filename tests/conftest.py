@@ -11,12 +11,15 @@ import pytest
 
 from deploy.local.broker import PrivateBroker, open_broker
 from relay.events import topology
+from relay.process import collector
 from tests.support.cleanup import delete_queues
 
 # Where this is set, each worker would compile all tests, and each process that a test starts would
 # compile the relay.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+collector.pause()  # until all tests are collected; see there
 
 SAMPLES = Path("relay/vendors/samples")
 TIERS = [
@@ -58,6 +61,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return TIERS.index(file.parts[0]), file.as_posix() not in SLOWEST_FILES
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """End the pause: what was collected lives as long as the run."""
+    collector.resume()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from relay.cli import main
 from relay.cli.completing import complete_source
 from tests.support.eventually import LIMIT_S
 from tests.support.relay_command import RelayCommand
@@ -45,20 +47,26 @@ SHELLS = [
     for shell in ("bash", "zsh", "fish")
 ]
 
-OFFERS = [
-    ("relay comp", {"completion"}),
-    ("relay completion z", {"zsh"}),
-    ("relay send acme-s", {"acme-sales"}),
-    ("relay send a", {"acme-sales", "acme-help", "all"}),
-    ("relay inspect ", {"acme-sales", "acme-help"}),
-    ("relay recent --source acme-h", {"acme-help"}),
-    ("relay schema conversation.c", {"conversation.closed", "conversation.created"}),
-    ("relay recent --type team", {"team_message.created"}),
-    ("relay dead list ", {"archive", "crm-sync", "forward-billing", "notify-missed"}),
-    ("relay replay --to c", {"crm-sync"}),
-    ("relay tail swiftsell.note", {"swiftsell.note.created.#"}),
-    ("relay send nobody", set()),
-]
+OFFERS = {
+    "relay comp": {"completion"},
+    "relay completion z": {"zsh"},
+    "relay send acme-s": {"acme-sales"},
+    "relay send a": {"acme-sales", "acme-help", "all"},
+    "relay inspect ": {"acme-sales", "acme-help"},
+    "relay recent --source acme-h": {"acme-help"},
+    "relay schema conversation.c": {"conversation.closed", "conversation.created"},
+    "relay recent --type team": {"team_message.created"},
+    "relay dead list ": {"archive", "crm-sync", "forward-billing", "notify-missed"},
+    "relay replay --to c": {"crm-sync"},
+    "relay tail swiftsell.note": {"swiftsell.note.created.#"},
+    "relay send nobody": set(),
+}
+# Who names what a shell offers is tried without one. Here is what shells treat differently: one
+# word, several, one after an option, one with characters of their own, and none.
+IN_SHELLS = (
+    *("relay comp", "relay send a", "relay recent --source acme-h"),
+    *("relay tail swiftsell.note", "relay send nobody"),
+)
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def directory(tmp_path: Path) -> Path:
     # As pip has it: a first line with a space in the path would be cut.
     program.write_text(
         f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n' '''\n"
-        f"import sys\nsys.path.insert(0, {str(root)!r})\nfrom relay.cli import main\nmain()\n"
+        f"import sys\nsys.path.insert(0, {str(root)!r})\nfrom relay.__main__ import main\nmain()\n"
     )
     program.chmod(0o755)
     return tmp_path
@@ -156,21 +164,39 @@ def environment(directory: Path) -> dict[str, str]:
     return kept | {"PATH": path, "HOME": str(directory), "TERM": "xterm"}
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(("line", "expected"), OFFERS)
-async def test_a_shell_offers_names_out_of_the_settings(
-    directory: Path, shell: str, line: str, expected: set[str]
+def asked(line: str) -> tuple[set[str], str]:
+    """Return what our code offers for a line, asked as bash asks it, and what it says on stderr."""
+    words = line.split(" ")
+    question = {"_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": line}
+    question["COMP_CWORD"] = str(len(words) - 1)
+    result = CliRunner().invoke(main, prog_name="relay", env=question)
+    offered = {found.partition(",")[2] for found in result.stdout.splitlines()} - {""}
+    return offered, result.stderr
+
+
+@pytest.mark.parametrize(("line", "expected"), OFFERS.items())
+def test_names_out_of_the_settings_are_offered(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, line: str, expected: set[str]
 ) -> None:
-    assert await offers(shell, directory, line) == expected
+    monkeypatch.chdir(directory)
+
+    assert asked(line) == (expected, "")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("line", IN_SHELLS)
+async def test_a_shell_offers_what_our_code_does(directory: Path, shell: str, line: str) -> None:
+    assert await offers(shell, directory, line) == OFFERS[line]
 
 
 @pytest.mark.parametrize("content", ["[sources", "\x00", "sources = 1", "[[sources]]\nx = 1"])
-async def test_settings_that_can_not_be_read_offer_nothing_and_say_nothing(
-    directory: Path, content: str
+def test_settings_that_can_not_be_read_offer_nothing_and_say_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     (directory / "relay.toml").write_text(content)
+    monkeypatch.chdir(directory)
 
-    assert await offers("bash", directory, "relay inspect ") == set()
+    assert asked("relay inspect ") == (set(), "")
 
 
 async def test_a_source_that_only_the_environment_names_is_offered(
