@@ -95,7 +95,7 @@ fuzz: setup ## hostile bytes for all that reads any, guided by coverage; takes 4
 		--requirement tests/fuzz/requirements.lock
 	$(PYTHON) -m tests.fuzz.run
 
-bench: setup ## how fast the relay and the services are, beside plain aio-pika, and what watching costs; takes 20 minutes
+bench: setup ## how fast the relay and the services are, beside plain aio-pika, and what watching costs; takes 25 minutes
 	@$(PYTHON) -m deploy.local.broker --ensure
 	$(PYTHON) -m tests.bench.relay
 	$(PYTHON) -m tests.bench.consumers

@@ -43,6 +43,7 @@ class Plan:
             of a connection as soon as the last one is answered.
         background: other requests, sent meanwhile over one more connection, each a pause after the
             last one was answered.
+        keeps_answers: whether the report says how long each took.
     """
 
     port: int
@@ -52,6 +53,7 @@ class Plan:
     connections: int = 64
     rate: float | None = None
     background: str | None = None
+    keeps_answers: bool = False
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class Report:
         ended_at: when the last answer came.
         latency_ms: by percentile; at a fixed rate from when a request was due, not when it was
             sent.
+        answers_ms: the same, of each, in order, to the µs; only if the plan asks for them.
     """
 
     requests: int = 0
@@ -76,6 +79,7 @@ class Report:
     began_at: float = 0.0
     ended_at: float = 0.0
     latency_ms: dict[str, float] = field(default_factory=dict)
+    answers_ms: list[float] = field(default_factory=list)
 
 
 class _Connection(asyncio.Protocol):
@@ -152,6 +156,8 @@ class _Run:
         self._report.latency_ms = {
             f"{percent:g}": percentile(latencies_ms, percent) for percent in _PERCENTILES
         }
+        if plan.keeps_answers:
+            self._report.answers_ms = [round(latency_ms, 3) for latency_ms in latencies_ms]
         return self._report
 
     async def _connect(self, answered: Callable[[_Connection, int], None]) -> _Connection:

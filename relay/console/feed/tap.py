@@ -29,7 +29,8 @@ from relay.process import tasks
 
 MAX_TAKEN = 100
 """At once. Then it is the rate that counts."""
-_PAUSE_S = 0.25
+PAUSE_S = 0.25
+"""Between two looks at what has come."""
 _TAKEN_PER_PAUSE = 5
 _RETRY_S = 3.0
 _MAX_TYPE_CHARACTERS = 100
@@ -96,7 +97,7 @@ class Tap:
         self.error = ""
         while not channel.is_closed:
             self._is_full.clear()
-            await tasks.is_set_within(self._is_full, _PAUSE_S)
+            await tasks.is_set_within(self._is_full, PAUSE_S)
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 if tag := await self._last_done(queue):
                     await acknowledge(tag, multiple=True)

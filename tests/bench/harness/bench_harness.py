@@ -62,6 +62,7 @@ class Slice:
             handler, which delivers nothing, until the last answer.
         resident_bytes: afterwards.
         latency_ms: by percentile.
+        answers_ms: how long each took, if the plan asks for them.
     """
 
     events: int
@@ -70,6 +71,7 @@ class Slice:
     delivered_rate: float
     resident_bytes: int = 0
     latency_ms: dict[str, float] = field(default_factory=dict)
+    answers_ms: list[float] = field(default_factory=list)
 
 
 class BenchHarness:
@@ -255,6 +257,7 @@ class BenchHarness:
             delivered_rate=report.events / (delivered_at - report.began_at),
             resident_bytes=process_tree.resident_bytes(candidate.pid),
             latency_ms=report.latency_ms,
+            answers_ms=report.answers_ms,
         )
 
 

@@ -1,8 +1,16 @@
 """The benchmark's arithmetic: percentiles, medians with their spread, ratios by round."""
 
+import statistics
+
 import pytest
 
-from tests.bench.report.figures import percentile, ratios, spread
+from tests.bench.report.figures import (
+    estimate,
+    percentile,
+    pooled_percentile,
+    ratios,
+    spread,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +43,30 @@ def test_a_ratio_is_taken_within_a_round_before_the_median() -> None:
 def test_rounds_that_do_not_belong_together_are_not_compared() -> None:
     with pytest.raises(ValueError, match="shorter"):
         ratios([1, 2], of=[1])
+
+
+def test_a_pooled_percentile_is_that_of_all_rounds_together() -> None:
+    rounds = [list(range(99, 0, -1)), [200], []]
+
+    assert pooled_percentile(rounds, 99) == 99
+    assert pooled_percentile(rounds, 100) == 200
+
+
+def test_an_estimate_compares_all_rounds_together_and_not_round_by_round() -> None:
+    found = estimate(statistics.fmean, [10, 30], of=[10, 10])
+
+    assert found.value == 2
+    assert (found.low, found.high) == (1, 3)
+
+
+def test_what_weighs_on_both_of_a_round_leaves_an_estimate_as_it_is() -> None:
+    found = estimate(statistics.fmean, [2, 20, 200, 2_000], of=[1, 10, 100, 1_000])
+
+    assert found.text(".2f") == "2.00 (2.00 to 2.00)"
+
+
+def test_more_rounds_make_the_range_of_an_estimate_narrower() -> None:
+    few, many = (estimate(statistics.fmean, [1.0, 2.0] * n, of=[1.0, 1.0] * n) for n in (3, 30))
+
+    assert few.value == many.value == 1.5
+    assert few.low < many.low < 1.5 < many.high < few.high
