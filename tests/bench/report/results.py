@@ -71,7 +71,7 @@ def rows(results: Results) -> Iterator[Row]:
     yield from _backlog(results.backlog)
     if results.starts_s:
         what = "`relay serve`, from start to ready"
-        yield _limited(what, spread(results.starts_s), 1, "s", ".2f")
+        yield _limited(what, spread(results.starts_s), 0.5, "s", ".2f")
     for background, found in results.waits.get(OUTBOX, {}).items():
         if background:
             what = f"99th percentile of small deliveries beside {large.BACKGROUNDS[background]}"
