@@ -23,10 +23,8 @@ from relay.vendors.kit.authentication import (
 )
 from relay.vendors.kit.batches import (
     Element,
-    array_begin,
+    read_batch,
     read_element,
-    split_arrays,
-    split_batch,
     understand_each,
 )
 from relay.vendors.kit.fields import (
@@ -51,7 +49,6 @@ SETUP = Setup(
 )
 SIGNATURE = "x-line-signature"
 
-_EVENTS = array_begin("events")
 _TYPES = {
     "message": "message.created",
     "postback": "message.created",
@@ -104,17 +101,10 @@ def handshake(secret: str) -> OutgoingRequest:
 
 def _elements(body: bytes) -> tuple[str | None, list[Element | NotUnderstood]]:
     """Return the account that a delivery was sent to, and its events."""
-    rest, texts = split_arrays(body, _EVENTS)
-    document = mapping(raw_json.parse(raw_json.repair(rest)))
+    document, texts = read_batch(body, "events")
     if "events" not in document and text(document.get("type")):
         return None, [read_element(body)]
-    if document.get("events") and document["events"] != [0] * len(texts):
-        # Some lie in another array of that name.
-        rest, outermost = split_batch(body, "events")
-        texts = list(outermost)
-        document = mapping(raw_json.parse(raw_json.repair(rest)))
-    events = document.get("events")
-    if type(events) is not list or events != [0] * len(texts):
+    if document.get("events") != [0] * len(texts):
         raise Malformed("unknown_shape")
     return text(document.get("destination")), list(map(read_element, texts))
 

@@ -1,7 +1,9 @@
 """Deliveries of several events, some of which are not understood: each is read by itself. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,6 +12,7 @@ from relay.errors import Malformed
 from relay.events.event import MAX_EVENTS, NormalizedEvent, NotUnderstood
 from relay.events.quarantine import VENDOR_ERROR
 from relay.vendors.kit import raw_json
+from relay.vendors.kit.fields import mapping
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -76,18 +79,50 @@ def _understood(
     return event if element.raw == element.sent else event._replace(is_repaired=True)
 
 
-def split_batch(body: bytes, name: str) -> tuple[bytes, Sequence[bytes]]:
-    """Cut a JSON object whose array `name` has elements that may be no JSON.
+def read_batch(body: bytes, name: str) -> tuple[Mapping[str, Any], Sequence[bytes]]:
+    """Read a JSON object whose array `name` has elements that may be no JSON.
+
+    Returns:
+        The object with a 0 in the place of each of these elements, and the elements as sent. They
+        mean nothing unless that is what the object has by that name.
+
+    Raises:
+        Malformed: `not_json` or `too_deep`, leaving the elements aside; `too_many_events`.
+    """
+    rest, elements = split_arrays(body, array_begin(name))
+    document = mapping(raw_json.parse(raw_json.repair(rest)))
+    if document.get(name) and document[name] != [0] * len(elements):
+        # Others are in an array of that name elsewhere. To look for the outermost takes longer.
+        rest, outermost = split_batch(body, {name})
+        if len(outermost) > MAX_EVENTS:
+            raise Malformed("too_many_events")
+        return mapping(raw_json.parse(raw_json.repair(rest))), outermost
+    return document, elements
+
+
+def split_batch(body: bytes, *path: AbstractSet[str]) -> tuple[bytes, Sequence[bytes]]:
+    """Cut a JSON object that has an array whose elements may be no JSON.
 
     Only strings and brackets are looked at, so an element may hold NaN, a line break in a string
     or whatever else is not allowed.
+
+    Args:
+        body: the object.
+        path: what the member may be called that is the array, or, one after the other, the objects
+            that lead to it.
 
     Returns:
         The body with a 0 in the place of each element, to be parsed by the caller, and the
         elements as sent. If the body is no such object, they mean nothing, nor is the first JSON.
     """
+    names, *inner = path
+    if inner:
+        spans = list(_spans(body, names, b"{"))
+        begin, stop = (spans[0][0] - 1, spans[-1][1] + 1) if spans else (0, 0)
+        rest, found = split_batch(body[begin:stop], *inner)
+        return b"".join([body[:begin], rest, body[stop:]]), found
     parts, elements, end = [], [], 0
-    for start, stop in _spans(body, name):
+    for start, stop in _spans(body, names, b"["):
         element = body[start:stop].strip(raw_json.WHITE_SPACE)
         parts += [body[end:start], b"0" if element else b""]
         elements.append(element)
@@ -134,6 +169,7 @@ def split_arrays(body: bytes, begin: re.Pattern[bytes]) -> tuple[bytes, list[byt
     return b"".join(parts), elements
 
 
+@cache
 def array_begin(*names: str) -> re.Pattern[bytes]:
     """Return what finds the beginning of an array with one of these names."""
     return re.compile(rb'"(?:%b)"[ \t\n\r]*:[ \t\n\r]*\[' % "|".join(names).encode())
@@ -161,15 +197,15 @@ def _element_end(body: bytes, start: int) -> int:
                 return position
 
 
-def _spans(body: bytes, name: str) -> Iterator[tuple[int, int]]:
-    """Yield where the elements of the outermost object's array `name` are."""
+def _spans(body: bytes, names: AbstractSet[str], bracket: bytes) -> Iterator[tuple[int, int]]:
+    """Yield what is between commas in the outermost object's arrays, or objects, of these names."""
     outside, top, inside = range(3)
     depth, start, is_inside, last_string = outside, 0, False, b""
     for match in _TOKEN.finditer(body):
         token = match[0]
         if token in b"[{":
             depth += 1
-            if depth == inside and token == b"[" and _says(last_string, name):
+            if depth == inside and token == bracket and _is_any(last_string, names):
                 is_inside, start = True, match.end()
         elif token in b"]}":
             if is_inside and depth == inside:
@@ -184,8 +220,8 @@ def _spans(body: bytes, name: str) -> Iterator[tuple[int, int]]:
             start = match.end()
 
 
-def _says(string: bytes, text: str) -> bool:
+def _is_any(string: bytes, names: AbstractSet[str]) -> bool:
     try:
-        return bool(orjson.loads(string) == text)
+        return bool(orjson.loads(string) in names)
     except orjson.JSONDecodeError:
         return False

@@ -12,15 +12,20 @@ from typing import Any, NamedTuple
 from relay.errors import Malformed
 from relay.events.event import NotUnderstood
 from relay.vendors.kit import raw_json
-from relay.vendors.kit.batches import Element, array_begin, read_element, split_arrays
+from relay.vendors.kit.batches import (
+    Element,
+    array_begin,
+    read_batch,
+    read_element,
+    split_arrays,
+    split_batch,
+)
 from relay.vendors.kit.fields import identifier, mapping, sequence, text
 from relay.vendors.parts import meta_whatsapp
 
 MESSAGING = ("messaging", "standby")
 
-_ENTRIES = array_begin("entry")
-_LISTS = array_begin("changes", *MESSAGING)
-_WHATSAPP_LISTS = array_begin(*meta_whatsapp.LISTS)
+_LISTS = ("changes", *MESSAGING)
 _INNERMOST = array_begin(*meta_whatsapp.LISTS, *MESSAGING)
 _WHATSAPP_FIELDS = {"messages", "smb_message_echoes"}
 # By what an element is known that comes alone; the first that it has.
@@ -107,8 +112,7 @@ def step_by_step(body: bytes) -> list[Element | NotUnderstood]:
     Raises:
         Malformed: `not_json`, `too_deep`, `too_many_events`, or `unknown_shape`.
     """
-    rest, entries = split_arrays(body, _ENTRIES)
-    document = mapping(raw_json.parse(raw_json.repair(rest)))
+    document, entries = read_batch(body, "entry")
     if "entry" not in document:
         return _alone(body)
     if document["entry"] != [0] * len(entries):
@@ -132,13 +136,12 @@ def _alone(body: bytes) -> list[Element | NotUnderstood]:
 
 
 def _of_entry(entry: bytes, object_type: str | None) -> Iterator[Element | NotUnderstood]:
-    rest, texts = split_arrays(entry, _LISTS)
+    cut = split_arrays(entry, array_begin(*_LISTS))
     try:
-        members = mapping(raw_json.parse(raw_json.repair(rest)))
+        members, kinds, texts = _listed(entry, cut, _LISTS)
     except Malformed as error:
         yield NotUnderstood(reason=error.reason, raw=entry)
         return
-    kinds = _kinds(members, ("changes", *MESSAGING))
     account_id = identifier(members.get("id"))
     if not texts or len(kinds) != len(texts):
         # Nothing else is known but the comments of Instagram, which have no list around them.
@@ -154,19 +157,50 @@ def _of_entry(entry: bytes, object_type: str | None) -> Iterator[Element | NotUn
 
 def _of_change(change: bytes, context: ElementContext) -> Iterator[Element | NotUnderstood]:
     """Yield the messages and statuses of a change; the change itself if it is another one."""
-    rest, texts = split_arrays(change, _WHATSAPP_LISTS)
+    cut = split_arrays(change, array_begin(*meta_whatsapp.LISTS))
     try:
-        members = mapping(raw_json.parse(raw_json.repair(rest)))
+        members, kinds, texts = _listed(change, cut, meta_whatsapp.LISTS, "value")
     except Malformed as error:
         yield NotUnderstood(reason=error.reason, raw=change)
         return
     value = mapping(members.get("value"))
-    kinds = _kinds(value, meta_whatsapp.LISTS)
     if text(members.get("field")) in _WHATSAPP_FIELDS and texts and len(kinds) == len(texts):
         for kind, element in zip(kinds, texts, strict=True):
             yield _read(element, context._replace(kind=kind, value=value))
     else:
         yield _read(change, context)
+
+
+def _listed(
+    raw: bytes, cut: tuple[bytes, Sequence[bytes]], names: Sequence[str], *holder: str
+) -> tuple[Mapping[str, Any], list[str], Sequence[bytes]]:
+    """Return an object whose lists of these names were cut, the kinds of their elements, and these.
+
+    There may be more elements than kinds, or fewer, if the lists hold something else.
+
+    Args:
+        raw: the object.
+        cut: what `split_arrays` made of it.
+        names: of the lists.
+        holder: the member that holds them, if it is not the object itself.
+
+    Raises:
+        Malformed: `not_json` or `too_deep`, leaving the elements aside.
+    """
+    rest, texts = cut
+    members, kinds = _rest(rest, names, *holder)
+    if not kinds or len(kinds) == len(texts):
+        return members, kinds, texts
+    # Others are in lists of these names elsewhere. To look for the right ones takes longer.
+    rest, texts = split_batch(raw, *({name} for name in holder), {*names})
+    return *_rest(rest, names, *holder), texts
+
+
+def _rest(rest: bytes, names: Sequence[str], *holder: str) -> tuple[Mapping[str, Any], list[str]]:
+    members = held = mapping(raw_json.parse(raw_json.repair(rest)))
+    for name in holder:
+        held = mapping(held.get(name))
+    return members, _kinds(held, names)
 
 
 def _kinds(members: Mapping[str, Any], names: Sequence[str]) -> list[str]:

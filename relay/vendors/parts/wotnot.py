@@ -108,7 +108,7 @@ def _elements(body: bytes) -> list[Element | NotUnderstood]:
     try:
         document = raw_json.parse(body)
     except Malformed:
-        rest, texts = split_batch(body, "events")
+        rest, texts = split_batch(body, {"events"})
         if not texts:
             raise
         rest = raw_json.repair(rest)

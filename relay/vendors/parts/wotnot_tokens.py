@@ -75,7 +75,7 @@ def _beside_broken_elements(body: bytes) -> list[Echo]:
     """Look where `in_body` does, in a body that is JSON but for some elements of `events`."""
     if len(body) > _MAX_BROKEN_BYTES:
         return []
-    rest, elements = split_batch(body, "events")
+    rest, elements = split_batch(body, {"events"})
     try:
         document = raw_json.parse(raw_json.repair(rest))
     except Malformed:

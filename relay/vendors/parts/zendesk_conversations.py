@@ -11,8 +11,7 @@ from typing import Any
 from relay.errors import Malformed
 from relay.events.event import Data, NormalizedEvent, NotUnderstood
 from relay.events.timestamps import from_utc_text
-from relay.vendors.kit import raw_json
-from relay.vendors.kit.batches import array_begin, read_element, split_arrays, understand_each
+from relay.vendors.kit.batches import read_batch, read_element, understand_each
 from relay.vendors.kit.fields import (
     ActorType,
     actor,
@@ -28,7 +27,6 @@ from relay.vendors.kit.fields import (
     without_empty,
 )
 
-_EVENTS = array_begin("events")
 _DELIVERY = "conversation:message:delivery:"
 _TYPES = {
     "conversation:create": "conversation.created",
@@ -61,11 +59,10 @@ def normalized(raw: bytes) -> list[NormalizedEvent | NotUnderstood] | None:
     """
     if b"events" not in raw:
         return None
-    rest, texts = split_arrays(raw, _EVENTS)
-    document = mapping(raw_json.parse(raw_json.repair(rest)))
+    document, texts = read_batch(raw, "events")
     if "events" not in document:
         return None
-    if document.get("events") != [0] * len(texts):
+    if document["events"] != [0] * len(texts):
         raise Malformed("unknown_shape")
     app_id = identifier(mapping(document.get("app")).get("id"))
     return understand_each(map(read_element, texts), partial(_event, app_id=app_id))

@@ -1,4 +1,4 @@
-"""A field of the wrong type is left out. It costs no event, whichever field of whichever sample."""
+"""A field of the wrong type, or one that nobody knows, costs no event of whichever sample."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -81,3 +81,35 @@ def test_a_field_of_the_wrong_type_is_left_out(sample: tuple[str, Traversable]) 
                 assert not isinstance(found, Malformed), f"{path} as {odd}"
                 check(name, found)
         container[key] = right
+
+
+def names_of_lists(node: Any) -> Iterator[str]:
+    for _, container, key in places(node):
+        if isinstance(key, str) and isinstance(container[key], list):
+            yield key
+
+
+def extended(node: Any, more: Any, *, is_first: bool) -> Any:
+    """Return a JSON value each of whose objects has one more member."""
+    if isinstance(node, list):
+        return [extended(item, more, is_first=is_first) for item in node]
+    if not isinstance(node, dict):
+        return node
+    members = {name: extended(value, more, is_first=is_first) for name, value in node.items()}
+    return {"zz": more} | members if is_first else members | {"zz": more}
+
+
+@for_each(name=VENDORS, is_first=[True, False], is_listed=[True, False])
+def test_lists_of_known_names_in_an_unknown_member_hide_no_event(
+    name: str, *, is_first: bool, is_listed: bool
+) -> None:
+    documents = [json.loads(file.read_bytes()) for vendor, file in SAMPLES if vendor == name]
+    lists = {key: [None, {}, "x", [[]]] for key in names_of_lists(documents)}
+    more = [lists] if is_listed else lists
+
+    for document in documents:
+        expected = understood(name, document)
+        found = understood(name, extended(document, more, is_first=is_first))
+        assert not isinstance(expected, Malformed)
+        assert not isinstance(found, Malformed), found.reason
+        assert [event.type for event in found] == [event.type for event in expected]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.errors import Malformed
 from relay.events.event import MAX_EVENTS
-from relay.vendors.kit.batches import array_begin, split_arrays
+from relay.vendors.kit.batches import array_begin, read_batch, split_arrays, split_batch
 
 EVENTS = array_begin("events")
 BOTH = array_begin("changes", "messaging")
@@ -87,3 +87,41 @@ def test_more_elements_than_a_delivery_may_hold_are_not_cut(element: bytes) -> N
     assert len(split_arrays(allowed, EVENTS)[1]) == MAX_EVENTS
     with pytest.raises(Malformed, match="too_many_events"):
         split_arrays(allowed.replace(b"[", b"[1,"), EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("body", "rest", "elements"),
+    [
+        (b'{"v":{"a":[1,NaN]}}', b'{"v":{"a":[0,0]}}', [b"1", b"NaN"]),
+        (b'{"a":[1],"v":{"z":{"a":[2]},"b":[3],"a":[4]}}',
+         b'{"a":[1],"v":{"z":{"a":[2]},"b":[0],"a":[0]}}', [b"3", b"4"]),
+        (b'{"v":[{"a":[1]}]}', b'{"v":[{"a":[1]}]}', []),
+        (b'{"v":{}}', b'{"v":{}}', []),
+        (b'{"w":{"a":[1]}}', b'{"w":{"a":[1]}}', []),
+    ],
+)  # fmt: skip
+def test_arrays_within_a_member_are_cut_and_no_others(
+    body: bytes, rest: bytes, elements: list[bytes]
+) -> None:
+    assert split_batch(body, {"v"}, {"a", "b"}) == (rest, elements)
+
+
+@pytest.mark.parametrize(
+    ("body", "elements"),
+    [
+        (b'{"events":[{"x":1}]}', [b'{"x":1}']),
+        (b'{"z":{"events":[1]},"events":[2,NaN]}', [b"2", b"NaN"]),
+        (b'{"events":[2,{"events":[3]}],"z":[{"events":[1]}]}', [b"2", b'{"events":[3]}']),
+        (b'{"\\u0065vents":[5]}', [b"5"]),
+    ],
+)
+def test_a_batch_is_the_outermost_array_of_its_name(body: bytes, elements: list[bytes]) -> None:
+    document, found = read_batch(body, "events")
+
+    assert found == elements
+    assert document["events"] == [0] * len(elements)
+
+
+def test_a_batch_named_with_an_escape_may_hold_no_more_elements_either() -> None:
+    with pytest.raises(Malformed, match="too_many_events"):
+        read_batch(b'{"\\u0065vents":[' + b"1," * MAX_EVENTS + b"1]}", "events")
