@@ -20,7 +20,7 @@ import pytest
 from deploy.local.private_server import free_port
 from relay import vendors
 from relay.process.libraries import DISTRIBUTION
-from tests.deploy.compiler import lacks_compiler
+from tests.deploy.compiler import QUICKLY, lacks_compiler
 from tests.deploy.dockerfile import arguments, environment, stages
 from tests.deploy.overlay import Overlay, lacks
 from tests.support.eventually import LIMIT_S, eventually
@@ -110,7 +110,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
                     _copy(sources, overlay.written / place.lstrip("/") / target)
                 case "RUN":
                     command = ["/bin/sh", "-euc", instruction.argument]
-                    overlay.run(command, directory=place, environment=REACHING)
+                    overlay.run(command, directory=place, environment=REACHING | QUICKLY)
     yield overlay
     shutil.rmtree(directory, ignore_errors=True)
 

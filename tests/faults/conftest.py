@@ -19,7 +19,7 @@ Play = Callable[..., Awaitable[Verdict]]
 PlayInCluster = Callable[[Scenario], Awaitable[Verdict]]
 PlayTogether = Callable[[Sequence[Scenario]], Awaitable[dict[str, Verdict]]]
 
-_TOGETHER_RATE = 60  # of each: two cores carry all of them
+_TOGETHER_RATE = 30  # of each: two cores carry all of them
 
 
 async def _play(directory: Path, node: Any, scenario: Scenario, size: Size) -> Verdict:

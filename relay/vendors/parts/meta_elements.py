@@ -192,7 +192,7 @@ def _listed(
     if not kinds or len(kinds) == len(texts):
         return members, kinds, texts
     # Others are in lists of these names elsewhere. To look for the right ones takes longer.
-    rest, texts = split_batch(raw, *({name} for name in holder), {*names})
+    rest, texts = split_batch(raw, *[{name} for name in holder], {*names})
     return *_rest(rest, names, *holder), texts
 
 

@@ -29,7 +29,7 @@ class Size:
     seed: int
     rounds: int = 1
     events: int = 500
-    rate: float = 250
+    rate: float = 120
     hold_s: float = 1.0
     outage_s: float = 3.0
     disk_hang_s: float = 1.0
