@@ -147,8 +147,12 @@ def _content_of(directory: Path) -> Content:
 
 
 def _read(db: sqlite3.Connection) -> Content:
-    parked = database.read_parked(db, limit=9999)
-    rows = [*database.read(db, after=0, limit=9999), *parked]
+    rows = database.read(db, after=0, limit=9999)
+    while rows and (more := database.read(db, after=rows[-1].seq, limit=9999)):
+        rows += more
+    numbers = db.execute("SELECT seq FROM parked JOIN outbox USING (seq)").fetchall()
+    parked = [row for (number,) in numbers for row in database.fetch(db, [number])]
+    rows += parked
     (count,) = db.execute("SELECT count(*) FROM outbox").fetchone()
     (stranded,) = db.execute(_WITHOUT_CAUSE).fetchone()
     fault = ""
