@@ -32,6 +32,9 @@ _MAX_BATCH = 500
 _BATCH_FORMS_S = 0.02
 """Once all is published, the next batch may form for this long. A batch costs the relay and the
 broker about as much as ten events do."""
+_MIN_PART_OF_WINDOW = 4
+"""While the window is full, a batch waits until a quarter of it is free, or room for a whole batch:
+else each confirm would bring a read and a write of the few messages that it made room for."""
 _MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 _MAX_DEFERRED = 100_000
 """Deferred events, of which only the number is kept. Beyond it, only those are published."""
@@ -70,6 +73,7 @@ class Forwarder:
         self._wake = committed
         self._parked = ParkedMessages(outbox=outbox, exchange_of=exchange_of, released=committed)
         self._max_in_flight = max_in_flight
+        self._min_room = max(1, min(_MAX_BATCH, max_in_flight // _MIN_PART_OF_WINDOW))
         self._read_retry_s = read_retry_s
         self._read_up_to = 0  # the number of the last event that was read
         self._deferred: list[_Deferred] = []  # a heap
@@ -123,8 +127,9 @@ class Forwarder:
     async def _next_batch(self, session: Session[Pending]) -> list[Pending]:
         while True:
             self._wake.clear()  # before looking, so that nothing is missed
-            limit = min(_MAX_BATCH, self._max_in_flight - session.in_flight)
-            if limit <= 0 or session.in_flight_bytes >= _MAX_IN_FLIGHT_BYTES:
+            room = self._max_in_flight - session.in_flight
+            limit = min(_MAX_BATCH, room)
+            if room < self._min_room or session.in_flight_bytes >= _MAX_IN_FLIGHT_BYTES:
                 await self._wake.wait()  # only a confirm makes room, whatever else is due
                 continue
             try:

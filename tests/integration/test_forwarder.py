@@ -42,6 +42,10 @@ class HeldSession:
         unconfirmed, self.published = self.published, []
         return unconfirmed
 
+    def confirm(self, count: int) -> None:
+        confirmed, self.published = self.published[:count], self.published[count:]
+        self.on_outcome(PublishOutcome(confirmed, []))
+
     def make_room(self) -> None:
         self._taken = 0
         self.on_outcome(PublishOutcome([], []))
@@ -79,6 +83,29 @@ async def test_without_room_in_flight_it_sleeps_though_a_message_is_due(outbox: 
     await asyncio.wait([forwarding])
     assert looks < 5
     assert not forwarder.is_drained
+
+
+@pytest.mark.parametrize(("window", "room"), [(1, 1), (3, 1), (8, 2), (40, 10), (2_000, 500)])
+async def test_while_the_window_is_full_it_waits_for_room_for_a_batch(
+    outbox: Outbox, window: int, room: int
+) -> None:
+    await outbox.append(MESSAGES * window)
+    session = HeldSession()
+    forwarding = asyncio.create_task(forwarder_of(outbox, max_in_flight=window).forward(session))
+    await eventually(lambda: len(session.published) == window)
+
+    for _ in range(room - 1):
+        session.confirm(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    before = len(session.published)
+    session.confirm(1)
+
+    assert before == window - room + 1
+    await eventually(lambda: len(session.published) == window)
+    assert [pending.seq for pending in session.published] == [*range(room + 1, window + room + 1)]
+    forwarding.cancel()
+    await asyncio.wait([forwarding])
 
 
 async def test_an_outbox_that_can_not_be_read_for_a_while_is_read_again(
