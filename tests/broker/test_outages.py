@@ -15,6 +15,9 @@ from tests.support.parked_queue import ParkedQueue
 from tests.support.relay_process import NOWHERE, RelayProcess, numbered, post_all
 from tests.support.servers.proxy import Proxy
 
+# A quorum queue takes more, until those who publish have heard that it is full.
+SHORT = {"x-queue-type": "classic", "x-max-length": 5, "x-overflow": "reject-publish"}
+
 
 @pytest.fixture
 async def kept(own_broker: PrivateBroker, exchange: str) -> ParkedQueue:
@@ -151,9 +154,7 @@ async def test_a_deleted_exchange_is_declared_again(
 async def test_a_nacked_message_is_published_again(
     tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
 ) -> None:
-    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(
-        **{"x-max-length": 5, "x-overflow": "reject-publish"}
-    )
+    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(**SHORT)
     async with RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay:
         accepted = await post_all(relay.url, numbered(30), concurrency=1)
         await eventually(lambda: relay.lines("publish refused"))
@@ -171,9 +172,7 @@ async def test_a_nacked_message_is_published_again(
 async def test_what_is_refused_for_long_is_tried_on_another_connection(
     tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
 ) -> None:
-    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(
-        **{"x-max-length": 5, "x-overflow": "reject-publish"}
-    )
+    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(**SHORT)
     broker = {"confirm_timeout_s": 0.25}
     async with RelayProcess(
         tmp_path, broker_url=broker_url, exchange=exchange, broker=broker
@@ -323,9 +322,7 @@ async def test_confirm_mode_acknowledges_nothing_that_is_lost(
 async def test_confirm_mode_refuses_what_the_broker_nacks(
     tmp_path: Path, broker_url: str, exchange: str, declared: topology.Topology
 ) -> None:
-    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(
-        **{"x-max-length": 5, "x-overflow": "reject-publish"}
-    )
+    kept = await ParkedQueue(broker_url, exchange, f"{exchange}-short").create(**SHORT)
     async with RelayProcess(
         tmp_path, broker_url=broker_url, exchange=exchange, ingress={"ack_after": "confirm"}
     ) as relay:
