@@ -29,7 +29,8 @@ TIERS = [
 """The slowest first, so that no worker is left with the longest files at the end."""
 
 SLOWEST_FILES = {
-    "deploy/test_edge.py",
+    "deploy/test_container.py",
+    "deploy/edge/test_edge.py",
     "deploy/test_rabbitmq_cluster.py",
     "broker/cli/checks/test_deep.py",
     "broker/cli/replay/test_interrupted_replay.py",
