@@ -56,6 +56,9 @@ async def test_receivers_talk_to_the_proxy_and_the_broker_and_to_nobody_else(
 
         accepted = await post_all(f"http://127.0.0.1:{proxy.port}", numbered(EVENTS))
         await eventually(lambda: set(accepted) <= set(recorder.ids))
+        await eventually(
+            lambda: sum(len(receiver.lines("delivery")) for receiver in receivers) >= EVENTS
+        )
 
         links = [links_of(receiver.process.pid) for receiver in receivers]
         files = [open_files(receiver.process.pid) for receiver in receivers]

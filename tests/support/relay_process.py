@@ -18,6 +18,7 @@ from tests.support.eventually import LIMIT_S, eventually
 
 SECRET = "s3cret"
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+_LISTENERS = ("ingress", "admin")
 """The URL of a broker that nobody runs."""
 _discovered = functools.cache(vendors.discover)
 
@@ -80,23 +81,23 @@ class RelayProcess:
                 cwd=self._checkout,
             )
         await eventually(lambda: self._has_started(lines_before))
-        addresses = {
-            line["listener"]: line["address"]
-            for line in self.lines()[lines_before:]
-            if line["event"] == "listening"
-        }
-        self.url, self.admin_url = (
-            f"http://{addresses[listener]}" for listener in ("ingress", "admin")
-        )
+        addresses = self._addresses(lines_before)
+        self.url, self.admin_url = (f"http://{addresses[listener]}" for listener in _LISTENERS)
         self.port, self.admin_port = (
-            int(addresses[listener].rpartition(":")[2]) for listener in ("ingress", "admin")
+            int(addresses[listener].rpartition(":")[2]) for listener in _LISTENERS
         )
         return self
 
     def _has_started(self, lines_before: int) -> bool:
         assert self.process.returncode is None, self._log.read_text()
         started = self.lines()[lines_before:]
-        return any(line["event"] == "ready" and "worker" not in line for line in started)
+        is_ready = any(line["event"] == "ready" and "worker" not in line for line in started)
+        # Each process writes its own lines, some milliseconds after it has logged them.
+        return is_ready and len(self._addresses(lines_before)) == len(_LISTENERS)
+
+    def _addresses(self, lines_before: int) -> dict[str, str]:
+        listening = [line for line in self.lines()[lines_before:] if line["event"] == "listening"]
+        return {line["listener"]: line["address"] for line in listening}
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """What it has logged so far."""
