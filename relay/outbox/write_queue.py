@@ -51,15 +51,12 @@ class CommitBatch(NamedTuple):
     Args:
         appends: in the order of the rows.
         rows: of all of them.
+        size_bytes: of the rows, in memory.
     """
 
     appends: Sequence[Append]
     rows: Sequence[Pending]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the rows, in memory."""
-        return sum([append.size_bytes for append in self.appends])
+    size_bytes: int
 
     def complete(self, error: NotDurable | None) -> None:
         """Complete all its deliveries."""
@@ -111,13 +108,13 @@ class WriteQueue:
         self._committing = taken
         size_bytes = 0
         for _ in range(len(queued)):
-            size_bytes += queued[0].size_bytes
-            if taken and size_bytes > MAX_COMMIT_BYTES:
+            if taken and size_bytes + queued[0].size_bytes > MAX_COMMIT_BYTES:
                 break
+            size_bytes += queued[0].size_bytes
             taken.append(queued[0])  # it is always in one of the two, for `refuse`
             queued.popleft()
         messages = [message for append in taken for message in append.messages]
-        return CommitBatch(taken, self.numbered(messages))
+        return CommitBatch(taken, self.numbered(messages), size_bytes)
 
     def oldest(self) -> float | None:
         """Return since when the delivery that has waited the longest does so."""
