@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from relay.errors import OutboxError
-from relay.outbox import database, layout
+from relay.events.message import Message
+from relay.outbox import database, layout, parked
 from relay.outbox.directory import OutboxDirectory
 from tests.powercut import recording
 from tests.powercut.disk import Disk
@@ -25,6 +26,13 @@ _WITHOUT_CAUSE = (
     "SELECT count(*) FROM parked JOIN outbox USING (seq)"
     " WHERE cause NOT IN (SELECT cause FROM parked_causes)"
 )
+# SQLite keeps in a column what its bytes say, whatever the table declares.
+_OF_ANOTHER_TYPE = (
+    "SELECT count(*) FROM outbox WHERE (typeof(id), typeof(is_quarantined), typeof(routing_key),"
+    " typeof(properties), typeof(body), typeof(received_at))"
+    " <> ('text', 'integer', 'text', 'blob', 'blob', 'real')"
+)
+_MAX_REASON_BYTES = 200
 
 
 class Result(NamedTuple):
@@ -78,7 +86,12 @@ class Cuts:
         self.result = Result(Counter(), [])
 
     def play(self, traces: Iterable[Path], *, disks: int) -> Result:
-        """Make about so many disks, at least, and open each of them."""
+        """Make about so many disks, at least, and open each of them.
+
+        Raises:
+            sqlite3.Error: an outbox can't be read though nothing was done to it.
+        """
+        _read_intact()
         traces = list(traces)
         points = sum(1 for trace in traces for _ in recording.calls(trace))
         due = 0.0
@@ -120,7 +133,7 @@ class Cuts:
                 continue  # not made yet, or drained
             if directory.exists() and self._chance.random() < 0.5:  # whatever the index was
                 (directory / "outbox.db-shm").write_bytes(self._chance.randbytes(32768))
-            content = _content_of(directory)
+            content = content_of(directory)
             if fault := content.fault or self._judge(content.bodies):
                 return fault.replace(str(outbox), "outbox")
             names.update([name for name, _ in content.bodies])
@@ -129,30 +142,50 @@ class Cuts:
         return "an acknowledged event is lost" if owed - names else ""
 
 
-def _content_of(directory: Path) -> Content:
-    """Open an outbox as the relay does at its start, and return what it reads from it."""
+def content_of(directory: Path) -> Content:
+    """Open an outbox as the relay does at its start, and return what it reads from it.
+
+    Whatever SQLite has to say against the disk is a fault of the content.
+    """
     opened = OutboxDirectory(
         directory, max_bytes=1 << 28, sets_corrupt_aside=True, check_every_s=1e9
     )
     try:
-        db = opened.open()
+        with closing(opened.open()) as db:
+            content = _read(db)
     except OutboxError as error:
         return Content([], fault=f"does not open: {error}")
-    with closing(db):
-        content = _read(db)
-    opened.unlock()
+    except sqlite3.Error as error:
+        reason = str(error).encode("ascii", "backslashreplace")[:_MAX_REASON_BYTES].decode()
+        return Content([], fault=f"can't be read: {reason}")
+    finally:
+        opened.unlock()
     if list(directory.glob("*.corrupt-*")):
         return Content([], fault="set aside as corrupt")
     return content
 
 
+def _read_intact() -> None:
+    """Read an outbox that is whole: what is wrong with the reading itself is no fault of a disk."""
+    message = Message(id="a", routing_key="k", properties=b"", body=b"b", received_at=1.5)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        path = Path(place) / database.FILE_NAME
+        with closing(database.connect(path, 1 << 28)) as db:
+            database.insert(db, [database.Pending(seq, message) for seq in (1, 2)])
+            parked.park(db, [parked.Parking(2, "cause", "reason", 1.5)], 0.0)
+            assert _read(db) == Content([("a", b"b")] * 2, parked=1)
+
+
 def _read(db: sqlite3.Connection) -> Content:
+    (mistaken,) = db.execute(_OF_ANOTHER_TYPE).fetchone()
+    if mistaken:
+        return Content([], fault="a value has another type")
     rows = database.read(db, after=0, limit=9999)
     while rows and (more := database.read(db, after=rows[-1].seq, limit=9999)):
         rows += more
     numbers = db.execute("SELECT seq FROM parked JOIN outbox USING (seq)").fetchall()
-    parked = [row for (number,) in numbers for row in database.fetch(db, [number])]
-    rows += parked
+    parked_rows = [row for (number,) in numbers for row in database.fetch(db, [number])]
+    rows += parked_rows
     (count,) = db.execute("SELECT count(*) FROM outbox").fetchone()
     (stranded,) = db.execute(_WITHOUT_CAUSE).fetchone()
     fault = ""
@@ -162,7 +195,7 @@ def _read(db: sqlite3.Connection) -> Content:
         fault = "a parked event has no cause"
     return Content(
         [(row.message.id, row.message.body) for row in rows],
-        parked=len(parked),
+        parked=len(parked_rows),
         quarantined=sum(row.message.is_quarantined for row in rows),
         fault=fault,
     )
