@@ -1,58 +1,31 @@
 """Large deliveries are processed in a subprocess, so that small ones need not wait.
 
 To parse 5 MiB holds Python's interpreter lock for 50 ms; no thread helps against that. The
-subprocess is started for the first large delivery, and kept. It reads pickles from its standard
-input, answers on its standard output, one after the other, and ends when either is closed.
+subprocess runs `processing_program`. It is started for the first large delivery, and kept. It reads
+pickles from its standard input, answers on its standard output, one after the other, and ends when
+either is closed.
 """
 
 import asyncio
-import os
 import pickle
-import signal
-import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from types import ModuleType
-from typing import BinaryIO, NamedTuple, cast
+from typing import cast
 
 import structlog
 from multidict import CIMultiDict
 
-from relay import vendors
 from relay.errors import InternalError, Refused, ServiceUnavailable
-from relay.events.message import Origin
-from relay.events.source_rules import SourceRules
-from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
-from relay.process.safe_traceback import safe_traceback
-from relay.vendors.kit.authentication import Secrets
+from relay.ingress import processing_program
+from relay.ingress.processing import ProcessedDelivery, Source
+from relay.ingress.processing_program import LENGTH, Question, Result
 from relay.vendors.kit.request import Request
 
 _LIMIT_S = 30.0
 """For one delivery, its turn and a start included; the largest take a tenth of a second."""
-_NICE = 10  # on a busy machine the small deliveries come first
-_length = struct.Struct(">Q")
 
 log = structlog.get_logger("relay.ingress")
-
-
-class _Question(NamedTuple):
-    """A delivery with what is needed of its source.
-
-    A vendor that is a module is None here, and found by its name; any other is a value.
-    """
-
-    delivery: Request
-    origin: Origin
-    vendor: vendors.Vendor | None
-    secrets: tuple[str, ...]
-    rules: SourceRules | None
-    received_at: float
-    delivery_id: str
-
-
-_Failure = dict[str, str]
-"""What vendor code failed with, as far as a log may show it."""
-_Result = ProcessedDelivery | Refused | _Failure  # no class of this module: there it is __main__
 
 
 class ProcessingSubprocess:
@@ -73,7 +46,7 @@ class ProcessingSubprocess:
             ServiceUnavailable: the subprocess died or took too long.
         """
         headers = CIMultiDict(delivery.headers)  # a proxy can't be pickled
-        question = _Question(
+        question = Question(
             delivery=delivery._replace(headers=headers),
             origin=source.origin,
             vendor=None if isinstance(source.vendor, ModuleType) else source.vendor,
@@ -99,26 +72,26 @@ class ProcessingSubprocess:
             raise InternalError("see the traceback")
         return result
 
-    async def _ask_or_end(self, question: bytes) -> _Result:
+    async def _ask_or_end(self, question: bytes) -> Result:
         try:
             return await self._ask(question)
         except BaseException:
             await self._end()  # its result would be taken for the next one's
             raise
 
-    async def _ask(self, question: bytes) -> _Result:
+    async def _ask(self, question: bytes) -> Result:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE
+                sys.executable, "-m", processing_program.__name__, stdin=PIPE, stdout=PIPE
             )
         questions, results = self._process.stdin, self._process.stdout
         if questions is None or results is None:  # pragma: no cover  they are pipes
             raise EOFError
-        questions.write(_length.pack(len(question)))
+        questions.write(LENGTH.pack(len(question)))
         questions.write(question)
         await questions.drain()
-        (size,) = _length.unpack(await results.readexactly(_length.size))
-        return cast("_Result", pickle.loads(await results.readexactly(size)))  # noqa: S301  our own
+        (size,) = LENGTH.unpack(await results.readexactly(LENGTH.size))
+        return cast("Result", pickle.loads(await results.readexactly(size)))  # noqa: S301  our own
 
     async def close(self) -> None:
         """End the subprocess, once it has answered."""
@@ -130,42 +103,3 @@ class ProcessingSubprocess:
         if process and process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def _answer_all(questions: BinaryIO, results: BinaryIO) -> None:
-    while head := questions.read(_length.size):
-        (size,) = _length.unpack(head)
-        question: _Question = pickle.loads(questions.read(size))  # noqa: S301  our own
-        pickled = pickle.dumps(_result_of(question))
-        results.write(_length.pack(len(pickled)))
-        results.write(pickled)
-        results.flush()
-
-
-def _result_of(question: _Question) -> _Result:
-    vendor = question.vendor or vendors.find(question.origin.vendor)
-    source = Source(
-        origin=question.origin,
-        vendor=cast("vendors.Vendor", vendor),  # whoever asks has found it, too
-        secrets=Secrets(question.secrets),
-        rules=question.rules,
-    )
-    try:
-        return process_delivery(
-            question.delivery, source, question.received_at, question.delivery_id
-        )
-    except Refused as error:
-        return error
-    except Exception as error:  # noqa: BLE001  the next delivery may be of another vendor
-        return dict(safe_traceback(error))
-
-
-def _main() -> None:
-    os.nice(_NICE)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # meant for the relay, which ends this process
-    _answer_all(sys.stdin.buffer, sys.stdout.buffer)
-
-
-if __name__ == "__main__":
-    _main()

@@ -55,3 +55,12 @@ def test_a_start_imports_what_it_serves_and_nothing_else(
     code = vendor if f"relay.vendors.{vendor}" in found else "generic"
     assert {f"relay.vendors.{code}", "relay.ingress.http_server", "structlog"} <= found
     assert not found & {*NOT_NEEDED, *(f"relay.vendors.{name}" for name in others)}
+
+
+def test_the_subprocess_for_large_deliveries_imports_what_processing_takes() -> None:
+    code = "import sys; from relay.ingress import processing_program; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+
+    found = set(done.stdout.decode().split())
+    assert "relay.ingress.processing" in found
+    assert not found & {*NOT_NEEDED, "aiohttp", "asyncio", "pydantic", "sqlite3", "structlog"}
