@@ -33,14 +33,17 @@ def test_a_module_is_no_longer_than_one_reads(path: Path) -> None:
 class Definitions(NamedTuple):
     """What a module defines; a tree of the whole module is too large to keep."""
 
+    classes: set[str]
     names: set[str]
     lines_of_functions: dict[str, int]
 
 
 @cache
 def definitions_in(path: Path) -> Definitions:
-    found = Definitions(names=set(), lines_of_functions={})
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    found = Definitions(classes, names=set(), lines_of_functions={})
+    for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
                 found.names.add(name)
@@ -76,9 +79,8 @@ def test_prose_says_return_whether(path: Path) -> None:
 def test_a_class_name_has_one_meaning() -> None:
     places = defaultdict(list)
     for path in PRODUCT:
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef):
-                places[node.name.lstrip("_")].append(str(path))
+        for name in definitions_in(path).classes:
+            places[name.lstrip("_")].append(str(path))
 
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
