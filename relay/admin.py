@@ -51,7 +51,7 @@ class Admin:
 
     def application(
         self,
-        drift: Callable[[], DriftReport],
+        drift: Callable[[], Awaitable[DriftReport]],
         recent: RecentRequests,
         last_seen: LastSeen,
         capture: Capture,
@@ -66,14 +66,14 @@ class Admin:
         """
 
         async def refresh() -> None:
-            drift()
+            await drift()
             await self._refresh()
 
         async def answer_drift(_: Mapping[str, str]) -> DriftReport:
-            return drift()
+            return await drift()
 
         async def answer_recent(query: Mapping[str, str]) -> RecentPage:
-            return recent.page(recent_requests.read_query(query))
+            return await recent.page(recent_requests.read_query(query))
 
         async def answer_readiness() -> dict[str, object]:
             answer = await self._readiness()

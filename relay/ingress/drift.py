@@ -6,6 +6,7 @@ second. Names are kept, in memory, never values.
 """
 
 import asyncio
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,8 @@ MAX_PLACES = 100
 MAX_NAMES_PER_PLACE = 50
 """Beyond that the names are data; then all further ones are listed as one."""
 _PERIOD_S = 1.0
-_EVENTS_IN_A_ROW = 20  # between two of these, requests have their turn
+_MAX_BYTES_IN_A_ROW = 32 * 1024
+_MAX_EVENTS_IN_A_ROW = 20
 _FURTHER_NAMES = "*"
 
 log = structlog.get_logger("relay.ingress")
@@ -96,20 +98,24 @@ class Drift:
         while True:
             await self._has_some.wait()
             await asyncio.sleep(_PERIOD_S)
-            for name in {taken.vendor for taken in self._taken} - self._known.keys():
-                await asyncio.to_thread(self._known_fields, name)  # it reads files
-            while self._taken:
-                some, self._taken = self._taken[:_EVENTS_IN_A_ROW], self._taken[_EVENTS_IN_A_ROW:]
-                self._look_at(some)
-                await asyncio.sleep(0)
+            await self._look_at_taken()
             self._has_some.clear()
             self._room_bytes = MAX_BYTES_PER_S
 
-    def report(self) -> DriftReport:
+    async def report(self) -> DriftReport:
         """Look at the rest of what was taken, and return the fields seen so far."""
-        taken, self._taken = self._taken, []
-        self._look_at(taken)
+        await self._look_at_taken()
         return report(row for rows in self._seen.values() for row in rows.values())
+
+    async def _look_at_taken(self) -> None:
+        """Look at all of it, some at a time; between these, requests have their turn."""
+        while self._taken:
+            for name in {taken.vendor for taken in self._taken} - self._known.keys():
+                await asyncio.to_thread(self._known_fields, name)  # it reads files
+            count = _in_a_row(self._taken)
+            some, self._taken = self._taken[:count], self._taken[count:]
+            self._look_at(some)
+            await asyncio.sleep(0)
 
     def _known_fields(self, name: str) -> KnownFields | None:
         if name not in self._known:
@@ -156,6 +162,12 @@ class Drift:
         if len(self._seen) > MAX_PLACES:
             self._seen.popitem(last=False)
         return rows
+
+
+def _in_a_row(taken: Sequence[_Taken]) -> int:
+    """Return how many of the first may be looked at in a row; at least one."""
+    sizes = itertools.accumulate(len(each.body) for each in taken[:_MAX_EVENTS_IN_A_ROW])
+    return max(1, sum(size <= _MAX_BYTES_IN_A_ROW for size in sizes))
 
 
 def _without_own_names(unknown: list[UnknownField], query_string: str) -> list[UnknownField]:

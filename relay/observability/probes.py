@@ -8,9 +8,10 @@ from types import MappingProxyType
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from relay.errors import NotForBrowsers, Refused
+from relay.observability import exposition
 
 Document = Callable[[Mapping[str, str]], Awaitable[object]]
 Action = Callable[[str, Mapping[str, str], object], Awaitable[object]]
@@ -50,7 +51,7 @@ def application(
 
     async def metrics(_: web.Request) -> web.Response:
         await refresh()
-        body = generate_latest(registry)
+        body = await exposition.text_of(registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()

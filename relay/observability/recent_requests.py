@@ -15,7 +15,7 @@ which costs 2 µs of each. The answer:
 
 `limit` is 1 to 1,000, which is the default. With `after` the oldest are given first, so nothing is
 passed over; without, or with `latest=true`, the newest. That is for who shows them to a person: a
-receiver answers nobody else while it makes rows. Each request has these members; what is unknown is
+row that nobody reads costs the receiver 4 µs. Each request has these members; what is unknown is
 left out:
 
     cursor        of this request alone: no other has it
@@ -42,8 +42,8 @@ left out:
     content_type  refused
 """
 
+import asyncio
 import heapq
-import itertools
 import json
 import secrets
 from collections import deque
@@ -74,6 +74,8 @@ _METHODS = frozenset(
 _BAD_REQUEST = 400
 _MAX_DIGITS = 18  # of a number in a query
 _NO_DETAILS = b"{}"
+ENTRIES_IN_A_ROW = 100
+"""Looked at, which takes up to 0.4 ms; then requests have their turn."""
 
 Row = dict[str, Any]
 
@@ -151,47 +153,43 @@ class RecentRequests:
             oldest = self._entries.popleft()
             self._bytes_left += len(oldest.line) + len(oldest.details) + _OVERHEAD_BYTES
 
-    def page(self, query: RecentQuery) -> RecentPage:
-        """Return what is kept, as far as it is wanted."""
+    async def page(self, query: RecentQuery) -> RecentPage:
+        """Return what is kept, as far as it is wanted; without what comes while rows are made."""
         after, missed = self._position(query.after)
-        cursor = self._cursor(self._last)
+        last, cursor = self._last, self._cursor(self._last)
+        entries = [*self._entries][max(0, after - last + len(self._entries)) :]
+        numbers = range(last - len(entries) + 1, last + 1)
         if query.after and not query.is_latest:
-            found = list(itertools.islice(self._since(after, query), query.limit))
+            found, _ = await self._wanted(numbers, entries, query)
             if len(found) == query.limit:
                 cursor = found[-1]["cursor"]
             return {"cursor": cursor, "missed": missed, "requests": found}
-        found, skipped = self._newest(after, query)
-        page: RecentPage = {"cursor": cursor, "missed": missed, "requests": found}
+        found, skipped = await self._wanted(numbers[::-1], entries[::-1], query)
+        page: RecentPage = {"cursor": cursor, "missed": missed, "requests": found[::-1]}
         return page | {"skipped": skipped} if query.is_latest else page
 
-    def _since(self, after: int, query: RecentQuery) -> Iterator[Row]:
-        """Yield what is wanted of those behind a number, the oldest first."""
-        filters = RowFilters(query.wanted)
-        first = self._last - len(self._entries) + 1
-        start = max(0, after - first + 1)
-        for number, entry in enumerate(itertools.islice(self._entries, start, None), first + start):
-            if row := self._wanted_row(number, entry, filters):
-                yield row
-
-    def _newest(self, after: int, query: RecentQuery) -> tuple[list[Row], int]:
-        """Return the newest that are wanted, in order, and how many older ones behind a number are.
+    async def _wanted(
+        self, numbers: Sequence[int], entries: Sequence[_Entry], query: RecentQuery
+    ) -> tuple[list[Row], int]:
+        """Return the first that are wanted, and how many more are.
 
         The latter are counted only if the query is for the latest.
         """
         filters = RowFilters(query.wanted)
         found: list[Row] = []
         skipped = 0
-        count = min(len(self._entries), self._last - after)
-        for passed, entry in enumerate(itertools.islice(reversed(self._entries), count)):
+        for passed, (number, entry) in enumerate(zip(numbers, entries, strict=True)):
+            if passed and not passed % ENTRIES_IN_A_ROW:
+                await asyncio.sleep(0)
             if len(found) == query.limit and not (query.is_latest and query.wanted):
-                skipped = count - passed
+                skipped = len(entries) - passed
                 break
-            if row := self._wanted_row(self._last - passed, entry, filters):
+            if row := self._wanted_row(number, entry, filters):
                 if len(found) < query.limit:
                     found.append(row)
                 else:
                     skipped += 1
-        return found[::-1], skipped
+        return found, skipped
 
     def _wanted_row(self, number: int, entry: _Entry, filters: RowFilters) -> Row | None:
         if not filters.may_want(entry.types, entry.line, entry.details):

@@ -1,8 +1,11 @@
-"""Waiting for what nobody announces, with a limit."""
+"""Waiting for what nobody announces, with a limit; and whether others have their turn meanwhile."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LIMIT_S = 30.0  # generous: the machine may be busy; a test that waits this long has failed
 
@@ -20,3 +23,20 @@ async def eventually(
             return
         assert time.monotonic() < deadline, f"not within {limit_s} s: {condition}"
         await asyncio.sleep(0.01)
+
+
+async def counting_turns(work: Awaitable[T]) -> tuple[T, int]:
+    """Return what comes of work, and in how many iterations of the loop others had their turn."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    try:
+        return await work, turns
+    finally:
+        counting.cancel()

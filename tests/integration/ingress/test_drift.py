@@ -21,7 +21,7 @@ from relay.ingress.drift import Drift
 from relay.ingress.processing import Source
 from relay.observability.metrics import DriftMetrics
 from relay.vendors.kit.authentication import Secrets
-from tests.support.eventually import eventually
+from tests.support.eventually import counting_turns, eventually
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import NOWHERE, RelayProcess, post_signed
 
@@ -193,7 +193,7 @@ async def looked_at(looking: Drift, messages: Iterable[Message]) -> None:
     """Have all of them looked at, in portions for which there is room."""
     for each in messages:
         looking.take("swiftsell", "", [each])
-        looking.report()
+        await looking.report()
         looking._room_bytes = drift.MAX_BYTES_PER_S
 
 
@@ -209,7 +209,7 @@ async def test_a_million_names_take_no_more_memory_than_some(looking: Drift) -> 
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    rows = looking.report()["fields"]
+    rows = (await looking.report())["fields"]
     assert len(rows) == 2 * (drift.MAX_NAMES_PER_PLACE + 1)
     assert {row["path"] for row in rows} >= {"/*", "/event/payload/*"}
     assert kept_bytes < 1_000_000  # the names alone would take fifty times as much
@@ -224,7 +224,7 @@ async def test_places_of_which_there_are_too_many_are_forgotten(looking: Drift) 
 
     await looked_at(looking, map(element, range(1, 190)))
 
-    assert len(looking.report()["fields"]) == drift.MAX_PLACES
+    assert len((await looking.report())["fields"]) == drift.MAX_PLACES
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ async def test_places_of_which_there_are_too_many_are_forgotten(looking: Drift) 
 async def test_some_messages_are_passed_over(looking: Drift, passed_over: Message) -> None:
     looking.take("swiftsell", "", [passed_over])
 
-    assert looking.report() == {"fields": []}
+    assert await looking.report() == {"fields": []}
 
 
 async def test_names_of_the_urls_parameters_are_known_at_the_top(looking: Drift) -> None:
@@ -247,7 +247,7 @@ async def test_names_of_the_urls_parameters_are_known_at_the_top(looking: Drift)
 
     looking.take("swiftsell", "token=a&campaign=1%2B", [sent])
 
-    found = {row["path"] for row in looking.report()["fields"]}
+    found = {row["path"] for row in (await looking.report())["fields"]}
     assert found == {"/other", "/event/campaign"}
 
 
@@ -258,7 +258,7 @@ async def test_a_vendor_without_samples_is_not_watched() -> None:
 
     looking.take("nobody", "", [message({"new": 1})])
 
-    assert looking.report() == {"fields": []}
+    assert await looking.report() == {"fields": []}
     assert "nobody" not in generate_latest(registry).decode()
 
 
@@ -271,11 +271,29 @@ async def test_an_event_whose_type_is_no_word_of_ours_counts_for_another() -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "least"), [(160, 1_000, 7), (40, 6_000, 7), (2, 100_000, 1)]
+)
+async def test_others_have_their_turn_while_events_are_looked_at(
+    looking: Drift, count: int, size: int, least: int
+) -> None:
+    for number in range(count):
+        looking.take("swiftsell", "", [message({f"new-{number}": "x" * size})])
+
+    found, turns = await counting_turns(looking.report())
+
+    assert turns >= least
+    assert len(found["fields"]) == min(count, drift.MAX_NAMES_PER_PLACE + 1)
+
+
 async def test_an_error_of_ours_ends_nothing(looking: Drift) -> None:
     looking.take("swiftsell", "", [message({"new": 1}, body=b"{"), message({"new": 1})])
     running = asyncio.create_task(looking.run())
 
-    await eventually(lambda: looking.report()["fields"])
+    async def has_found() -> bool:
+        return bool((await looking.report())["fields"])
+
+    await eventually(has_found)
 
     assert not running.done()
     running.cancel()
