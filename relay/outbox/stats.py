@@ -12,10 +12,13 @@ from relay.outbox import layout, parked, space
 from relay.outbox.database import FILE_NAME, PAGE_BYTES
 from relay.outbox.parked import NONE_PARKED, ParkedSummary
 
-_EXACT_COUNT_LIMIT = 20_000
-_OLDEST = "SELECT received_at FROM outbox ORDER BY seq LIMIT 1"
-_OLDEST_NOT_PARKED = """
-SELECT received_at FROM outbox WHERE seq NOT IN (SELECT seq FROM parked) ORDER BY seq LIMIT 1
+_MAX_COUNTED = 1_000
+"""While rows are counted, commits wait: a thousand take 0.3 ms, twenty thousand 19."""
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT ?)"
+_FIRST = "SELECT seq, received_at FROM outbox ORDER BY seq LIMIT 1"
+_FIRST_NOT_PARKED = """
+SELECT seq, received_at FROM (SELECT seq, received_at FROM outbox ORDER BY seq LIMIT ?)
+WHERE seq NOT IN (SELECT seq FROM parked) ORDER BY seq LIMIT 1
 """
 
 
@@ -24,13 +27,14 @@ class Stats:
     """How much is in an outbox now.
 
     Args:
-        depth: events waiting; exact up to 20,000, beyond it too high by at most `max_in_flight`.
+        depth: events waiting; exact up to 1,000, beyond it too high by at most `max_in_flight` and
+            what was delivered since the oldest ones were parked, if that is a thousand or more.
         used_bytes: of the database file, free pages not counted.
         disk_bytes: of the database file and its log.
         log_bytes: of its log alone.
         max_bytes: the bound on used_bytes.
         oldest_received_at: of those that are not parked, in seconds since 1970; None if there are
-            none. Beyond 20,000 events parked ones count, too.
+            none. If the first 1,000 of more events are parked, these count, too.
         parked: what is kept out of the way of the others; it is part of depth.
         blocked_checkpoints: how often another process kept the log from being emptied; 0 if that
             is not known.
@@ -48,13 +52,8 @@ class Stats:
 
 def stats_of(db: sqlite3.Connection, path: Path, max_bytes: int) -> Stats:
     """Return how much is in the outbox whose database is at a path."""
-    first, last = db.execute("SELECT min(seq), max(seq) FROM outbox").fetchone()
-    depth, oldest, summary = 0, None, parked.summary(db)
-    if first is not None:
-        depth = last - first + 1
-        if depth <= _EXACT_COUNT_LIMIT:
-            (depth,) = db.execute("SELECT count(*) FROM outbox").fetchone()
-        oldest = _oldest(db, has_parked=bool(summary.messages) and depth <= _EXACT_COUNT_LIMIT)
+    summary = parked.summary(db)
+    depth, oldest = _waiting(db, has_parked=bool(summary.messages))
     disk = space.disk_use(path)
     return Stats(
         depth=depth,
@@ -67,9 +66,23 @@ def stats_of(db: sqlite3.Connection, path: Path, max_bytes: int) -> Stats:
     )
 
 
-def _oldest(db: sqlite3.Connection, *, has_parked: bool) -> float | None:
-    row = db.execute(_OLDEST_NOT_PARKED if has_parked else _OLDEST).fetchone()
-    return row[0] if row else None
+def _waiting(db: sqlite3.Connection, *, has_parked: bool) -> tuple[int, float | None]:
+    """Return how many events wait, and when the oldest of those came that are not parked."""
+    (count,) = db.execute(_COUNT, (_MAX_COUNTED + 1,)).fetchone()
+    oldest = db.execute(_FIRST).fetchone()
+    first = db.execute(_FIRST_NOT_PARKED, (_MAX_COUNTED,)).fetchone() if has_parked else oldest
+    if count <= _MAX_COUNTED:
+        return count, first[1] if first else None
+    seq, received_at = first or oldest
+    (last,) = db.execute("SELECT max(seq) FROM outbox").fetchone()
+    # Parked ones stay behind, so the numbers between them are of events that went long ago.
+    behind = _count_parked(db, seq) if has_parked else 0
+    return behind + last - seq + 1, received_at
+
+
+def _count_parked(db: sqlite3.Connection, before: int) -> int:
+    (count,) = db.execute("SELECT count(*) FROM parked WHERE seq < ?", (before,)).fetchone()
+    return int(count)
 
 
 def total(parts: Sequence[Stats], max_bytes: int) -> Stats:
