@@ -7,10 +7,11 @@ of Messenger and Instagram have messages.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from relay.errors import Malformed
-from relay.events.event import NotUnderstood
+from relay.events.event import MAX_EVENTS, NotUnderstood
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.batches import (
     Element,
@@ -117,8 +118,7 @@ def step_by_step(body: bytes) -> list[Element | NotUnderstood]:
         return _alone(body)
     if document["entry"] != [0] * len(entries):
         raise Malformed("unknown_shape")
-    object_type = text(document.get("object"))
-    return [element for entry in entries for element in _of_entry(entry, object_type)]
+    return _bounded(_of_entries(entries, text(document.get("object"))))
 
 
 def _alone(body: bytes) -> list[Element | NotUnderstood]:
@@ -126,13 +126,28 @@ def _alone(body: bytes) -> list[Element | NotUnderstood]:
     element = read_element(body)
     value = mapping(element.value) if isinstance(element, Element) else {}
     if "field" in value and "value" in value:
-        return list(_of_change(body, ElementContext("changes")))
+        return _bounded(_of_change(body, ElementContext("changes")))
     if any(name in value for name in ("changes", *MESSAGING)):
-        return list(_of_entry(body, None))
+        return _bounded(_of_entry(body, None))
     for name, kind in _MARKS.items():
         if name in value:
             return [_read(body, ElementContext(kind))]
     raise Malformed("unknown_shape")
+
+
+def _bounded(elements: Iterator[Element | NotUnderstood]) -> list[Element | NotUnderstood]:
+    """Read no more elements than a delivery may have, whatever lists they are spread over."""
+    found = list(islice(elements, MAX_EVENTS + 1))
+    if len(found) > MAX_EVENTS:
+        raise Malformed("too_many_events")
+    return found
+
+
+def _of_entries(
+    entries: Sequence[bytes], object_type: str | None
+) -> Iterator[Element | NotUnderstood]:
+    for entry in entries:
+        yield from _of_entry(entry, object_type)
 
 
 def _of_entry(entry: bytes, object_type: str | None) -> Iterator[Element | NotUnderstood]:

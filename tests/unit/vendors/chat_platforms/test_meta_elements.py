@@ -122,9 +122,29 @@ def test_any_other_is_not_cut_at_once(body: bytes) -> None:
     assert as_documented(body) == []
 
 
-def test_more_events_than_allowed_in_one_list_are_refused() -> None:
+HALF = b"0," * (MAX_EVENTS // 2) + b"0"
+CHANGE = b'{"field":"messages","value":{"messages":[%b]}}' % HALF
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"entry":[%b]}' % entry(b"1," * MAX_EVENTS + b"1"),
+        b'{"entry":[%b,%b]}' % (entry(HALF), entry(HALF)),
+        b'{"entry":[{"changes":[%b,%b]}]}' % (CHANGE, CHANGE),
+        b'{"entry":[{"messaging":[%b],"standby":[%b]}]}' % (HALF, HALF),
+        b'{"entry":[{"\\u006dessaging":[%b,%b]}]}' % (HALF, HALF),
+        b'{"entry":[{"x":{"messaging":[1]},"\\u006dessaging":[%b,%b]}]}' % (HALF, HALF),
+        b'{"changes":[%b,%b]}' % (CHANGE, CHANGE),
+        b'{"messaging":[%b,%b]}' % (HALF, HALF),
+        b'{"field":"messages","value":{"messages":[%b],"statuses":[%b]}}' % (HALF, HALF),
+        b'{"field":"messages","value":{"\\u006dessages":[%b,%b]}}' % (HALF, HALF),
+    ],
+    ids=range(10),
+)
+def test_more_events_than_allowed_are_refused_whatever_lists_they_are_in(body: bytes) -> None:
     with pytest.raises(Malformed, match="too_many_events"):
-        elements_of(b'{"entry":[%b]}' % entry(b"1," * MAX_EVENTS + b"1"))
+        elements_of(body)
 
 
 @pytest.mark.parametrize("odd", [b"NaN", b'"\\ud83d"', b'"\n"', b"[" * 300 + b"]" * 300])
