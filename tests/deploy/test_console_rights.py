@@ -21,7 +21,7 @@ from relay.events.topology import feed_queue
 from tests.deploy.test_compose import as_role
 from tests.deploy.test_rabbitmq_definitions import PASSWORDS, run, written
 from tests.support.archives import archived, event, found, opened_archive
-from tests.support.eventually import eventually
+from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all
 from tests.support.servers.console import Browser, fields_of, groups_in, opened_console
 
@@ -124,19 +124,30 @@ async def test_it_releases_puts_back_and_drops(
     await eventually(lambda: has(operator, DEAD, 0))
 
 
-async def test_its_feed_shows_events(console: Browser, node: PrivateBroker, tmp_path: Path) -> None:
+async def comes(lines: AsyncIterator[str], text: str) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        async for line in lines:
+            if text in line:
+                return
+
+
+async def test_its_feed_shows_events(
+    console: Browser, operator: AbstractConnection, node: PrivateBroker, tmp_path: Path
+) -> None:
     directory = tmp_path / "relay"
     directory.mkdir()
     broker = {"urls": [url_of(node, "relay")], "declare_topology": False}
     async with RelayProcess(directory, broker_url="", broker=broker) as relay:
         async with console.stream("/feed/stream") as lines:
-            await eventually(lambda: "console.feed." in node.ctl("list_queues", "name"))
-            await eventually(lambda: "#" in node.ctl("list_bindings", "routing_key"))
+            await comes(lines, '"error": ""')  # the first line says that there is no broker yet
             await post_all(relay.url, numbered(1))
-            async for line in lines:
-                if '"published"' in line:
-                    break
-        await eventually(lambda: "console.feed." not in node.ctl("list_queues", "name"))
+            await comes(lines, '"published"')
+
+        async def goes_unrouted() -> bool:
+            await post_all(relay.url, numbered(1))
+            return await depth(operator, "webhooks.unrouted") > 0
+
+        await eventually(goes_unrouted)  # so the feed's queue is gone
 
 
 async def _consume(channel: AbstractChannel, name: str) -> None:

@@ -29,6 +29,7 @@ from tests.support.relay_process import NOWHERE
 DOCKERFILE = Path("deploy/container/Dockerfile")
 BUILD, IMAGE = stages(DOCKERFILE)
 SECRET = "s3cret"
+_START_LIMIT_S = 120.0  # for a process that starts neither well nor badly
 # How this machine reaches PyPI.
 REACHING = {
     name: value
@@ -162,6 +163,20 @@ async def container(
             await process.wait()
 
 
+async def listens(process: asyncio.subprocess.Process) -> None:
+    """Wait until a process logs that it listens; fail with its log where it ends before.
+
+    Each question after its health is a container of its own, which takes the CPU from a start.
+    """
+    assert process.stderr
+    log = b""
+    async with asyncio.timeout(_START_LIMIT_S):
+        while b'"event":"listening"' not in log:
+            line = await process.stderr.readline()
+            log += line
+            assert line, log.decode()
+
+
 async def healthy(image: Overlay, port: int) -> bool:
     """Ask as the image's HEALTHCHECK does."""
     (check,) = [instruction for instruction in IMAGE if instruction.name == "HEALTHCHECK"]
@@ -200,6 +215,7 @@ async def test_a_relay_in_it_serves_as_nobody_on_a_tree_it_can_not_write_to(
         RELAY_INGRESS__PORT=str(port),
         RELAY_ADMIN__PORT=str(admin),
     ) as process:
+        await listens(process)
         await eventually(lambda: healthy(image, admin))
         async with (
             aiohttp.ClientSession(headers={"Authorization": SECRET}) as http,
@@ -228,7 +244,8 @@ async def test_a_service_starts_in_it(image: Overlay, broker_url: str, exchange:
         RELAY_CONSUMERS__ARCHIVE__QUEUE=exchange,
         RELAY_CONSUMERS__ARCHIVE__DATABASE="sqlite:archive.db",
         RELAY_CONSUMERS__ARCHIVE__ADMIN__PORT=str(admin),
-    ):
+    ) as process:
+        await listens(process)
         await eventually(lambda: healthy(image, admin))
 
 
@@ -242,7 +259,8 @@ async def test_a_console_starts_in_it(image: Overlay) -> None:
         RELAY_CONSOLE__PORT=str(port),
         RELAY_SOURCES__SWIFTSELL__VENDOR="swiftsell",
         RELAY_SOURCES__SWIFTSELL__SECRETS="unused",
-    ):
+    ) as process:
+        await listens(process)
         await eventually(lambda: healthy(image, port))
 
 

@@ -1,8 +1,9 @@
 """A service on a real broker: its bindings, queues and rights, and its end."""
 
 import asyncio
+import json
 from collections import defaultdict
-from functools import partial
+from pathlib import Path
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
@@ -192,14 +193,20 @@ async def _declared_late(connection: AbstractConnection, declared: relay_topolog
 
 
 async def test_a_service_needs_no_more_rights_than_its_readme_says(
-    own_broker: PrivateBroker, exchange: str, name: str
+    own_broker: PrivateBroker, exchange: str, name: str, tmp_path: Path
 ) -> None:
-    ctl = partial(asyncio.to_thread, own_broker.ctl)
     own = rf"^{name}(\..*)?$"
-    await ctl("add_user", name, "secret")
-    await ctl(
-        *("set_permissions", name, own, rf"{own}|^amq\.default$", rf"{own}|^{exchange}$"),
-    )
+    rights = {
+        "configure": own,
+        "write": rf"{own}|^amq\.default$",
+        "read": rf"{own}|^{exchange}$",
+    }
+    definitions = {
+        "users": [{"name": name, "password": "secret", "tags": ""}],
+        "permissions": [{"user": name, "vhost": "/", **rights}],
+    }
+    (tmp_path / "definitions.json").write_text(json.dumps(definitions))
+    own_broker.ctl("import_definitions", str(tmp_path / "definitions.json"))
     declared = relay_topology.topology(
         exchange, unrouted_max_length=1000, quarantine_max_length=1000
     )
