@@ -28,6 +28,7 @@ from relay.settings import load
 from relay.vendors.kit.request import Request
 
 _EVERY_SOURCE = "all"
+_A_FILE_OF_YOUR_OWN = "Send a --file of your own."
 _MAX_REPEATS = 1_000_000
 
 
@@ -100,7 +101,7 @@ def command(
     if not (names or is_all or is_handshake or file):
         listed = list(_listed(sources))
         show_table(("Source", "Sample"), listed)
-        hint = "Name some to send, or --all of them." if listed else "Send a --file of your own."
+        hint = "Name some to send, or --all of them." if listed else _A_FILE_OF_YOUR_OWN
         click.echo(hint, err=True)
         return
     if len(sources) > 1 and (names or file):
@@ -115,6 +116,9 @@ def command(
         for name, body in payloads:
             altered = assign(body, assignments) if assignments else body
             makers.append(functools.partial(_call, source, name, altered, is_now=is_now))
+    if not makers:
+        whose = "any source" if source_name == _EVERY_SOURCE else source_name
+        raise RelayError(f"There is nothing of {whose} to send. {_A_FILE_OF_YOUR_OWN}")
     base = url or f"http://127.0.0.1:{settings.ingress.port}"
     show = _show_json if as_json else _show_line
     calls = itertools.chain.from_iterable(itertools.repeat(makers, repeat))
@@ -169,7 +173,9 @@ def _find(wanted: str, names: Sequence[str]) -> str:
         return found[0]
     if found:
         raise RelayError(f"Several samples begin with {wanted!r}: {', '.join(found)}.")
-    raise RelayError(f"There is no sample {wanted!r}; there are {', '.join(names) or 'none'}.")
+    if not names:
+        raise RelayError(f"There is no sample {wanted!r}, nor any other. {_A_FILE_OF_YOUR_OWN}")
+    raise RelayError(f"There is no sample {wanted!r}; there are {', '.join(names)}.")
 
 
 def _call(source: Source, name: str, body: bytes, *, is_now: bool) -> Call:

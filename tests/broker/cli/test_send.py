@@ -207,3 +207,26 @@ async def test_a_value_that_can_not_be_set_is_one_sentence(
 
     assert result.code in {1, 2}
     assert "leads nowhere" in result.err or "is n" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["orders", "01"], "There is no sample '01', nor any other. Send a --file of your own."),
+        (["orders", "--all"], "There is nothing of orders to send. Send a --file of your own."),
+        (["all", "--all"], "There is nothing of any source to send. Send a --file of your own."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+async def test_where_there_is_nothing_to_send_that_is_said(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    config = tmp_path / "relay.toml"
+    config.write_text(
+        "[sources.orders]\nvendor = 'generic'\nsecrets = ['s3cret']\n"
+        "verify = {kind = 'token', bearer = true}\n"
+    )
+
+    result = await RelayCommand(config)("send", *arguments)
+
+    assert (result.code, result.out, result.err) == (1, "", f"relay: {sentence}\n")
