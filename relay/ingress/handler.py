@@ -168,7 +168,7 @@ class Ingress:
     def _process(self, request: RequestContext) -> PendingResponse | None:
         """Return what is to be made durable; None if the request is answered, or takes a task."""
         try:
-            self.admit(request)
+            self.admit(request)  # also where its head was: sources may have been replaced since
             http_body.check_size(len(request.body), self._options.body_limit_bytes)
             if self._takes_long(request):
                 self._spawn(request)
@@ -200,11 +200,11 @@ class Ingress:
                 limit_bytes=self._options.body_limit_bytes,
             )
             delivery = self._as_vendors_see_it(request, body)
-            what = (delivery, request.source, request.received_at, request.delivery_id)
+            arguments = (delivery, request.source, request.received_at, request.delivery_id)
             if self._options.takes_long(body):
-                processed = await self._subprocess.process_delivery(*what)
+                processed = await self._subprocess.process_delivery(*arguments)
             else:
-                processed = process_delivery(*what)
+                processed = process_delivery(*arguments)
         except Exception as error:  # noqa: BLE001  as in _process
             self.finish(request, error)
             return

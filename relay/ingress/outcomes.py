@@ -118,8 +118,8 @@ class Outcomes:
             self._metrics.ignored.labels(origin.source).inc(len(processed.ignored))
         for event_type in processed.types:
             self._metrics.events.counts[origin.vendor, event_type_label(event_type)] += 1
-        if self._drift and request.request:
-            self._drift.take(origin.vendor, request.request.query_string, processed.messages)
+        if self._drift and request.delivery:
+            self._drift.take(origin.vendor, request.delivery.query_string, processed.messages)
         summarize(processed, request.line)
         request.types = processed.types[:MAX_EVENTS_SHOWN]
         if len(processed.messages) > 1 or processed.reason:
@@ -131,8 +131,8 @@ class Outcomes:
         names: dict[str, object] | None = None
         if isinstance(refusal, Unauthenticated):
             self._metrics.count_unauthenticated(request.source_name, refusal.reason)
-            if request.request:
-                names = safe_field_names(request.request, request.source.secrets.values)
+            if request.delivery:
+                names = safe_field_names(request.delivery, request.source.secrets.values)
                 request.line.update(names)
             request.line["detail"] = str(refusal)
         request.line["reason"] = getattr(refusal, "reason", str(refusal))
@@ -175,7 +175,7 @@ class Outcomes:
             request.span.end(status, line)
 
     def _capture_request(self, request: RequestContext, status: int) -> None:
-        delivery = request.request or Request(
+        delivery = request.delivery or Request(
             body=request.body, headers=request.head.headers, url=request.head.raw_path
         )
         source = self._sources[request.source_name]

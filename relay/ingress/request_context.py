@@ -53,6 +53,7 @@ class RequestContext:
 
     __slots__ = (
         "body",
+        "delivery",
         "delivery_id",
         "details",
         "encoding",
@@ -62,7 +63,6 @@ class RequestContext:
         "path_secret",
         "received_at",
         "reply",
-        "request",
         "reservation",
         "source",
         "source_name",
@@ -84,11 +84,11 @@ class RequestContext:
         self.source_name, self.path_secret = split_path(head.raw_path)
         self.body = b""
         self.encoding: str | None = None  # as its Content-Encoding says
-        self.line: dict[str, object] = {"request_id": self.id}
+        self.line: dict[str, object] = {"request_id": self.id}  # of the log
         self.types: tuple[str, ...] = ()  # of its events
         self.details: Mapping[str, object] | None = None  # for /recent, beside the line
         self.source: Source
-        self.request: Request | None = None
+        self.delivery: Request | None = None  # as vendors see it, once its body is whole
         self.span: ReceiveSpan | None = None
 
     @property
@@ -99,7 +99,7 @@ class RequestContext:
     def as_vendors_see_it(self, body: bytes) -> Request:
         """Return the request with its body, which is decompressed by now."""
         self.line["bytes"] = len(body)
-        self.request = Request(
+        self.delivery = Request(
             body=body,
             headers=self.head.headers,
             query_string=self.query_string,
@@ -108,7 +108,7 @@ class RequestContext:
             url=self.head.raw_path,
             received_at=self.received_at,
         )
-        return self.request
+        return self.delivery
 
 
 def without_head(
