@@ -13,6 +13,7 @@ from deploy.local.broker import PrivateBroker, open_broker
 from relay.events import topology
 from relay.process import collector
 from tests.support.cleanup import delete_queues
+from tests.support.relay_process import nothing_set_outside
 
 # Where this is set, each worker would compile all tests, and each process that a test starts would
 # compile the relay.
@@ -92,14 +93,13 @@ def own_broker(own_node: PrivateBroker) -> Iterator[PrivateBroker]:
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_settings_from_outside() -> Iterator[None]:
     """Settings of whoever runs the tests must not reach the relays under test.
 
     A broker given as RELAY_BROKER__URLS has been taken note of by then: `broker_url` comes first.
     """
-    for name in list(os.environ):
-        if name.startswith("RELAY_"):
-            monkeypatch.delenv(name)
+    with nothing_set_outside():
+        yield
 
 
 @pytest.fixture

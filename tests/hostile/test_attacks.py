@@ -1,6 +1,5 @@
 """Whatever is thrown at the relay, it answers as it should, stays small and goes on working."""
 
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +8,7 @@ import pytest_asyncio
 from tests.hostile import attacks
 from tests.hostile.attack import Attack
 from tests.hostile.target import MAX_BYTES, Target
+from tests.support.relay_process import nothing_set_outside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,9 +19,7 @@ async def target(
 ) -> AsyncIterator[Target]:
     """One relay for all attacks: what one leaves behind, the next would meet."""
     directory = tmp_path_factory.mktemp("hostile")
-    with pytest.MonkeyPatch.context() as environment:
-        for name in [name for name in os.environ if name.startswith("RELAY_")]:
-            environment.delenv(name)
+    with nothing_set_outside():
         async with Target(directory, broker_url, exchange=directory.name) as target:
             yield target
 

@@ -1,12 +1,14 @@
 """A relay as its users run it: a process, a settings file, two ports, signals."""
 
 import asyncio
+import contextlib
 import functools
 import json
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +23,17 @@ NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 _LISTENERS = ("ingress", "admin")
 """The URL of a broker that nobody runs."""
 _discovered = functools.cache(vendors.discover)
+
+
+@contextlib.contextmanager
+def nothing_set_outside() -> Iterator[None]:
+    """Keep settings in the environment of whoever runs the tests from relays that are started."""
+    names = [name for name in os.environ if name.startswith("RELAY_")]
+    kept = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 class RelayProcess:

@@ -4,15 +4,24 @@ import asyncio
 import json
 import re
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.support.eventually import LIMIT_S, eventually
 from tests.support.relay_command import RelayCommand
-from tests.support.relay_process import NOWHERE, SECRET, RelayProcess, numbered, post_all
+from tests.support.relay_process import (
+    NOWHERE,
+    SECRET,
+    RelayProcess,
+    nothing_set_outside,
+    numbered,
+    post_all,
+)
 
 ORDER = {"source": "swiftsell", "for_s": 60, "refused": False}
 
@@ -119,10 +128,12 @@ async def test_no_browser_switches_it_on_or_reads_it(
     assert response.status == status, body
 
 
-@pytest.fixture
-async def running(tmp_path: Path) -> Any:
-    async with RelayProcess(tmp_path, broker_url=NOWHERE) as relay:
-        yield relay
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RelayProcess]:
+    """One relay for all of these: none leaves it other than it was, but for what it captures."""
+    with nothing_set_outside():
+        async with RelayProcess(tmp_path_factory.mktemp("relay"), broker_url=NOWHERE) as relay:
+            yield relay
 
 
 @pytest.mark.parametrize("duration", ["", "0", "2h", "10 m", "-1s", "1d", "99999999"])

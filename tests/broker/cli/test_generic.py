@@ -24,24 +24,27 @@ BODY = b'{"type":"order.paid","id":"o-1"}'
 
 
 @pytest.fixture
-async def process(
-    tmp_path: Path,
-    broker_url: str,
-    exchange: str,
-    declared: Topology,  # noqa: ARG001  takes down what the relay declares
-) -> AsyncIterator[RelayProcess]:
+def stopped(tmp_path: Path, broker_url: str, exchange: str) -> RelayProcess:
+    """A relay that is not started, but whose settings are written."""
     sections = {f"sources__{name}": section for name, section in SOURCES.items()}
     sections |= TABLES
-    process = RelayProcess(
+    return RelayProcess(
         tmp_path, broker_url=broker_url, exchange=exchange, vendors=("acquire",), **sections
     )
-    async with process:
-        yield process
 
 
 @pytest.fixture
-def relay(process: RelayProcess, tmp_path: Path) -> RelayCommand:  # noqa: ARG001
-    return RelayCommand(tmp_path / "relay.toml")
+async def process(
+    stopped: RelayProcess,
+    declared: Topology,  # noqa: ARG001  takes down what the relay declares
+) -> AsyncIterator[RelayProcess]:
+    async with stopped:
+        yield stopped
+
+
+@pytest.fixture
+def relay(stopped: RelayProcess) -> RelayCommand:
+    return RelayCommand(stopped.directory / "relay.toml")
 
 
 async def test_a_file_is_sent_as_the_sender_would(
@@ -78,10 +81,10 @@ async def test_a_delivery_is_inspected(relay: RelayCommand) -> None:
     assert event["new_id_per_delivery"] is False
 
 
-async def test_the_settings_are_checked(relay: RelayCommand, process: RelayProcess) -> None:
+async def test_the_settings_are_checked(relay: RelayCommand, stopped: RelayProcess) -> None:
     good = await relay("check", "--offline")
-    process.sections["sources.orders.verify"]["signed"] = "no body"
-    process.write_config(process.sections)
+    stopped.sections["sources.orders.verify"]["signed"] = "no body"
+    stopped.write_config(stopped.sections)
     bad = await relay("check", "--offline")
 
     assert good.code == 0

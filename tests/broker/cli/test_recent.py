@@ -15,14 +15,20 @@ from tests.support.relay_process import NOWHERE, RelayProcess, numbered, post_al
 
 
 @pytest.fixture
-async def relay(tmp_path: Path) -> AsyncIterator[RelayProcess]:
-    async with RelayProcess(tmp_path, broker_url=NOWHERE) as relay:
-        yield relay
+def stopped(tmp_path: Path) -> RelayProcess:
+    """A relay that is not started, but whose settings are written."""
+    return RelayProcess(tmp_path, broker_url=NOWHERE)
 
 
 @pytest.fixture
-def command(relay: RelayProcess) -> RelayCommand:
-    return RelayCommand(relay.directory / "relay.toml")
+async def relay(stopped: RelayProcess) -> AsyncIterator[RelayProcess]:
+    async with stopped:
+        yield stopped
+
+
+@pytest.fixture
+def command(stopped: RelayProcess) -> RelayCommand:
+    return RelayCommand(stopped.directory / "relay.toml")
 
 
 async def refuse(relay: RelayProcess, path: str = "/in/swiftsell") -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import os
 import ssl
 import uuid
 from collections.abc import AsyncIterator
@@ -13,7 +12,7 @@ import pytest_asyncio
 
 from tests.deploy.edge.edge import KINDS, LIMIT_BYTES, Certificate, Edge, opened_edge
 from tests.faults.harness.queues import Queues
-from tests.support.relay_process import SECRET, numbered
+from tests.support.relay_process import SECRET, nothing_set_outside, numbered
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -26,9 +25,7 @@ async def edge(
     directory = tmp_path_factory.mktemp("edge")
     exchange = f"test-{uuid.uuid4().hex[:12]}"
     certificate = Certificate(directory)
-    with pytest.MonkeyPatch.context() as environment:
-        for name in [name for name in os.environ if name.startswith("RELAY_")]:
-            environment.delenv(name)
+    with nothing_set_outside():
         async with opened_edge(
             directory, request.param, certificate, broker_url=broker_url, exchange=exchange
         ) as edge:
