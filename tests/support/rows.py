@@ -3,7 +3,7 @@
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -15,10 +15,24 @@ MAX_VALUE_CHARACTERS = 200
 def for_each(**values: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Call a test with each combination of values; the failure names all rows that failed.
 
-    For thousands of rows that take microseconds: pytest needs more time per test than that, on
-    two workers 2 ms. Otherwise it is as `pytest.mark.parametrize`, but the rows share the fixtures.
+    For tables of rows that take microseconds: pytest needs more time per test than that, on four
+    workers 2 ms. Otherwise it is as `pytest.mark.parametrize`, but the rows share the fixtures.
     """
-    rows = [dict(zip(values, row, strict=True)) for row in itertools.product(*values.values())]
+    return for_each_row((), [()], **values)
+
+
+def for_each_row(
+    names: Sequence[str], table: Iterable[Sequence[Any]], **values: Iterable[Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Call a test as `for_each` does, with each row of a table whose columns have names."""
+    combinations = [*itertools.product(*values.values())]
+    columns = [*names, *values]
+    rows = [
+        dict(zip(columns, [*row, *combination], strict=True))
+        for row, combination in itertools.product(table, combinations)
+    ]
+    if not rows:
+        raise ValueError("The table has no row, so the test would check nothing.")
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
@@ -35,7 +49,7 @@ def for_each(**values: Iterable[Any]) -> Callable[[Callable[..., None]], Callabl
                 raise AssertionError("\n".join([counted, *lines])) from failed[0][1]
 
         signature = inspect.signature(test)
-        others = [each for name, each in signature.parameters.items() if name not in values]
+        others = [each for name, each in signature.parameters.items() if name not in columns]
         over_all_rows.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
         return over_all_rows
 

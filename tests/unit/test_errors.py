@@ -3,10 +3,9 @@
 import inspect
 import re
 
-import pytest
-
 from relay import errors
 from relay.errors import Refused, RelayError
+from tests.support.rows import for_each
 
 CLASSES = {
     name: kind
@@ -86,7 +85,7 @@ def test_only_what_is_full_shares_a_status_with_its_parent() -> None:
     assert shared == [errors.StorageFull]
 
 
-@pytest.mark.parametrize("error", CLASSES.values(), ids=CLASSES)
+@for_each(error=CLASSES.values())
 def test_every_error_says_what_it_means(error: type[RelayError]) -> None:
     assert issubclass(error, RelayError)
     assert error.__doc__

@@ -12,8 +12,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 from tests.support.rows import for_each
 
 MAY_IMPORT = {
@@ -298,7 +296,7 @@ def test_a_pure_module_reads_no_clock_and_no_file(module: str) -> None:
     assert not names & DOES_IO - reads_its_package
 
 
-@pytest.mark.parametrize("library", ONLY_IN)
+@for_each(library=ONLY_IN)
 def test_a_library_is_imported_in_few_modules(library: str) -> None:
     importing = {module for module in PATHS if is_importing(module, library)}
 

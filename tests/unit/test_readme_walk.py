@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import for_each_row
+
 MAX_LINES = 40
 TEXT = Path("relay/README.md").read_text()
 WALK = TEXT[TEXT.index("## One request") :].partition("\n## ")[0]
@@ -31,7 +33,7 @@ def test_the_walk_is_short() -> None:
     assert len(WALK.strip().splitlines()) <= MAX_LINES
 
 
-@pytest.mark.parametrize(("path", "name"), STEPS)
+@for_each_row(("path", "name"), STEPS)
 def test_a_step_names_a_function_of_its_file(path: str, name: str) -> None:
     assert name in set(names_in(Path("relay") / path))
 

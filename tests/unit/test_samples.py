@@ -74,14 +74,14 @@ def test_a_documented_payload_is_let_in_when_signed(sample: tuple[str, Traversab
     check_what_the_vendor_signs_is_let_in(VENDORS[name], file.read_bytes())
 
 
-@pytest.mark.parametrize("name", VENDORS)
+@for_each(name=VENDORS)
 def test_a_signed_delivery_says_that_it_is_json(name: str) -> None:
     delivery = VENDORS[name].sign(b"{}", SECRET)
 
     assert delivery.headers["Content-Type"] == "application/json"
 
 
-@pytest.mark.parametrize("name", VENDORS)
+@for_each(name=VENDORS)
 def test_every_vendor_has_samples_and_every_expectation_belongs_to_one(name: str) -> None:
     samples = [Path(str(sample)) for sample in vendors.samples(name)]
 
@@ -93,7 +93,7 @@ def test_every_vendor_has_samples_and_every_expectation_belongs_to_one(name: str
     assert suffixes <= {".json", ".txt", ".md"}
 
 
-@pytest.mark.parametrize("name", VENDORS)
+@for_each(name=VENDORS)
 def test_an_insecure_source_lets_everyone_in_and_echoes_nothing(name: str) -> None:
     stranger = Request(body=b'{"token": "x"}', query_string="token=x", path_secret="x")
 
@@ -102,7 +102,7 @@ def test_an_insecure_source_lets_everyone_in_and_echoes_nothing(name: str) -> No
     assert echo is None
 
 
-@pytest.mark.parametrize("name", VENDORS)
+@for_each(name=VENDORS)
 def test_a_call_without_a_body_is_a_test_call_without_events(name: str) -> None:
     bodies = [b"", b" \r\n", b"\xef\xbb\xbf"]
 

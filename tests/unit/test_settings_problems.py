@@ -9,6 +9,7 @@ import pytest
 from relay import vendors
 from relay.errors import SettingsError
 from relay.settings import load
+from tests.support.rows import for_each_row
 
 pytestmark = pytest.mark.usefixtures("in_empty_directory")
 
@@ -42,7 +43,7 @@ def source(**fields: Any) -> str:
     return "[sources.acme]\n" + "\n".join(lines).replace("True", "true") + "\n"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("setting", "value"),
     [
         ("ingress.port", "65536"),
@@ -99,7 +100,7 @@ def test_a_value_out_of_bounds_is_a_problem(
     assert problems[0].endswith(".")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "problem"),
     [
         ("[ingress]\nprt = 1\n", "ingress.prt is no setting."),
@@ -261,7 +262,7 @@ def test_tracing_without_its_extra_is_a_problem(
     )
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "setting", "words"),
     [
         ({"exchange": ""}, "exchange", "match"),

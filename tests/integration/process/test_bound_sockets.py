@@ -7,6 +7,7 @@ import pytest
 
 from relay.errors import RelayError
 from relay.process.bound_sockets import address_text, bound
+from tests.support.rows import for_each_row
 
 ANY_IPV4 = "0.0.0.0"
 
@@ -20,7 +21,7 @@ def addresses(hosts: str | Sequence[str], port: int = 0) -> set[str]:
     return set(found)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("hosts", "expected"),
     [
         ("127.0.0.1", {"127.0.0.1"}),
@@ -38,8 +39,8 @@ def addresses(hosts: str | Sequence[str], port: int = 0) -> set[str]:
         (["127.0.0.1", "::1", "::"], {"::", ANY_IPV4}),
         (["::1", ANY_IPV4], {"::1", ANY_IPV4}),
     ],
+    is_free=[False, True],
 )
-@pytest.mark.parametrize("is_free", [False, True], ids=["any port", "this port"])
 def test_each_host_is_bound_once_and_all_to_one_port(
     hosts: str | list[str],
     expected: set[str],

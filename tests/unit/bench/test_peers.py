@@ -15,6 +15,7 @@ from tests.bench.peers.processes import started
 from tests.bench.peers.report import Found, markdown
 from tests.bench.peers.speed import Speed
 from tests.bench.peers.systems import SYSTEMS, Program, System, with_virtual_host
+from tests.support.rows import for_each_row
 
 OTHERS = [system for system in SYSTEMS if system.program]
 BUFFERED = [system for system in OTHERS if system.name.endswith(("-sqlite", "-disk"))]
@@ -41,7 +42,7 @@ def values(document: Any) -> list[Any]:
             return [document]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("deliveries", "arrived", "expected"),
     [
         ([], [], (0, 0, 0, 0)),

@@ -12,6 +12,7 @@ from relay.errors import Malformed, RelayError
 from relay.events.event import NormalizedEvent
 from relay.vendors import Vendor
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 
 NOW = 1_800_000_000.25
 AT = "2023-09-01T14:13:45.503552Z"
@@ -95,7 +96,7 @@ def test_without_a_known_clock_nothing_is_moved(events: list[NormalizedEvent]) -
     assert move_times(b'{"at": 1693577625}', events, NOW) is None
 
 
-@pytest.mark.parametrize("name", vendors.discover())
+@for_each(name=vendors.discover())
 def test_the_samples_of_each_vendor_with_a_clock_can_be_sent_as_of_now(name: str) -> None:
     vendor = vendors.discover()[name]
     for sample in vendors.samples(name):

@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import pytest
-
 from relay.cli.event_format import excerpt
+from tests.support.rows import for_each_row
 
 TO = {"to": {"type": "team", "id": "13"}}
 CHAT = {"status": "opened", "assignment": TO}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("event_type", "data", "text"),
     [
         ("message.created", {"message": {"text": "hi"}, **CHAT}, "hi"),

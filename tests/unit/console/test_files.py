@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import for_each
+
 MAX_LINES = 300
 OWN = Path("relay/console")
 
@@ -11,7 +13,7 @@ def test_the_style_sheet_and_the_script_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
 
 
-@pytest.mark.parametrize("path", sorted((OWN / "templates").iterdir()), ids=str)
+@for_each(path=sorted((OWN / "templates").iterdir()))
 def test_a_template_loads_nothing_from_elsewhere_and_trusts_no_value(path: Path) -> None:
     text = path.read_text()
 

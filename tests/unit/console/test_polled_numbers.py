@@ -8,6 +8,7 @@ from relay.console.verdict import verdict
 from relay.console.watching.history import KEPT_S, PolledHistory, Sample
 from relay.console.watching.polling import Polled, silent_in
 from relay.console.watching.scrape import Change, parse, quantile
+from tests.support.rows import for_each_row
 
 
 def metrics(accepted: int, refused: int, quarantined: int = 0, wrong: int = 0) -> str:
@@ -126,7 +127,7 @@ def test_a_sparkline_has_a_bar_for_each_value_that_is_not_zero() -> None:
     assert sparkline([0, 1, 2]).count("M") == 2
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "expected"),
     [
         (number(None), "\N{EN DASH}"),
@@ -190,7 +191,7 @@ def test_the_verdict_is_one_line_when_all_is_well() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("said", "receivers", "queues"),
     [
         ("Not accepting", [receiver(ready=False)], {}),

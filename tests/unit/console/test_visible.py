@@ -1,9 +1,10 @@
 import pytest
 
 from relay.console.visible import body_text, cut, visible
+from tests.support.rows import for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "shown"),
     [
         ("plain", "plain"),

@@ -10,6 +10,7 @@ from pamqp import body, commands, frame, header
 
 from relay.events import amqp
 from relay.events.message import Message
+from tests.support.rows import for_each
 
 MESSAGE_ID = "0123456789abcdef" * 2
 FRAME_MAX = 4096  # the least a peer may ask for (4.2.3)
@@ -122,9 +123,11 @@ def test_a_short_string_is_cut_between_characters(text: str, encoded: bytes) -> 
     assert amqp.short_string(text) == encoded
 
 
-@pytest.mark.parametrize("channel", [1, 2047, 65535])
-@pytest.mark.parametrize("routing_key", ["", "a.b", "x" * 255, "é" * 127])
-@pytest.mark.parametrize("size", [0, 1, FRAME_MAX - 9, FRAME_MAX - 8, FRAME_MAX - 7, 20_000])
+@for_each(
+    size=[0, 1, FRAME_MAX - 9, FRAME_MAX - 8, FRAME_MAX - 7, 20_000],
+    routing_key=["", "a.b", "x" * 255, "é" * 127],
+    channel=[1, 2047, 65535],
+)
 def test_a_message_is_published_in_the_frames_pamqp_would_write(
     channel: int, routing_key: str, size: int
 ) -> None:

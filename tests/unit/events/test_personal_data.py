@@ -21,6 +21,7 @@ from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors import Vendor, swiftsell
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 from tests.unit.events.persons import PERSONAL, PLACES, Told, filled
 
 HEADERS = ("x-who", "x-other")
@@ -100,7 +101,7 @@ def test_each_word_does_what_it_says_and_the_same_value_goes_wherever_it_stands(
     assert b"12345678901234567890123" in found.messages[0].body
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("redact", "path", "expected"),
     [
         ({"/message/text": "mask"}, ("message", "text"), "***"),

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import pytest
 from pamqp import frame, header
 
 from relay.events import amqp
 from relay.events.message import Message, Origin
 from relay.events.quarantine import encode_quarantined
+from tests.support.rows import for_each
 
 ORIGIN = Origin(vendor="my-chat", source="acme")
 SECRETS = ["tok-1", "tok-2 é"]
@@ -72,9 +72,8 @@ def test_without_a_content_type_the_body_is_just_bytes() -> None:
     assert properties.headers["content-type"] == "application/octet-stream"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+@for_each(
+    name=[
         "Authorization",
         "proxy-authorization",
         "cookie",
@@ -86,7 +85,7 @@ def test_without_a_content_type_the_body_is_just_bytes() -> None:
         "x-acquire-signature",
         "x-client-secret",
         "x-password",
-    ],
+    ]
 )
 def test_a_header_that_may_hold_a_secret_is_left_out(name: str) -> None:
     message = quarantined(**{name: "unknown to us", "x-kept": "1"})
@@ -117,9 +116,8 @@ def test_a_resend_has_the_same_id_and_another_source_has_another() -> None:
     assert first.id == again.id != other.id
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+@for_each(
+    headers=[
         {"x-latin": "\udce9t\udce9"},  # how aiohttp reads bytes that are not UTF-8
         {"content-type": "text/plain; name=\udcff"},
         {"content-type": "é" * 200},
@@ -130,11 +128,7 @@ def test_a_resend_has_the_same_id_and_another_source_has_another() -> None:
         {f"x-{number}": "1" for number in range(200)},
         {f"x-{number}": "😀" * 2_000 for number in range(64)},
         {f"{number:03}" + "x" * 2_000: "é" * 4_000 for number in range(64)},
-    ],
-    ids=[
-        *("latin-1", "odd type", "long type", "longer type", "long name", "long value", "cut"),
-        *("many", "heavy values", "heavy names"),
-    ],
+    ]
 )
 def test_odd_headers_do_not_keep_a_delivery_from_being_read(headers: dict[str, str]) -> None:
     message = quarantined(**headers)

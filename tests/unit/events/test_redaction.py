@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.events.redaction import MARK, holds_secret, redact
+from tests.support.rows import for_each
 
 SECRET = 'a/b c"é😀\\='
 EVERY_BYTE = "".join(f"%{byte:02x}" for byte in SECRET.encode())
 EVERY_UNIT = "".join(f"\\u{unit:04X}" for unit in memoryview(SECRET.encode("utf-16-le")).cast("H"))
 
 
-@pytest.mark.parametrize(
-    "spelling",
-    [
+@for_each(
+    spelling=[
         SECRET,
         json.dumps(SECRET)[1:-1],
         json.dumps(SECRET, ensure_ascii=False)[1:-1],
@@ -30,7 +30,7 @@ EVERY_UNIT = "".join(f"\\u{unit:04X}" for unit in memoryview(SECRET.encode("utf-
         EVERY_BYTE,
         EVERY_BYTE.upper(),
         '%61/b+c\\"\\u00e9\\uD83d\\ude00\\u005c%3d',
-    ],
+    ]
 )
 def test_a_secret_is_found_in_every_spelling(spelling: str) -> None:
     body = f'{{"token": "{spelling}", "x": 1}}'

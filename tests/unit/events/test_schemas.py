@@ -19,7 +19,7 @@ from relay.events.envelope import encode_events
 from relay.events.event import TYPES
 from relay.events.message import Message, Origin
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 from tests.unit.vendors.test_vendor_properties import bodies
 
 VENDORS = vendors.discover()
@@ -117,7 +117,7 @@ def test_what_is_called_otherwise_is_as_its_schema_says(sample: tuple[str, Trave
             assert found["type"] in vendors.types(VENDORS[name])
 
 
-@pytest.mark.parametrize("name", VENDORS)
+@for_each(name=VENDORS)
 def test_a_vendor_shows_each_type_that_it_says_it_sends(name: str) -> None:
     samples = [sample.read_bytes() for sample in vendors.samples(name)]
     shown = {document["type"] for sample in samples for document in documents(name, sample)}
@@ -135,7 +135,7 @@ def _changes() -> Iterator[tuple[str, Any]]:
     yield from [("data.actor.type", "robot"), ("data.message.kind", None), ("data.message", None)]
 
 
-@pytest.mark.parametrize(("place", "value"), list(_changes()))
+@for_each_row(("place", "value"), list(_changes()))
 def test_what_breaks_the_contract_is_no_event(place: str, value: Any) -> None:
     (document,) = documents("swiftsell", vendors.samples("swiftsell")[1].read_bytes())
     document = copy.deepcopy(document)
@@ -193,7 +193,7 @@ CONTRACT = [
 ]
 
 
-@pytest.mark.parametrize(("event_type", "data", "other"), CONTRACT)
+@for_each_row(("event_type", "data", "other"), CONTRACT)
 def test_the_schemas_tell_what_the_contract_allows(
     event_type: str, data: dict[str, Any], other: dict[str, Any]
 ) -> None:

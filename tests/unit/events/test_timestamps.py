@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.events import timestamps
+from tests.support.rows import for_each_row
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
@@ -29,7 +30,7 @@ def test_a_moment_is_written_in_utc(moment: datetime, text: str) -> None:
     assert timestamps.rfc3339(moment) == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "text"),
     [
         ("2023-09-01 14:13:45.503552", "2023-09-01T14:13:45.503552Z"),
@@ -57,7 +58,7 @@ def test_text_is_utc_unless_it_carries_an_offset(value: Any, text: str | None) -
     assert timestamps.from_utc_text(value) == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "text"),
     [
         ("1775220730", "2026-04-03T12:52:10Z"),

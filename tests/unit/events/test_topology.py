@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from relay.events import topology
 from relay.events.event import TYPES
+from tests.support.rows import for_each_row
 
 KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "word"),
     [
         ("form.response", "form_response"),

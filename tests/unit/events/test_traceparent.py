@@ -1,11 +1,10 @@
 """Which trace a request says it belongs to."""
 
-import pytest
-
 from relay.events.traceparent import traceparent_of
+from tests.support.rows import for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "is_taken"),
     [
         ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),

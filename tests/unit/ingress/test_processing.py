@@ -14,6 +14,7 @@ from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.ingress.safe_errors import safe_field_names
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request
+from tests.support.rows import for_each
 
 SOURCE = Source(
     origin=Origin(vendor="swiftsell", source="acme"),
@@ -71,7 +72,7 @@ def test_what_is_not_understood_is_one_message_for_the_quarantine() -> None:
     assert message.is_quarantined
 
 
-@pytest.mark.parametrize("name", vendors.discover())
+@for_each(name=vendors.discover())
 def test_a_delivery_processed_again_has_the_same_ids(name: str) -> None:
     vendor = vendors.discover()[name]
     origin = Origin(vendor=name, source="acme")

@@ -15,6 +15,7 @@ from relay.observability.recent_requests import (
     merged,
     read_query,
 )
+from tests.support.rows import for_each, for_each_row
 
 
 def keep(
@@ -131,7 +132,7 @@ def test_the_cursor_of_another_process_gives_everything_anew(cursor: str) -> Non
     assert page["missed"] is None
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("query", "expected"),
     [
         ({"source": "acme"}, [0, 1, 2, 3]),
@@ -182,7 +183,7 @@ def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
         read_query(query)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("after", "wanted", "limit", "expected", "skipped"),
     [
         (0, {}, 3, [7, 8, 9], 6),
@@ -229,8 +230,10 @@ def test_the_latest_of_what_is_left_in_the_ring_do_not_count_what_was_missed() -
     assert (ids(page), page["skipped"], page["missed"]) == ([7], 3, 3)
 
 
-@pytest.mark.parametrize("name", ["caf\u00e9", 'a"b', "a\\b", "a\tb", "what?", "x" * 300, "\u202e"])
-@pytest.mark.parametrize("beside", ["plain", "\ud800"])
+@for_each(
+    beside=["plain", "\ud800"],
+    name=["caf\u00e9", 'a"b', "a\\b", "a\tb", "what?", "x" * 300, "\u202e"],
+)
 def test_a_filter_finds_a_value_however_it_is_encoded(name: str, beside: str) -> None:
     ring = RecentRequests()
     keep(ring, 0.0, {"status": 401, "request_id": "0", "reason": name, "detail": beside})

@@ -10,6 +10,7 @@ from relay.events.event import Data, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.authentication import Secrets, signature_of
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each, for_each_row
 
 KEY = "acq-1"
 SECRETS = Secrets(["acq-2", KEY])
@@ -63,9 +64,8 @@ def test_a_signature_of_what_javascript_would_write_lets_in(body: bytes, stringi
     assert acquire.authenticate(request, SECRETS) is None
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
+@for_each(
+    request_=[
         Request(body=b"{}"),
         Request(body=b"{}", headers={acquire.SIGNATURE: ""}),
         Request(body=b"{}", headers={acquire.SIGNATURE: KEY}),
@@ -79,7 +79,7 @@ def test_a_signature_of_what_javascript_would_write_lets_in(body: bytes, stringi
         signed(b'{"b":1,"a":2}', '{"a":2,"b":1}'),
         signed(b'{"a":1}', '{"a": 1}'),
         signed(b"[" * 300 + b"]" * 300, "[" * 299 + "]" * 299),
-    ],
+    ]
 )
 def test_anything_else_is_refused(request_: Request) -> None:
     with pytest.raises(Unauthenticated):
@@ -101,7 +101,7 @@ def normalized(event: Any, data: Any = None, **flat: Any) -> NormalizedEvent:
     return found
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"<event>case:new</event>", "not_json"),
@@ -199,8 +199,7 @@ def test_who_joined_a_case_is_an_agent(data: Data, actor: Data | None) -> None:
     assert event.data == CASE | ({"actor": actor} if actor else {})
 
 
-@pytest.mark.parametrize("vendortype", ["user:case-invite", "feedback", "chat:rating"])
-@pytest.mark.parametrize(
+@for_each_row(
     ("data", "expected"),
     [
         ({"caseId": 5, "userId": 8, "rating": 4}, {"conversation": {"id": "5"}}),
@@ -214,6 +213,7 @@ def test_who_joined_a_case_is_an_agent(data: Data, actor: Data | None) -> None:
         ),
         ({"case": None, "contact": []}, {}),
     ],
+    vendortype=["user:case-invite", "feedback", "chat:rating"],
 )
 def test_what_a_bots_webhook_or_a_new_trigger_sends_says_whom_it_is_about(
     vendortype: str, data: Data, expected: Data

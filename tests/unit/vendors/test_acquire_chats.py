@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import Data, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def normalized(event: str, **flat: Any) -> NormalizedEvent:
@@ -58,7 +59,7 @@ def test_a_message_is_an_object_or_json_in_a_string(message: Any) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("message", "expected"),
     [
         ({"type": "file.pdf", "msg": None}, {"message": {"kind": "file_pdf"}}),

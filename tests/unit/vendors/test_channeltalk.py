@@ -10,6 +10,7 @@ from relay.events.event import TYPES, Data, Identity, NormalizedEvent
 from relay.vendors import channeltalk
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each, for_each_row
 
 
 def normalized(model: str, verb: str, entity: Data, **refers: Any) -> NormalizedEvent:
@@ -22,15 +23,14 @@ def message(**entity: Any) -> Data:
     return normalized("message", "push", entity).data["message"]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+@for_each(
+    query=[
         *("token=ct-1", "token=ct-2", "a=b&token=x&token=ct-1", "token=&token=ct-2"),
         *("token=ct%2D1", "a=1?token=ct-1", "a=1&b=2?token=ct-2", "?token=ct-1", "a?token=ct-1"),
         *("a=1%3Ftoken=ct-1", "a=%3ftoken=ct-1&c=3", "token=old?token=ct-1", "a=1?b=2&token=ct-3"),
         *("token=c?t", "token=c%3Ft", "a=1?token=c%26t"),
         *("a=1%3Ftoken%3Dct-1", "a%3ftoken%3dct-1&c=3", "a=b%3Fc%3D1%3Ftoken%3Dc%26t"),
-    ],
+    ]
 )
 def test_any_live_token_in_the_query_lets_in(query: str) -> None:
     secrets = Secrets(["ct-1", "ct-2", "ct-3", "c?t", "c&t"])
@@ -38,9 +38,8 @@ def test_any_live_token_in_the_query_lets_in(query: str) -> None:
     assert channeltalk.authenticate(Request(body=b"", query_string=query), secrets) is None
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
+@for_each(
+    request_=[
         Request(body=b""),
         Request(body=b"", query_string="token=ct-4"),
         Request(body=b"", query_string="a=1?token=ct-4"),
@@ -51,14 +50,14 @@ def test_any_live_token_in_the_query_lets_in(query: str) -> None:
         Request(body=b"", query_string="Token=ct-1"),
         Request(body=b"", query_string="secret=ct-1"),
         Request(body=b'{"token": "ct-1"}', headers={"x-signature": "ct-1"}, path_secret="ct-1"),
-    ],
+    ]
 )
 def test_no_other_place_does(request_: Request) -> None:
     with pytest.raises(Unauthenticated):
         channeltalk.authenticate(request_, Secrets(["ct-1"]))
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("model", "verb", "event_type", "detail"),
     [
         ("message", "push", "message.created", "unknown"),
@@ -164,7 +163,7 @@ def test_an_entity_and_its_version_tell_a_change_apart(
 # Messages.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("entity", "kind"),
     [
         ({"plainText": "hi", "files": [{}]}, "text"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from relay.events.event import Data
+from tests.support.rows import for_each_row
 from tests.unit.vendors.test_channeltalk_messages import pushed
 
 # What the chat adds.
@@ -58,7 +59,7 @@ def test_what_the_chat_says_is_taken_field_by_field(chat: Data, expected: Data) 
     assert event.data == {"message": {"kind": "text", "text": "hi"}} | expected
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("content", "event_type"),
     [
         ({"plainText": "hi"}, "message.created"),
@@ -70,8 +71,8 @@ def test_what_the_chat_says_is_taken_field_by_field(chat: Data, expected: Data) 
         ({"log": {"action": "addTags", "values": ["a"]}}, "labels.added"),
         ({"plainText": "psst", "options": ["private"]}, "note.created"),
     ],
+    role=["manager", "bot", "user", None],
 )
-@pytest.mark.parametrize("role", ["manager", "bot", "user", None])
 def test_whatever_a_message_holds_the_chat_says_the_rest(
     content: Data, event_type: str, role: str | None
 ) -> None:
@@ -195,7 +196,7 @@ def test_a_message_of_a_veil_is_the_contacts() -> None:
 # Chats.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("chat", "event_type", "time"),
     [
         ({"firstOpenedAt": 1000, "openedAt": 5000}, "conversation.opened", "1970-01-01T00:00:05Z"),

@@ -7,7 +7,7 @@ import pytest
 from relay.events.event import Data
 from relay.vendors import channeltalk
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 from tests.unit.vendors.test_channeltalk_messages import pushed
 
 # Notes.
@@ -66,13 +66,12 @@ def test_an_edited_note_is_another_note() -> None:
     assert event.data == {"note": {"text": "no, calm"}, "message": {"id": "m1", "kind": "text"}}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
+@for_each(
+    options=[
         *(["private"], "private", [None, {}, "private", 5], ["Private"], "PRIVATE"),
         *("silent,private", "silent private", [["private"]], {"private": True}, {"private": 1}),
         [{"private": "yes"}],
-    ],
+    ]
 )
 def test_a_note_is_known_by_an_option(options: Any) -> None:
     assert pushed({"plainText": "x", "options": options}).type == "note.created"
@@ -109,7 +108,7 @@ def test_an_action_that_is_private_still_changes_the_chat() -> None:
 # Team chats.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("entity", "kind"),
     [
         ({"plainText": "lunch?"}, "text"),
@@ -118,9 +117,9 @@ def test_an_action_that_is_private_still_changes_the_chat() -> None:
         ({"meet": {"id": 1}}, "meet"),
         ({}, "unknown"),
     ],
+    verb=["push", "update", "upsert"],
+    chat_type=["group", "directChat", "Group", "directchat"],
 )
-@pytest.mark.parametrize("chat_type", ["group", "directChat", "Group", "directchat"])
-@pytest.mark.parametrize("verb", ["push", "update", "upsert"])
 def test_what_staff_say_among_themselves_is_no_message_of_a_customers(
     entity: Data, kind: str, chat_type: str, verb: str
 ) -> None:
@@ -138,7 +137,7 @@ def test_any_other_chat_is_a_customers(chat_type: Any) -> None:
 GROUP = {"group": {"id": "7", "name": "Sales"}}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("chat", "refers"),
     [
         ({"chatKey": "group-7"}, {}),
@@ -149,8 +148,8 @@ GROUP = {"group": {"id": "7", "name": "Sales"}}
         ({}, GROUP),
         ({"chatKey": 7}, GROUP | {"userChat": None}),
     ],
+    verb=["push", "update"],
 )
-@pytest.mark.parametrize("verb", ["push", "update"])
 def test_a_team_chat_may_be_known_by_its_key_or_its_group(
     chat: Data, refers: Data, verb: str
 ) -> None:

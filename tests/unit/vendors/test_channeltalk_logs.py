@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import Data, NormalizedEvent
 from relay.vendors import channeltalk
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each, for_each_row
 
 CHAT = {"id": "c1", "userId": "u1", "name": "Ann", "state": "opened"}
 BO = {"type": "agent", "id": "m1", "name": "Bo"}
@@ -37,7 +38,7 @@ def logged(
     return event
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("actions", "event_type"),
     [
         ("close autoClose", "conversation.closed"),
@@ -50,10 +51,11 @@ def logged(
         ("addTags", "labels.added"),
         ("removeTags", "labels.removed"),
     ],
-)
-@pytest.mark.parametrize(
-    "beside",
-    [{}, {"plainText": "Bo closed it"}, {"blocks": [{"type": "text", "value": "x"}], "files": [1]}],
+    beside=[
+        {},
+        {"plainText": "Bo closed it"},
+        {"blocks": [{"type": "text", "value": "x"}], "files": [1]},
+    ],
 )
 def test_an_action_is_the_event_it_tells_of_even_beside_words(
     actions: str, event_type: str, beside: Data
@@ -71,16 +73,15 @@ def test_an_action_is_the_event_it_tells_of_even_beside_words(
         assert "message" not in event.data
 
 
-@pytest.mark.parametrize(
-    "action",
-    [
+@for_each(
+    action=[
         *("changeName", "changeScope", "create", "joinMeet", "leaveMeet", "inviteMeet", "missMeet"),
         *("callbackMeet", "tryConnectCall", "processBranch", "sendXms", "addUserTags", "share"),
         *("removeUserTags", "updatePriority", "startWorkflow", "endWorkflow", "applyRules"),
         *("interruptWorkflow", "interruptWorkflowByBot", "tryOpenWithAlf", "startTask"),
         *("taskApproval", "cancelAlfByUser", "fallbackCall", "handoffVoiceToText"),
         *("closed", "CLOSE", "somethingNew", "\u2603"),
-    ],
+    ]
 )
 def test_any_other_action_is_a_message_that_names_it(action: str) -> None:
     event = logged(action, ["x"])
@@ -121,8 +122,10 @@ def test_a_log_that_is_changed_later_changes_the_chat_no_second_time() -> None:
     assert logged("addTags", ["vip"], event="upsert").type == "message.updated"
 
 
-@pytest.mark.parametrize("chat_type", ["group", "directChat", "Group", "DIRECTCHAT"])
-@pytest.mark.parametrize("action", ["close", "join", "changeName", "somethingNew"])
+@for_each(
+    action=["close", "join", "changeName", "somethingNew"],
+    chat_type=["group", "directChat", "Group", "DIRECTCHAT"],
+)
 def test_in_a_team_chat_a_log_is_a_message(chat_type: str, action: str) -> None:
     event = logged(action, ["m2"], chatType=chat_type)
 
@@ -136,7 +139,7 @@ AGENT = {"type": "agent", "id": "9"}
 TEAM = {"type": "team", "id": "13"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("action", "values", "chat", "to"),
     [
         ("assign", ["8"], {"assigneeId": "9", "teamId": "13"}, AGENT),
@@ -167,7 +170,7 @@ def test_an_assignment_is_to_whom_the_chat_has_now(
     assert event.data.get("assignment") == ({"to": to} if to else None)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("action", "values", "member"),
     [
         ("join", ["m2"], BO),
@@ -197,7 +200,7 @@ def test_who_left_may_be_known_by_the_log_alone() -> None:
     assert event.data["member"] == {"type": "agent", "id": "m2"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("values", "labels"),
     [
         (["refund", "vip"], [{"name": "refund"}, {"name": "vip"}]),
@@ -208,14 +211,16 @@ def test_who_left_may_be_known_by_the_log_alone() -> None:
         ("vip", None),
         ({"vip": 1}, None),
     ],
+    action=["addTags", "removeTags"],
 )
-@pytest.mark.parametrize("action", ["addTags", "removeTags"])
 def test_labels_are_known_by_name(action: str, values: Any, labels: list[Data] | None) -> None:
     assert logged(action, values).data.get("labels") == labels
 
 
-@pytest.mark.parametrize("state", ["closed", "snoozed", "queued", "missed", None, 5])
-@pytest.mark.parametrize("action", ["snooze", "close", "open", "miss"])
+@for_each(
+    action=["snooze", "close", "open", "miss"],
+    state=["closed", "snoozed", "queued", "missed", None, 5],
+)
 def test_the_status_is_the_chats_own_word(action: str, state: Any) -> None:
     event = logged(action, chat={"state": state, "contactMediumType": "appLine"})
 

@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import Data, NormalizedEvent
 from relay.vendors import channeltalk
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def pushed(
@@ -24,7 +25,7 @@ BULLETS = {
 }
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("entity", "text"),
     [
         ({"plainText": "<b>literally</b> &amp; so"}, "<b>literally</b> &amp; so"),

@@ -18,6 +18,7 @@ from relay.events.envelope import encode_events
 from relay.events.event import NormalizedEvent
 from relay.events.message import Origin
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 from tests.unit.vendors.test_channeltalk_messages import pushed
 from tests.unit.vendors.test_vendor_properties import values
 
@@ -127,7 +128,7 @@ def marked(part: Any, place: str, mark: dict[str, Any], called: str = "") -> Any
     return changed | mark if place in part or place == f"/{called}" else changed
 
 
-def marked_samples() -> Iterator[Any]:
+def marked_samples() -> Iterator[tuple[str, Any]]:
     """Yield each sample that is a message, marked in each way its vendor knows."""
     for name, (place, marks) in MARKS.items():
         for sample in vendors.samples(name):
@@ -136,10 +137,10 @@ def marked_samples() -> Iterator[Any]:
             payload = json.loads(sample.read_bytes())
             if not any(map(takers, keys_of(name, *events_of(name, payload)))):
                 continue
-            for number, mark in enumerate(marks):
+            for mark in marks:
                 changed = marked(payload, place, mark)
                 if changed != payload:
-                    yield pytest.param(name, changed, id=f"{name}-{sample.name}-{number}")
+                    yield name, changed
 
 
 def events_of(vendor: str, payload: Any) -> list[NormalizedEvent]:
@@ -149,7 +150,7 @@ def events_of(vendor: str, payload: Any) -> list[NormalizedEvent]:
 MARKED = list(marked_samples())
 
 
-@pytest.mark.parametrize(("vendor", "payload"), MARKED)
+@for_each_row(("vendor", "payload"), MARKED)
 def test_no_message_does_once_it_is_marked_as_internal(vendor: str, payload: Any) -> None:
     keys = keys_of(vendor, *events_of(vendor, payload))
 
@@ -158,7 +159,7 @@ def test_no_message_does_once_it_is_marked_as_internal(vendor: str, payload: Any
 
 
 def test_each_vendor_marks_messages_or_has_none_that_are_internal() -> None:
-    assert {parameter.values[0] for parameter in MARKED} == set(MARKS)
+    assert {vendor for vendor, _ in MARKED} == set(MARKS)
     assert set(MARKS) == set(VENDORS) - ALL_SEEN_BY_CUSTOMERS
 
 

@@ -10,6 +10,7 @@ from relay.events.event import Data, NormalizedEvent
 from relay.vendors import pickyassist
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each, for_each_row
 
 SECRETS = Secrets(["pa-2", "pa-1"])
 CONTACT = {"contact": {"id": "20"}}
@@ -95,9 +96,8 @@ def test_an_unknown_number_is_unrecognized(event_id: Any) -> None:
     assert event.data == CONTACT
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+@for_each(
+    body=[
         '{"event_id": 1, "project_id": 5, "data": [{"push_id": 1}]}',
         '{"event_id": 1, "contact_id": "20", "data": []}',
         '{"event_id": 1}',
@@ -110,7 +110,7 @@ def test_an_unknown_number_is_unrecognized(event_id: Any) -> None:
         '[{"event_id": 1, "contact_id": "20"}]',
         '"test"',
         "null",
-    ],
+    ]
 )
 def test_the_vendors_other_webhooks_have_an_unknown_shape(body: str) -> None:
     with pytest.raises(Malformed) as caught:
@@ -167,7 +167,7 @@ def test_the_clock_is_in_seconds(timestamp: Any, time: str | None) -> None:
     assert event.time == time
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "assignment"),
     [
         (

@@ -10,7 +10,7 @@ from relay.events.event import Data, Identity, NormalizedEvent
 from relay.events.message import Origin
 from relay.vendors import pickyassist
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 BARE = {"unique-id": "5642"}
 ORIGIN = Origin(vendor="pickyassist", source="acme")
@@ -59,7 +59,7 @@ def test_a_message_says_whose_it_is_and_where_it_came_in(fields: Data, data: Dat
     assert event.data == data | {"message": {"id": "5642", "kind": "unknown"}}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("direction", "actor"),
     [
         (0, {"type": "contact"}),
@@ -84,7 +84,7 @@ def test_without_a_direction_nobody_wrote_it() -> None:
     assert "actor" not in normalized(BARE).data
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "text"),
     [
         ({"message-in": "Thanks%21+We%27ll+call"}, "Thanks! We'll call"),
@@ -113,7 +113,7 @@ def test_one_of_the_two_texts_is_encoded_as_in_a_url(fields: Data, text: str | N
     assert seen.get("text") == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("number", "kind"),
     [
         (1, "text"),
@@ -148,7 +148,7 @@ def test_the_vendors_word_for_a_message_is_its_number(number: Any, vendortype: s
     assert normalized(BARE | {"type": number}).vendortype == vendortype
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "kind"),
     [
         # The vendor's own sample of a location has the number of a contact.

@@ -13,6 +13,7 @@ from relay import vendors
 from relay.cli import main
 from relay.vendors import Vendor
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each
 from tests.unit.test_samples import (
     check_the_sample_gives_what_is_expected,
     check_what_the_vendor_signs_is_let_in,
@@ -92,7 +93,7 @@ def test_the_commands_shown_are_commands() -> None:
             assert Path(line).is_file()
 
 
-@pytest.mark.parametrize("name", vendors.discover())
+@for_each(name=vendors.discover())
 def test_every_vendor_is_in_the_table_of_what_to_enter(name: str) -> None:
     row = re.search(rf"^\| [^|]*`{name}`[^|]*\|([^|]*)\|", TEXT, re.MULTILINE)
 

@@ -11,6 +11,7 @@ from relay.events.event import MAX_EVENTS, Data, NormalizedEvent
 from relay.vendors import swiftsell
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def events_of(body: bytes | str) -> list[NormalizedEvent]:
@@ -50,7 +51,7 @@ def test_every_event_of_an_array_is_understood_in_order() -> None:
     assert [orjson.loads(event.raw) for event in events] == elements
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         ('{"events": [], "events": [{"event": {"type": "note"}}]}', "duplicate_events"),
@@ -120,7 +121,7 @@ def test_a_timestamp_is_utc_unless_it_says_otherwise(sent: Any, time: str | None
     assert event.time == time
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("sent", "seen"),
     [
         (USER, AGENT),

@@ -9,6 +9,7 @@ from relay.ingress import http_response
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 SOURCE = Source(
     origin=Origin(vendor="swiftsell", source="acme"),
@@ -29,7 +30,7 @@ def kept(found: ProcessedDelivery) -> list[bytes]:
     return [message.body for message in found.messages if message.is_quarantined]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("bad", "reason"),
     [
         (b'{"event": {"type": NaN}}', "not_json"),

@@ -11,6 +11,7 @@ from relay.ingress.processing import Source, process_delivery
 from relay.vendors import swiftsell
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
 MULTIPART = "multipart/form-data; boundary=b0"
@@ -61,7 +62,7 @@ def test_a_hostile_form_keeps_nobody_waiting(part: str) -> None:
     assert time.process_time() - started_s < 0.5
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("token", "spelling", "body"),
     [
         ("tok-1", b"tok-1", b'{"token":"tok-1","events":[{"event":{"type":"note"}}]}'),

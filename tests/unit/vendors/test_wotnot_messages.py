@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import Data, NormalizedEvent
 from relay.vendors import swiftsell
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def normalized(vendortype: str, payload: Any) -> NormalizedEvent:
@@ -117,7 +118,7 @@ def test_files_are_found_wherever_a_kind_keeps_them(content: Data, attachments: 
     assert seen.get("attachments") == attachments
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("sent", "variables"),
     [
         (

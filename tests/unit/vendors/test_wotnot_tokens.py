@@ -11,6 +11,7 @@ from relay.events.message import Origin
 from relay.vendors import supporthunt, swiftsell
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request
+from tests.support.rows import for_each, for_each_row
 
 TOKEN = "tok-1"
 SECRETS = Secrets(["tok-2", TOKEN])
@@ -87,30 +88,28 @@ def forms(token: str) -> list[tuple[str, Request, str]]:
     ]
 
 
-def named(cases: list[tuple[str, Request, str]]) -> list[Any]:
-    return [pytest.param(request, shape, id=name) for name, request, shape in cases]
-
-
-@pytest.mark.parametrize("vendor", [swiftsell, supporthunt])
-@pytest.mark.parametrize(("request_", "shape"), named(forms(TOKEN)))
-def test_a_live_token_is_found_wherever_it_is(vendor: Any, request_: Request, shape: Any) -> None:
+@for_each_row(("place", "request_", "shape"), forms(TOKEN), vendor=[swiftsell, supporthunt])
+def test_a_live_token_is_found_wherever_it_is(
+    vendor: Any, place: str, request_: Request, shape: str
+) -> None:
     echo = vendor.authenticate(request_, SECRETS)
 
-    assert echo == Echo(token=TOKEN, shape=shape)
+    assert echo == Echo(token=TOKEN, shape=shape), place
     assert echo.is_handshake == (shape != "object")
 
 
-@pytest.mark.parametrize(("request_", "shape"), named(forms("tok-3")))
-def test_a_wrong_token_is_refused_and_never_echoed(request_: Request, shape: str) -> None:
+@for_each_row(("place", "request_", "shape"), forms("tok-3"))
+def test_a_wrong_token_is_refused_and_never_echoed(
+    place: str, request_: Request, shape: str
+) -> None:
     with pytest.raises(Unauthenticated) as caught:
         swiftsell.authenticate(request_, SECRETS)
 
-    assert "tok-3" not in str(caught.value), shape
+    assert "tok-3" not in str(caught.value), f"{place}: {shape}"
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
+@for_each(
+    request_=[
         delivery(),
         delivery(NOTES),
         delivery({"Token": TOKEN}),
@@ -133,7 +132,7 @@ def test_a_wrong_token_is_refused_and_never_echoed(request_: Request, shape: str
         delivery(f"token={TOKEN}&a=" + "x" * 70_000, URLENCODED),
         delivery(f'{{"token": "{TOKEN}"'),
         delivery("\udcff".encode(errors="surrogateescape") + TOKEN.encode()),
-    ],
+    ]
 )
 def test_a_token_in_no_known_place_is_refused(request_: Request) -> None:
     with pytest.raises(Unauthenticated):

@@ -12,6 +12,7 @@ from jsonschema.protocols import Validator
 
 from relay.cli.documents.settings_schema import as_draft_4, settings_schema
 from tests.support.relay_command import RelayCommand
+from tests.support.rows import for_each
 
 run = RelayCommand(Path("none.toml"))
 
@@ -91,9 +92,8 @@ def test_the_example_is_accepted(validator: Validator) -> None:
     assert errors_of(validator, EXAMPLE) == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@for_each(
+    text=[
         "",
         SOURCE,
         f"{GENERIC}preset = 'stripe'\nchallenge = 'none'",
@@ -104,13 +104,13 @@ def test_the_example_is_accepted(validator: Validator) -> None:
         f"{ENDPOINT}allow_private = ['10.0.0.0/8']",
         f"{ENDPOINT}allow_private = true",
         "[consumers.crm]\nbinding_of_mine = 3\nprefetch = 5",
-    ],
+    ]
 )
 def test_what_the_relay_takes_is_accepted(validator: Validator, text: str) -> None:
     assert errors_of(validator, text) == []
 
 
-@pytest.mark.parametrize("text", MISTAKES.values(), ids=MISTAKES)
+@for_each(text=MISTAKES.values())
 def test_a_mistake_is_refused(validator: Validator, text: str) -> None:
     assert errors_of(validator, text)
 

@@ -2,18 +2,18 @@
 
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.cli.replay.topic_pattern import matcher
+from tests.support.rows import for_each_row
 
 WORDS = st.sampled_from(["a", "b", ""])
 KEYS = st.lists(WORDS, max_size=6).map(".".join)
 PATTERNS = st.lists(WORDS | st.sampled_from("*#"), max_size=6).map(".".join)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("pattern", "matching", "others"),
     [
         ("#", ["", "a", "a.b", ".", "a..b"], []),

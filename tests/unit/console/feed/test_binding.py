@@ -1,15 +1,14 @@
 """The feed's queue is bound to all that its filters may let through, and to little else."""
 
-import pytest
-
 from relay.cli.replay.topic_pattern import matcher
 from relay.console.feed.tap import binding
 from relay.events.topology import routing_key
+from tests.support.rows import for_each, for_each_row
 
 VENDORS = {"acme": "swiftsell", "shop": "generic", "odd": "Acme Inc."}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("wanted", "expected"),
     [
         ({}, "#"),
@@ -29,9 +28,11 @@ def test_a_binding_is_no_wider_than_it_must_be(wanted: dict[str, str], expected:
     assert binding(wanted, VENDORS) == expected
 
 
-@pytest.mark.parametrize("source", [*VENDORS, "another"])
-@pytest.mark.parametrize("kind", ["message.created", "unrecognized.Odd-Type", ".", "a" * 100, "é"])
-@pytest.mark.parametrize("detail", ["", "text", "x" * 300])
+@for_each(
+    detail=["", "text", "x" * 300],
+    kind=["message.created", "unrecognized.Odd-Type", ".", "a" * 100, "é"],
+    source=[*VENDORS, "another"],
+)
 def test_what_is_wanted_comes_through_the_binding(source: str, kind: str, detail: str) -> None:
     key = routing_key(VENDORS.get(source, "other"), kind, detail)
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.forward.networks import EVERYWHERE, is_allowed
+from tests.support.rows import for_each
 
 PUBLIC = [
     "1.1.1.1",
@@ -65,7 +66,7 @@ def test_a_public_address_may_be_called(address: str) -> None:
     assert is_allowed(address, [])
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@for_each(address=PRIVATE)
 def test_a_private_address_may_not_be_called_unless_all_may(address: str) -> None:
     assert not is_allowed(address, [])
     assert is_allowed(address, EVERYWHERE)

@@ -11,6 +11,7 @@ from consumers.forward.networks import EVERYWHERE
 from consumers.forward.service import ForwardSettings, opened
 from consumers.kit.settings import load
 from relay.errors import SettingsError
+from tests.support.rows import for_each_row
 
 pytestmark = pytest.mark.usefixtures("in_empty_directory")
 
@@ -104,7 +105,7 @@ def test_an_endpoint_can_come_from_the_environment(
     )
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "setting", "said"),
     [
         ({"url": None}, "url", "is missing"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from consumers.forward.signature import key_of, signed_headers
+from tests.support.rows import for_each
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -91,9 +92,8 @@ def test_a_secret_stands_for_its_bytes_with_and_without_padding(key: bytes) -> N
     assert key_of(secret_of(key).rstrip("=")) == key
 
 
-@pytest.mark.parametrize(
-    "secret",
-    [
+@for_each(
+    secret=[
         "",
         "whsec_",
         SECRET.removeprefix("whsec_"),
@@ -104,7 +104,7 @@ def test_a_secret_stands_for_its_bytes_with_and_without_padding(key: bytes) -> N
         SECRET + "\u00e9",
         quote(SECRET, safe=""),
         f"{SECRET[:20]} {SECRET[20:]}",
-    ],
+    ]
 )
 def test_what_is_no_secret_is_refused_without_being_shown(secret: str) -> None:
     with pytest.raises(ValueError, match="must be whsec_ and") as caught:

@@ -21,6 +21,7 @@ from consumers.kit.queues.headers import ATTEMPT, REPLAY, ROUTING_KEY
 from consumers.kit.testing import events
 from relay import vendors
 from relay.events.event import TYPES
+from tests.support.rows import for_each, for_each_row
 
 ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/a", "type": "message.created"}
 DOCUMENT: dict[str, Any] = ATTRIBUTES | {"data": {}}
@@ -45,7 +46,7 @@ def event(headers: dict[str, Any] | None = None, **changes: Any) -> Event:
 # Events of the relay.
 
 
-@pytest.mark.parametrize("vendor", vendors.discover())
+@for_each(vendor=vendors.discover())
 def test_every_sample_of_every_vendor_is_an_event(vendor: str) -> None:
     for found in events(vendor):
         document = json.loads(found.body)
@@ -126,7 +127,7 @@ def test_what_an_event_does_not_have_is_nothing() -> None:
     assert [getattr(found, name) for name in PROPERTIES] == [None, "", "", "", None]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"", "it is not JSON"),

@@ -2,16 +2,16 @@
 
 from email.utils import formatdate
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.kit.retry_after import wait_s
+from tests.support.rows import for_each_row
 
 NOW = 784_111_777.5  # Sun, 06 Nov 1994 08:49:37 GMT, and a half
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("retry_after", "expected_s"),
     [
         ("120", 120),

@@ -11,6 +11,7 @@ from consumers.kit.settings import ConsumerSettings, load
 from relay import settings as relay_settings
 from relay.errors import SettingsError
 from relay.settings_file import Section
+from tests.support.rows import for_each_row
 
 pytestmark = pytest.mark.usefixtures("in_empty_directory")
 
@@ -169,7 +170,7 @@ def test_settings_are_frozen(kind: type[ConsumerSettings]) -> None:
 # Problems.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("setting", "value"),
     [
         ("prefetch", "0"),

@@ -13,6 +13,7 @@ from consumers.kit import Consumer, Database, Event, Reject, Unavailable
 from consumers.kit.testing import Dead, Done, Retry, Wait, events, handle
 from relay import vendors
 from tests.conftest import SAMPLES
+from tests.support.rows import for_each
 
 
 def consumer(handler: Any = None) -> Consumer:
@@ -34,7 +35,7 @@ EVENT = EVENTS[0]
 # Events.
 
 
-@pytest.mark.parametrize("vendor", vendors.discover())
+@for_each(vendor=vendors.discover())
 def test_every_sample_that_has_events_gives_them(vendor: str) -> None:
     with_events = [
         each

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from consumers.kit.event import Event, decode
 from consumers.kit.testing import events
 from consumers.notify.template import parse
+from tests.support.rows import for_each_row
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
@@ -34,7 +35,7 @@ def test_a_notification_shows_what_is_known_of_a_missed_chat() -> None:
     assert text == "A chat was missed: 9194954xxxxx on pickyassist by Shanthi"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("template", "text"),
     [
         ("plain", "plain"),
@@ -76,7 +77,7 @@ def test_a_place_shows_its_field_or_a_dash(template: str, text: str) -> None:
     assert parse(template).render(event) == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("template", "problem"),
     [
         ("", "it says nothing"),

@@ -1,13 +1,13 @@
 """What strangers wrote is shown, and does nothing else; what is too much is counted."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.notify.text import digest, quoted
+from tests.support.rows import for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("said", "shown"),
     [
         ("Hiiiii", "Hiiiii"),

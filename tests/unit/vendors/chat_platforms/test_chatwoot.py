@@ -10,6 +10,7 @@ from relay.errors import Malformed
 from relay.events.event import NormalizedEvent
 from relay.vendors import chatwoot
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each, for_each_row
 
 
 def understood(event: str, **fields: Any) -> NormalizedEvent:
@@ -19,8 +20,9 @@ def understood(event: str, **fields: Any) -> NormalizedEvent:
     return found
 
 
-@pytest.mark.parametrize("event", ["message_created", "message_updated"])
-@pytest.mark.parametrize("private", [True, 1, "true", "false", [], {"a": 1}])
+@for_each(
+    private=[True, 1, "true", "false", [], {"a": 1}], event=["message_created", "message_updated"]
+)
 def test_what_may_be_private_is_a_note(event: str, private: object) -> None:
     found = understood(event, private=private, content="psst", id=1, message_type="outgoing")
 
@@ -43,7 +45,7 @@ def test_a_line_that_only_agents_see_is_no_message(event: str, message_type: obj
     assert (found.type, found.detail) == ("unrecognized", f"{event}_activity")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("sender", "message_type", "actor"),
     [
         ({"type": "user", "id": 7}, "outgoing", {"type": "agent", "id": "7"}),
@@ -105,7 +107,7 @@ def test_what_was_entered_into_a_form(submitted: object, variables: object) -> N
     assert found.data["message"].get("variables") == variables
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("event", "status", "event_type"),
     [
         ("conversation_status_changed", "resolved", "conversation.closed"),

@@ -10,7 +10,7 @@ from relay.errors import Unauthenticated
 from relay.vendors import chatwoot
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 SECRET = "cw-secret-1"
 NOW = 1_760_000_000
@@ -57,7 +57,7 @@ def test_a_body_with_one_byte_changed_is_refused(place: int, change: int) -> Non
     assert reason_of(signed()._replace(body=bytes(forged))) == "signature_wrong"
 
 
-@pytest.mark.parametrize("place", range(len(str(NOW))))
+@for_each(place=range(len(str(NOW))))
 def test_a_time_with_one_digit_changed_is_refused(place: int) -> None:
     digits = str(NOW)
     other = digits[:place] + str((int(digits[place]) + 1) % 9 + 1) + digits[place + 1 :]
@@ -77,7 +77,7 @@ def test_a_signature_with_one_character_changed_is_refused(place: int) -> None:
     assert reason in {"signature_wrong", "signature_malformed"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("name", "value", "reason"),
     [
         ("x-chatwoot-signature", None, "signature_missing"),

@@ -12,7 +12,7 @@ from relay.events.event import NormalizedEvent
 from relay.vendors import crisp
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 SECRET = "crisp-secret-1"
 TIME = "1760010000123"
@@ -78,7 +78,7 @@ def test_a_body_with_one_byte_changed_is_refused(place: int, change: int) -> Non
     assert reason_of(signed()._replace(body=bytes(forged))) == "signature_wrong"
 
 
-@pytest.mark.parametrize("place", range(len(TIME)))
+@for_each(place=range(len(TIME)))
 def test_a_time_with_one_digit_changed_is_refused(place: int) -> None:
     other = TIME[:place] + str((int(TIME[place]) + 1) % 9 + 1) + TIME[place + 1 :]
 
@@ -95,7 +95,7 @@ def test_a_signature_with_one_digit_changed_is_refused(place: int) -> None:
     assert reason_of(with_header(signed(), "x-crisp-signature", other)) == "signature_wrong"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("name", "value", "reason"),
     [
         ("x-crisp-signature", None, "signature_missing"),
@@ -131,16 +131,15 @@ def understood(event: str, timestamp: object = 1760010000123, **data: Any) -> No
     return found
 
 
-@pytest.mark.parametrize("event", ["message:send", "message:received", "message:updated"])
-@pytest.mark.parametrize(
-    "internal",
-    [
+@for_each(
+    internal=[
         {"type": "note"},
         {"type": "Note"},
         {"type": "text", "stealth": True},
         {"type": "file", "stealth": 1},
         {"type": "text", "stealth": "false"},
     ],
+    event=["message:send", "message:received", "message:updated"],
 )
 def test_what_visitors_do_not_see_is_a_note(event: str, internal: dict[str, Any]) -> None:
     found = understood(event, content="psst", fingerprint=1, **internal)
@@ -200,7 +199,7 @@ def test_who_wrote_it(event: str, fields: dict[str, Any], actor: str) -> None:
     assert found.data["actor"]["type"] == actor
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("kind", "content", "message"),
     [
         ("text", "hi", {"text": "hi"}),
@@ -232,7 +231,7 @@ def test_the_kinds_of_messages(kind: object, content: object, message: dict[str,
     assert {name: value for name, value in shown.items() if value} == message
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("event", "data", "event_type", "part"),
     [
         ("session:set_state", {"state": "resolved"}, "conversation.closed", "status"),

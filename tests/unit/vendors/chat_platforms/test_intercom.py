@@ -13,7 +13,7 @@ from relay.vendors import intercom
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Answer, Request
 from tests.support.generic_sources import changed
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 SECRET = "client-secret-1"
 SECRETS = Secrets(["client-secret-0", SECRET])
@@ -156,7 +156,7 @@ def test_without_an_id_nothing_tells_a_notification_apart(notification_id: Any) 
     assert event.identity == "delivery"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "text"),
     [
         ("<p>Hello</p>", "Hello"),
@@ -241,14 +241,13 @@ def test_a_conversation_is_given_to_whom_its_part_says(about: Any, to: Any) -> N
     assert event.data.get("assignment", {}).get("to") == to
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
+@for_each(
+    part_type=["note", "Note", "note_and_reopen"],
+    topic=[
         *("conversation.admin.noted", "conversation_part.redacted"),
         *("conversation.admin.replied", "conversation.operator.replied"),
     ],
 )
-@pytest.mark.parametrize("part_type", ["note", "Note", "note_and_reopen"])
 def test_a_note_is_never_a_message(topic: str, part_type: str) -> None:
     note = parts({"id": 1, "part_type": part_type, "body": "<p>internal</p>"})
 

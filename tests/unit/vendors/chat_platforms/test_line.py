@@ -14,6 +14,7 @@ from relay.vendors import line, normalize
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import changed
+from tests.support.rows import for_each_row
 
 SECRET = "channel-secret-1"
 SECRETS = Secrets(["channel-secret-0", SECRET])
@@ -147,7 +148,7 @@ def test_a_source_is_a_user_a_group_or_a_room(source: Any, expected: Data) -> No
     assert {name: data[name] for name in ("conversation", "contact") if name in data} == expected
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("message", "expected"),
     [
         ({"type": "text", "id": "1", "text": "hi"}, {"id": "1", "kind": "text", "text": "hi"}),
@@ -265,7 +266,7 @@ def test_half_an_emoji_is_repaired_in_its_event_alone() -> None:
     assert second.data["contact"] == {"id": "U\ufffd"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"{}", "unknown_shape"),

@@ -13,6 +13,7 @@ from relay.events.message import Origin
 from relay.vendors import livechat
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each, for_each_row
 
 SECRET = 'l1ve "secret" é/1'
 CUSTOMER = "a1b2c3d4-0000-4000-8000-0000000000ee"
@@ -55,7 +56,7 @@ def test_who_says_a_live_secret_is_let_in_whatever_else_is_wrong(body: bytes) ->
     assert reason_of(body, "next") == "token_wrong"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"", "token_missing"),
@@ -78,7 +79,7 @@ def test_a_secret_elsewhere_or_of_another_type_is_none(body: bytes, reason: str)
     assert reason_of(body) == reason
 
 
-@pytest.mark.parametrize("place", range(len(SECRET)))
+@for_each(place=range(len(SECRET)))
 def test_a_secret_with_one_character_changed_is_refused(place: int) -> None:
     nearly = SECRET[:place] + chr(ord(SECRET[place]) ^ 1) + SECRET[place + 1 :]
 
@@ -91,12 +92,10 @@ def test_many_guesses_in_a_broken_body_are_not_all_compared() -> None:
     assert reason_of(b"{" + guesses) == "token_wrong"
 
 
-SAMPLES = [
-    pytest.param(sample.read_bytes(), id=sample.name) for sample in vendors.samples("livechat")
-]
+SAMPLES = [sample.read_bytes() for sample in vendors.samples("livechat")]
 
 
-@pytest.mark.parametrize("sample", SAMPLES)
+@for_each(sample=SAMPLES)
 def test_the_secret_is_in_nothing_that_is_kept(sample: bytes) -> None:
     delivery = livechat.sign(sample, SECRET)
     livechat.authenticate(Request(body=delivery.body), Secrets([SECRET]))
@@ -191,14 +190,13 @@ def test_a_second_thread_opens_the_conversation_again(previous: object, event_ty
     assert chat.identity == ("thread", "C", "T")
 
 
-@pytest.mark.parametrize("action", ["incoming_event", "event_updated"])
-@pytest.mark.parametrize(
-    "seen_by",
-    [
+@for_each(
+    seen_by=[
         *({"visibility": value} for value in ("agents", "supervisors", ["agents"], "All")),
         *({"recipients": value} for value in ("agents", {"agents": True}, 5)),
         {"visibility": "all", "recipients": "agents"},
     ],
+    action=["incoming_event", "event_updated"],
 )
 def test_what_not_everyone_sees_is_a_note(action: str, seen_by: Data) -> None:
     event = {"type": "message", "text": "psst", "id": "1", **seen_by}

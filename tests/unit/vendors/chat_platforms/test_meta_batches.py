@@ -9,6 +9,7 @@ from relay.errors import Malformed
 from relay.events.event import NormalizedEvent, NotUnderstood
 from relay.vendors import meta, normalize
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def found(body: bytes) -> list[NormalizedEvent]:
@@ -42,7 +43,7 @@ def element(**fields: Any) -> dict[str, Any]:
 GOOD = json.dumps(element(message={"mid": "m", "text": "x"})).encode()
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("odd", "reason"),
     [
         (b'"x"', "unknown_shape"),
@@ -52,8 +53,8 @@ GOOD = json.dumps(element(message={"mid": "m", "text": "x"})).encode()
         (b'{"message":NaN}', "not_json"),
         (b"[" * 300 + b"]" * 300, "too_deep"),
     ],
+    where=["one entry", "two entries"],
 )
-@pytest.mark.parametrize("where", ["one entry", "two entries"])
 def test_an_odd_element_among_good_ones_is_kept_alone(odd: bytes, reason: str, where: str) -> None:
     between = b"," if where == "one entry" else b']},{"messaging":['
     body = b'{"entry":[{"messaging":[%b%b%b,%b]}]}' % (GOOD, between, odd, GOOD)
@@ -131,7 +132,7 @@ def test_half_an_emoji_is_repaired_in_its_element_alone() -> None:
     assert second.data["message"]["text"] == "\ufffd"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"{}", "unknown_shape"),

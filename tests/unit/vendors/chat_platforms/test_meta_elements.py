@@ -11,6 +11,7 @@ from relay.errors import Malformed
 from relay.events.event import MAX_EVENTS
 from relay.vendors.parts.meta_elements import as_documented, elements_of, step_by_step
 from tests.conftest import SAMPLES
+from tests.support.rows import for_each
 
 COMMENTS = "18-instagram-comment"
 SAMPLE_PATHS = [
@@ -78,7 +79,7 @@ AS_DOCUMENTED = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("path", SAMPLE_PATHS, ids=lambda path: path.stem)
+@for_each(path=SAMPLE_PATHS)
 def test_a_documented_delivery_is_cut_the_same_in_both_ways(path: Any) -> None:
     body = path.read_bytes()
 
@@ -98,9 +99,8 @@ def entry(messages: bytes) -> bytes:
     return b'{"changes":[{"field":"messages","value":{"messages":[%b]}}]}' % messages
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+@for_each(
+    body=[
         b"",
         b"[]",
         b"{}",
@@ -116,7 +116,7 @@ def entry(messages: bytes) -> bytes:
         b'{"entry":[%b]' % entry(b"{}"),
         b'{"entry":[%b]}' % entry(b"{}").replace(b'"messages",', b'"comments",'),
         b'{"entry":[%b]}' % entry(b"1," * MAX_EVENTS + b"1"),
-    ],
+    ]
 )
 def test_any_other_is_not_cut_at_once(body: bytes) -> None:
     assert as_documented(body) == []

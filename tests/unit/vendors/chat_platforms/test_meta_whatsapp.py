@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import NormalizedEvent
 from relay.vendors import meta, normalize
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def change(
@@ -34,7 +35,7 @@ def message(kind: str = "text", **fields: Any) -> dict[str, Any]:
     return {"from": "491", "id": "wamid.1", "timestamp": "1749416383", "type": kind} | fields
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("kind", "content", "expected"),
     [
         ("text", {"body": "hi"}, {"text": "hi"}),

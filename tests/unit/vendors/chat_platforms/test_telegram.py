@@ -10,7 +10,7 @@ from relay.events.event import NormalizedEvent
 from relay.vendors import telegram
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 HEADER = "x-telegram-bot-api-secret-token"
 TOKEN = "Ab-9_" * 6
@@ -59,7 +59,7 @@ def test_a_token_with_one_character_changed_is_refused(place: int) -> None:
 FILE = {"file_id": "F", "file_size": 12, "mime_type": "a/b", "file_name": "n"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "kind", "attachments"),
     [
         ({"text": "hi"}, "text", None),
@@ -154,7 +154,7 @@ def test_a_phone_is_known_only_from_the_contact_of_the_sender() -> None:
     assert "contact" not in nobody.data
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("old", "new", "event_type"),
     [
         ({"status": "left"}, {"status": "member"}, "conversation.joined"),
@@ -170,8 +170,8 @@ def test_a_phone_is_known_only_from_the_contact_of_the_sender() -> None:
         ({"status": "left"}, {"status": "kicked"}, "conversation.updated"),
         ({}, {}, "conversation.updated"),
     ],
+    name=["chat_member", "my_chat_member"],
 )
-@pytest.mark.parametrize("name", ["chat_member", "my_chat_member"])
 def test_members_come_and_go(
     name: str, old: dict[str, Any], new: dict[str, Any], event_type: str
 ) -> None:

@@ -63,7 +63,7 @@ def test_every_change_of_body_time_or_signature_is_refused() -> None:
         assert reason_of(signed(at=at, signature=signature_of(BODY))) == "signature_wrong"
 
 
-@pytest.mark.parametrize("cut", range(1, len(AT) + 1))
+@for_each(cut=range(1, len(AT) + 1))
 def test_the_end_of_the_time_can_not_be_moved_to_the_body(cut: int) -> None:
     moved = AT[-cut:].encode() + BODY
 

@@ -12,6 +12,7 @@ from relay.errors import Unauthenticated
 from relay.ingress.processing import Source
 from relay.vendors.kit.request import Answer, Request
 from tests.support.generic_sources import generic_source, hmac_options
+from tests.support.rows import for_each
 from tests.support.senders import SENDERS, ed25519_keys, raw_hex
 
 SECRET = "s3cret"
@@ -252,8 +253,7 @@ def test_an_answer_reflects_at_most_1024_bytes(size: int) -> None:
     assert all(answer is None or len(answer.body) < 1200 for answer in found)
 
 
-@pytest.mark.parametrize("kind", ["none", "slack", "zoom", "discord", "front"])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@for_each(method=["GET", "HEAD", "OPTIONS"], kind=["none", "slack", "zoom", "discord", "front"])
 def test_who_asks_nothing_in_this_way_is_told_nothing(kind: str, method: str) -> None:
     source = generic_source(SECRET, verify=hmac_options(), challenge={"kind": kind})
     query = META.format(SECRET, "1") + "&challenge=1&crc_token=1&validationToken=1"

@@ -16,6 +16,7 @@ from relay.vendors import normalize
 from relay.vendors.generic.pointers import spans
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import generic_source
+from tests.support.rows import for_each, for_each_row
 
 TOKEN = {"kind": "token", "header": "x-token"}
 EVENT = {"type": "/type", "id": "/id", "time": "/at", "conversation": "/chat/id"}
@@ -80,7 +81,7 @@ def test_an_id_may_be_made_of_several_parts_and_they_may_be_in_headers() -> None
     assert ids[0] != ids[1]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "time"),
     [
         ("1700000000", "2023-11-14T22:13:20Z"),
@@ -107,9 +108,7 @@ def test_the_first_place_that_is_there_counts() -> None:
     assert published(source, b"{}")[0]["key"] == "generic.received"
 
 
-@pytest.mark.parametrize(
-    "word", ["", "a.b", "#", "*", "\n", "a" * 5000, "\u0130", "..", "\u2028", "a b/c"]
-)
+@for_each(word=["", "a.b", "#", "*", "\n", "a" * 5000, "\u0130", "..", "\u2028", "a b/c"])
 def test_whatever_a_sender_calls_it_the_key_has_three_words_at_most(word: str) -> None:
     [event] = published(source_of(), json.dumps({"type": word}).encode())
 

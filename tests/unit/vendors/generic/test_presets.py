@@ -18,6 +18,7 @@ from relay.vendors.generic.presets import PRESETS
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import changed, generic_source, refused
+from tests.support.rows import for_each
 from tests.support.senders import NOW, SENDERS, Sender
 
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text())
@@ -75,7 +76,7 @@ def test_a_preset_gives_one_event_of_its_name(name: str) -> None:
     assert event.type == "received"
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS.keys() - vendors.discover().keys()))
+@for_each(name=sorted(PRESETS.keys() - vendors.discover().keys()))
 def test_a_preset_may_be_named_as_vendor_or_as_preset(name: str) -> None:
     sender = SENDERS[name]
 
@@ -86,7 +87,7 @@ def test_a_preset_may_be_named_as_vendor_or_as_preset(name: str) -> None:
     assert named.origin == preset.origin
 
 
-@pytest.mark.parametrize("name", SIGNED)
+@for_each(name=SIGNED)
 def test_a_request_without_its_signature_is_refused(name: str) -> None:
     request = SENDERS[name].request()
     headers = {
@@ -98,9 +99,7 @@ def test_a_request_without_its_signature_is_refused(name: str) -> None:
     assert reason in {"signature_missing", "token_missing"}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SIGNED if PRESETS[name].verify["kind"] != "token"]
-)
+@for_each(name=[name for name in SIGNED if PRESETS[name].verify["kind"] != "token"])
 def test_every_change_of_a_body_is_refused(name: str) -> None:
     source, request = source_of(name), SENDERS[name].request()
 
@@ -109,7 +108,7 @@ def test_every_change_of_a_body_is_refused(name: str) -> None:
         assert reason in {"signature_wrong", "signature_malformed"}
 
 
-@pytest.mark.parametrize("name", SIGNED)
+@for_each(name=SIGNED)
 def test_every_change_of_a_signature_is_refused(name: str) -> None:
     source, request = source_of(name), SENDERS[name].request()
     header = SENDERS[name].signature
@@ -118,7 +117,7 @@ def test_every_change_of_a_signature_is_refused(name: str) -> None:
         refused(source, with_header(request, header, value.decode("latin-1")))
 
 
-@pytest.mark.parametrize("name", [name for name in SIGNED if SENDERS[name].timestamp])
+@for_each(name=[name for name in SIGNED if SENDERS[name].timestamp])
 def test_every_change_of_a_time_is_refused(name: str) -> None:
     source, request = source_of(name), SENDERS[name].request()
     header = SENDERS[name].timestamp
@@ -142,18 +141,14 @@ def test_an_old_request_is_refused_and_so_is_one_of_the_future(name: str, age_s:
     assert refused(source, request._replace(received_at=NOW - age_s - 2.0)) == "too_new"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, sender in SENDERS.items() if not sender.age_s and sender.signature]
-)
+@for_each(name=[name for name, sender in SENDERS.items() if not sender.age_s and sender.signature])
 def test_where_a_sender_says_nothing_of_age_nothing_is_refused_for_it(name: str) -> None:
     request = SENDERS[name].request()
 
     authenticate(source_of(name), request._replace(received_at=NOW + 1e8))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in PRESETS if PRESETS[name].verify["kind"] != "public_key"]
-)
+@for_each(name=[name for name in PRESETS if PRESETS[name].verify["kind"] != "public_key"])
 def test_what_the_relay_sends_is_let_in(name: str) -> None:
     source, sender = source_of(name), SENDERS[name]
 

@@ -10,6 +10,7 @@ from relay.vendors.generic.challenges import CHALLENGES
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import generic_source, hmac_options
+from tests.support.rows import for_each
 from tests.support.senders import ed25519_keys, raw_hex
 
 SECRET = "s3cret"
@@ -34,7 +35,7 @@ def answered(source: Any, request: Request, *, secrets: Secrets | None = None) -
     return vendors.answer(source.vendor, request, live)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@for_each(kind=KINDS)
 def test_a_question_is_answered(kind: str) -> None:
     source, request = asked(kind)
     question = vendors.handshake(source.vendor, SECRET, NOW)

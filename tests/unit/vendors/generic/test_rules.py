@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import PUBLIC_URL, generic_source, hmac_options, let_in, refused
+from tests.support.rows import for_each, for_each_row
 
 BODY = b'{"a": 1}'
 NOW = 1_700_000_000
@@ -107,9 +108,12 @@ def test_a_digest_has_the_secret_in_front(algorithm: str, body: bytes) -> None:
     }
 
 
-@pytest.mark.parametrize(("algorithm", "block"), [("sha1", 64), ("sha256", 64), ("sha512", 128)])
-@pytest.mark.parametrize("body", [b"", BODY, b"[" + b"1," * 60 + b"1]", "\u00e9".encode()])
-@pytest.mark.parametrize("added", [b"", b',{"amount": 1}', "\u0080".encode()[1:]])
+@for_each_row(
+    ("algorithm", "block"),
+    [("sha1", 64), ("sha256", 64), ("sha512", 128)],
+    added=[b"", b',{"amount": 1}', "\u0080".encode()[1:]],
+    body=[b"", BODY, b"[" + b"1," * 60 + b"1]", "\u00e9".encode()],
+)
 def test_what_was_appended_to_a_digested_message_without_the_secret_is_refused(
     algorithm: str, block: int, body: bytes, added: bytes
 ) -> None:
@@ -136,9 +140,8 @@ def test_each_signature_of_the_header_is_tried_with_each_secret() -> None:
     assert refused(source, request({"x-signature": f"t={NOW},{many}"})) == "signature_malformed"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
+@for_each(
+    value=[
         "",
         "x",
         "sha256=",
@@ -149,7 +152,7 @@ def test_each_signature_of_the_header_is_tried_with_each_secret() -> None:
         "a" * 63,
         "a" * 65,
         " " + "a" * 63,
-    ],
+    ]
 )
 def test_what_is_no_signature_is_malformed(value: str) -> None:
     source = generic_source(SECRET, verify=hmac_options())
@@ -194,8 +197,7 @@ def test_a_time_may_be_written_in_three_ways(notation: str, moment: str) -> None
     assert refused(source, request(headers)._replace(received_at=NOW - 62.0)) == "too_new"
 
 
-@pytest.mark.parametrize("where", ["field", "header"])
-@pytest.mark.parametrize(
+@for_each_row(
     ("notation", "moment"),
     [
         *(("unix", text) for text in ("", "+1700000000", "-1", " 1700000000", "1700000000 ")),
@@ -206,6 +208,7 @@ def test_a_time_may_be_written_in_three_ways(notation: str, moment: str) -> None
         *(("rfc3339", text) for text in ("2023-11-14T22:13:20", "2023-13-14T22:13:20Z")),
         *(("rfc3339", text) for text in ("9999-12-31T23:59:59-23:59z", "20231114T221320Z")),
     ],
+    where=["field", "header"],
 )
 def test_a_time_that_is_not_written_so_is_refused_though_it_is_signed(
     notation: str, moment: str, where: str

@@ -13,6 +13,7 @@ from relay.errors import SettingsError
 from relay.ingress.processing import Source
 from relay.settings import load
 from relay.vendors.generic.presets import PRESETS
+from tests.support.rows import for_each, for_each_row
 from tests.support.senders import SENDERS
 
 
@@ -52,7 +53,7 @@ URL = "the URL that is entered at the sender, which signs it"
 UNSIGNED = "signed has no {timestamp}, so"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "problem"),
     [
         ({}, "verify: it is missing; say how the sender proves who it is, or set preset."),
@@ -219,7 +220,7 @@ def test_another_kind_of_proof_replaces_that_of_a_preset(load_source: Load) -> N
     assert source.origin.vendor == "github"
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@for_each(name=PRESETS)
 def test_every_preset_needs_nothing_but_secrets_unless_its_url_is_signed(
     name: str, load_source: Load
 ) -> None:

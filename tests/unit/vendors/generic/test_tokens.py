@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import generic_source, let_in, refused
+from tests.support.rows import for_each_row
 
 BODY = b'{"a": 1}'
 
@@ -34,7 +33,7 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("place", "sent"), PLACES)
+@for_each_row(("place", "sent"), PLACES)
 def test_a_token_is_where_the_settings_say(place: dict[str, Any], sent: dict[str, Any]) -> None:
     source = generic_source("old", "TOKEN", verify={"kind": "token", **place})
     fields = {"body": BODY, "headers": {}} | sent
@@ -45,7 +44,7 @@ def test_a_token_is_where_the_settings_say(place: dict[str, Any], sent: dict[str
     assert refused(source, Request(body=BODY)) == "token_missing"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("place", "sent"),
     [
         ({"header": "x-token"}, {"query_string": "x-token=TOKEN"}),

@@ -158,8 +158,7 @@ CALLS: dict[str, Callable[[str], Request]] = {
 }
 
 
-@pytest.mark.parametrize("name", ECHOING)
-@pytest.mark.parametrize("call", CALLS)
+@for_each(call=CALLS, name=ECHOING)
 def test_a_handshake_with_a_live_secret_reads_it_back(name: str, call: str) -> None:
     echo = VENDORS[name].authenticate(CALLS[call](SECRET), Secrets(LIVE))
 

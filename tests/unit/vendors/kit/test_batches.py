@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from relay.errors import Malformed
 from relay.events.event import MAX_EVENTS
 from relay.vendors.kit.batches import array_begin, read_batch, split_arrays, split_batch
+from tests.support.rows import for_each_row
 
 EVENTS = array_begin("events")
 BOTH = array_begin("changes", "messaging")
@@ -23,7 +24,7 @@ values = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "rest", "elements"),
     [
         (b'{"events":[]}', b'{"events":[]}', []),

@@ -6,6 +6,7 @@ import pytest
 
 from relay.events.event import TYPES, NormalizedEvent
 from relay.vendors.kit import fields
+from tests.support.rows import for_each, for_each_row
 
 # The table of the contract. Consumers bind to these words: one may be added, none taken away.
 VOCABULARY = """
@@ -51,12 +52,12 @@ def test_a_word_is_said_in_any_form(value: Any) -> None:
     assert fields.says(value, "note")
 
 
-@pytest.mark.parametrize("value", NOT_SAYING)
+@for_each(value=NOT_SAYING)
 def test_what_only_looks_like_a_word_does_not_say_it(value: Any) -> None:
     assert not fields.says(value, "note")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "seen"),
     [
         ("a", "a"),
@@ -120,7 +121,7 @@ def test_an_event_is_frozen_and_has_no_place_for_more() -> None:
     assert (found.detail, found.time) == ("", None)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("given", "seen"),
     [
         ({"url": "https://a/1"}, {"url": "https://a/1"}),
@@ -176,7 +177,7 @@ def test_variables_are_what_has_a_value() -> None:
     ]
 
 
-@pytest.mark.parametrize("event_type", sorted(TYPES))
+@for_each(event_type=sorted(TYPES))
 def test_a_detail_is_a_messages_kind_or_the_vendors_word(event_type: str) -> None:
     expected = {"message.created": "image", "unrecognized": "typing"}.get(event_type, "")
 

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.vendors.kit.javascript import number, restringify, signed_readings
+from tests.support.rows import for_each_row
 
 NUMBERS = [
     ("1.0", "1"),
@@ -75,7 +76,7 @@ ARRAYS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "stringified"), NUMBERS + STRINGS + OBJECTS + ARRAYS)
+@for_each_row(("text", "stringified"), NUMBERS + STRINGS + OBJECTS + ARRAYS)
 def test_a_text_comes_out_as_javascript_writes_it(text: str, stringified: str) -> None:
     found = restringify(text)
 

@@ -3,9 +3,10 @@
 import pytest
 
 from relay.vendors.kit.markup import without_markup
+from tests.support.rows import for_each, for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "seen"),
     [
         ("<b>bold</b> and <i>slanted</i>", "bold and slanted"),
@@ -26,9 +27,8 @@ def test_tags_are_taken_out(text: str, seen: str) -> None:
     assert without_markup(text) == seen
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@for_each(
+    text=[
         "1 < 2 i 3 > 2",
         "a<1 and 2>b",
         "<3 you",
@@ -40,7 +40,7 @@ def test_tags_are_taken_out(text: str, seen: str) -> None:
         "AT&T, ?a=1&copy=2&lt, & so on; &;",
         "&#x;&#;&#12345678;",
         "",
-    ],
+    ]
 )
 def test_what_is_no_markup_stays(text: str) -> None:
     assert without_markup(text) == text

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relay.errors import Malformed
 from relay.vendors.kit import raw_json
+from tests.support.rows import for_each, for_each_row
 
 
 @pytest.mark.parametrize(
@@ -33,9 +34,8 @@ def test_json_is_parsed(text: bytes, value: Any) -> None:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@for_each(
+    text=[
         b"",
         b" ",
         b"nul",
@@ -59,7 +59,7 @@ def test_json_is_parsed(text: bytes, value: Any) -> None:
         "[1]".encode("utf-16"),
         b"/* c */ 1",
         b"\x0b1",
-    ],
+    ]
 )
 def test_anything_else_is_not_json(text: bytes) -> None:
     with pytest.raises(Malformed) as caught:
@@ -90,7 +90,7 @@ def test_brackets_in_strings_and_in_a_row_are_not_deep() -> None:
     assert len(raw_json.parse(wide)) == 3
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "repaired"),
     [
         (rb'"\ud83d"', rb'"\ufffd"'),

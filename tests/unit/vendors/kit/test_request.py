@@ -4,9 +4,10 @@ import pytest
 
 from relay.vendors.kit.forms import MAX_FORM_FIELDS
 from relay.vendors.kit.request import Echo, Request
+from tests.support.rows import for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("query_string", "values"),
     [
         ("", []),

@@ -13,6 +13,7 @@ from consumers.kit import errors
 from consumers.kit.consuming.decision import Dead, Decision, Done, Retry, Wait, decide, described
 from consumers.kit.errors import NotAnEvent, Reject, Unavailable
 from relay.errors import RelayError
+from tests.support.rows import for_each_row
 
 DELAYS = [1, 10, 60]
 
@@ -22,7 +23,7 @@ class Unspeakable(Exception):
         raise ValueError("no text")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("error", "attempt", "delays", "decision"),
     [
         (None, 1, DELAYS, Done()),

@@ -1,11 +1,11 @@
 """All that is done is acknowledged, once, and nothing else."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands, frame
 
 from consumers.kit.consuming.acknowledgements import Acknowledgements
+from tests.support.rows import for_each_row
 
 CHANNEL = 3
 
@@ -44,7 +44,7 @@ def in_hand_of(*tags: int) -> Acknowledgements:
     return found
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("done", "acks"),
     [
         ([], []),

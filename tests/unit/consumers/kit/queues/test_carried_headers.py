@@ -5,7 +5,6 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import decode
@@ -21,6 +20,7 @@ from consumers.kit.queues.headers import (
     retry_properties,
 )
 from tests.support.headers import BROKER_TIME, KEY, MOMENT, delivered
+from tests.support.rows import for_each_row
 
 
 def sent(properties: Basic.Properties) -> Basic.Properties:
@@ -79,7 +79,7 @@ def test_whatever_header_can_be_read_can_be_handed_on() -> None:
                 assert is_as_it_was or isinstance(headers["odd"], str) or kind in b"AF"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("header", "arrives_as"),
     [
         (b"\xff\xfea", "\\xff\\xfea"),
@@ -99,7 +99,6 @@ def test_whatever_header_can_be_read_can_be_handed_on() -> None:
         (MOMENT, "2026-11-20 16:00:00.250000+00:00"),
         ({"a": [0.1, {"b": b"\xff"}]}, {"a": ["0.1", {"b": "\\xff"}]}),
     ],
-    ids=repr,
 )
 def test_a_header_arrives_as_it_was_or_else_as_text(header: Any, arrives_as: Any) -> None:
     assert handed_on(delivered({"odd": header})) == [{"odd": arrives_as}] * 2

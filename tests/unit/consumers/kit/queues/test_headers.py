@@ -19,6 +19,7 @@ from consumers.kit.queues.headers import (
     routing_key_of,
 )
 from tests.support.headers import BROKER_TIME, KEY, MOMENT, delivered
+from tests.support.rows import for_each_row
 
 # As RabbitMQ 3.10 writes them, the latest death first.
 LIMIT_REACHED = {
@@ -160,7 +161,7 @@ def test_a_reason_has_a_limit() -> None:
     assert read_dead_letter(properties, "").reason == "é" * 1000
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("headers", "reason", "routing_key", "attempts", "died_at"),
     [
         (
@@ -195,10 +196,6 @@ def test_a_reason_has_a_limit() -> None:
         ({REASON: 5, ATTEMPT: "4"}, "not known", "crm-sync.dead", 0, None),
         ({REASON: "why", DIED_AT: "noon"}, "why", "crm-sync.dead", 0, None),
         (None, "not known", "crm-sync.dead", 0, None),
-    ],
-    ids=[
-        *("by the broker", "by the broker after retries", "rejected", "empty", "no death"),
-        *("no deaths", "odd death", "odd headers", "odd moment", "no headers"),
     ],
 )
 def test_a_dead_letter_is_read_whoever_put_it_there(
