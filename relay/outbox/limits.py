@@ -18,6 +18,8 @@ class OutboxLimits:
         read_bytes: what one read returns, give or take a row; so much is published at once.
         log_bytes: size beyond which the database's log is emptied by force.
         check_file_every_s: how often to check that the database was not removed.
+        keep_up_every_s: how often to look for disk space that can be given back, and to give it
+            back beside deliveries: each time costs an fsync.
     """
 
     write_timeout_s: float = 10
@@ -26,6 +28,7 @@ class OutboxLimits:
     read_bytes: int = database.MAX_READ_BYTES
     log_bytes: int = space.MAX_LOG_BYTES
     check_file_every_s: float = 1
+    keep_up_every_s: float = 1
 
 
 DEFAULT_LIMITS = OutboxLimits()

@@ -41,7 +41,6 @@ from relay.outbox.parked_table import ParkedTable
 from relay.outbox.recent import RecentRows
 from relay.outbox.stats import Stats
 from relay.outbox.store import CommitResult, OutboxStore
-from relay.outbox.upkeep import EVERY_S
 from relay.outbox.write_queue import Append, CommitBatch, WriteQueue, take_all
 from relay.process.owned_thread import OwnedThread
 from relay.sink import PendingDelivery, Sink, complete_all
@@ -81,6 +80,7 @@ class Outbox(Sink):
         self._committed = committed
         self._write_timeout_s = limits.write_timeout_s
         self._max_queued_bytes = limits.queued_bytes
+        self._keep_up_every_s = limits.keep_up_every_s
         self._max_read_bytes = limits.read_bytes
         self._store = OutboxStore(
             OutboxDirectory(
@@ -118,7 +118,7 @@ class Outbox(Sink):
         self._last_committed = self._store.open()
         self._queue = WriteQueue(self._last_committed + 1)
         self._thread = OwnedThread("outbox")
-        self._thread.repeat(self._keep_up, after_s=EVERY_S)
+        self._thread.repeat(self._keep_up, after_s=self._keep_up_every_s)
 
     async def close(self) -> None:
         """Commit what is queued, then release the database and its lock.

@@ -51,6 +51,7 @@ class OutboxStore:
             self._path,
             max_log_bytes=limits.log_bytes,
             full_log_bytes=max(max_bytes, _FULL_LOGS * limits.log_bytes),
+            every_s=limits.keep_up_every_s,
         )
         self.db: sqlite3.Connection
 

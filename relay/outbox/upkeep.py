@@ -13,9 +13,6 @@ import structlog
 
 from relay.outbox import space
 
-EVERY_S = 1.0
-"""How often to look, and to give back space beside deliveries: each time costs an fsync."""
-
 _IDLE_PAUSE_S = 0.05
 _FAILED_PAUSE_S = 10.0
 _MAX_FREE_PAGES = 1024
@@ -39,18 +36,22 @@ class Upkeep:
         path: of the database.
         max_log_bytes: size beyond which the log is emptied by force.
         full_log_bytes: size beyond which nothing more may be stored.
+        every_s: see OutboxLimits.keep_up_every_s.
     """
 
-    def __init__(self, path: Path, *, max_log_bytes: int, full_log_bytes: int) -> None:
+    def __init__(
+        self, path: Path, *, max_log_bytes: int, full_log_bytes: int, every_s: float
+    ) -> None:
         self.blocked = 0
         """How often the log could not be emptied."""
         self.is_log_full = False
         self._path = path
         self._max_log_bytes = max_log_bytes
         self._full_log_bytes = full_log_bytes
+        self._every_s = every_s
         self._step_pages = _MAX_STEP_PAGES
         self._is_giving_back = False
-        self._retry_s = EVERY_S
+        self._retry_s = every_s
         self._retry_at = 0.0
         self._warn_at = 0.0
         self._is_blocked = False
@@ -70,17 +71,17 @@ class Upkeep:
         if free > _MAX_FREE_PAGES:
             self._is_giving_back = True
         if not self._is_giving_back:
-            return EVERY_S
+            return self._every_s
         if free <= _SPARE_PAGES:
             self._is_giving_back = not space.shorten_log(db)  # only now the file is shorter
-            return EVERY_S
+            return self._every_s
         if space.can_shrink(db):
             self._cut(db, free - _SPARE_PAGES)
-            return _IDLE_PAUSE_S if is_idle else EVERY_S
+            return _IDLE_PAUSE_S if is_idle else self._every_s
         if is_idle and space.used_pages(db) <= _MAX_REBUILT_PAGES:
             space.rebuild(db)
             log.info("outbox rebuilt", reason="its file could not shrink")
-        return EVERY_S
+        return self._every_s
 
     def _cut(self, db: sqlite3.Connection, pages: int) -> None:
         began = time.perf_counter()
@@ -99,7 +100,7 @@ class Upkeep:
                 self._note_blocked(log_bytes, now)
         self.is_log_full = log_bytes > self._full_log_bytes
         if log_bytes <= self._max_log_bytes and self._is_blocked:
-            self._is_blocked, self._retry_s, self._warn_at = False, EVERY_S, 0.0
+            self._is_blocked, self._retry_s, self._warn_at = False, self._every_s, 0.0
             log.info("outbox log emptied")
 
     def _note_blocked(self, log_bytes: int, now: float) -> None:

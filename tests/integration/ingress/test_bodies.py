@@ -74,7 +74,7 @@ async def test_a_caller_who_sends_on_after_a_refusal_is_cut(start: Start) -> Non
 
 async def test_a_zip_bomb_costs_no_more_than_the_limit(start: Start) -> None:
     relay = await start(source("swiftsell", TOKEN), body_limit_bytes=1_000_000)
-    bomb = gzip.compress(b"\0" * 500_000_000, 9)
+    bomb = gzip.compress(b"\0" * 100_000_000, 9)
     assert len(bomb) < 1_000_000
 
     answer = await relay.post(

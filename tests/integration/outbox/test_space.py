@@ -18,7 +18,8 @@ from tests.integration.outbox.conftest import Open, execute, is_empty, message
 from tests.support.eventually import eventually
 
 MIB = 1 << 20
-SMALL_LOG = OutboxLimits(log_bytes=100_000)
+QUICK = OutboxLimits(keep_up_every_s=0.02)
+SMALL_LOG = OutboxLimits(log_bytes=100_000, keep_up_every_s=0.02)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def test_a_drained_outbox_gives_its_space_back(
 ) -> None:
     if is_old:
         make_old(path)
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await fill(box, count, size)
     assert await disk_bytes(box) > 30_000_000
 
@@ -88,7 +89,7 @@ async def _is_small(box: Outbox, max_bytes: int) -> bool:
 
 @pytest.mark.parametrize("kept", [[1], [300], [1, 150, 300], range(1, 300, 3)])
 async def test_what_stays_is_moved_and_keeps_its_place(open_outbox: Open, kept: list[int]) -> None:
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await fill(box, 300)
     kept_bytes = len(kept) * 110_000
 
@@ -100,7 +101,7 @@ async def test_what_stays_is_moved_and_keeps_its_place(open_outbox: Open, kept: 
 
 
 async def test_it_shrinks_beside_deliveries(open_outbox: Open) -> None:
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await fill(box, 300)
     box.confirm(range(1, 301))
     is_over = False
@@ -120,11 +121,11 @@ async def test_an_old_file_with_much_in_it_is_left_until_it_is_little(
     open_outbox: Open, path: Path
 ) -> None:
     make_old(path)
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await fill(box, 300)
     box.confirm(range(1, 201))
     await eventually(lambda: _has_depth(box, 100))
-    assert box._store.keep_up(is_idle=True) == 1
+    assert box._store.keep_up(is_idle=True) == QUICK.keep_up_every_s
     assert await execute(box, "PRAGMA auto_vacuum") == (0,)
 
     box.confirm(range(201, 299))
@@ -141,7 +142,7 @@ async def test_parked_events_stay_parked_when_the_file_is_rebuilt(
     open_outbox: Open, path: Path
 ) -> None:
     make_old(path)
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await fill(box, 300)
     await box.parked.park([Parking(7, "cause", "too large", 1.5)], due=2e9)
 
@@ -154,7 +155,7 @@ async def test_parked_events_stay_parked_when_the_file_is_rebuilt(
 
 
 async def test_an_earlier_version_reads_a_new_file(open_outbox: Open, path: Path) -> None:
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await box.append([message("kept")])
     await box.close()
 
@@ -254,7 +255,7 @@ async def _accepts(box: Outbox) -> bool:
 
 
 async def test_shrinking_leaves_the_bound_as_it_was(open_outbox: Open) -> None:
-    box = await open_outbox(max_bytes=20_000_000)
+    box = await open_outbox(limits=QUICK, max_bytes=20_000_000)
     stored = [await _fill_up(box) for _ in range(2)]
 
     assert stored[0] == pytest.approx(stored[1], rel=0.02)
@@ -277,7 +278,7 @@ async def _fill_up(box: Outbox) -> int:
 
 
 async def test_a_disk_that_fails_meanwhile_ends_nothing(open_outbox: Open) -> None:
-    box = await open_outbox()
+    box = await open_outbox(limits=QUICK)
     await fill(box, 100)
     box.confirm(range(1, 101))
     await eventually(lambda: is_empty(box))
