@@ -8,27 +8,19 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
 from relay import vendors
-from relay.errors import Malformed
 from relay.events import schemas
-from relay.events.envelope import encode_events
 from relay.events.event import TYPES
-from relay.events.message import Message, Origin
-from relay.vendors.kit.request import Request
 from tests.support.rows import for_each, for_each_row
-from tests.unit.vendors.test_vendor_properties import bodies
+from tests.unit.events.documents import (
+    VALIDATORS,
+    VENDORS,
+    check_is_as_its_schema_says,
+    documents,
+)
 
-VENDORS = vendors.discover()
-VALIDATORS = {
-    name: Draft202012Validator(
-        schemas.schema(name), format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
-    for name in TYPES
-}
 # Documented, in a table or in words, but without a payload to show.
 _WOTNOT = {
     *("conversation.opened", "conversation.status_changed", "message.status_changed"),
@@ -45,29 +37,7 @@ UNSHOWN = {
 }
 
 
-def messages(name: str, body: bytes) -> list[Message]:
-    try:
-        events = VENDORS[name].normalize(Request(body=body))
-        return encode_events(
-            events, origin=Origin(vendor=name, source="acme"), received_at=1.5, delivery_id="d1"
-        )
-    except Malformed:
-        return []
-
-
-def documents(name: str, body: bytes) -> list[dict[str, Any]]:
-    return [orjson.loads(message.body) for message in messages(name, body)]
-
-
 SAMPLES = [(name, sample) for name in VENDORS for sample in vendors.samples(name)]
-
-
-def undocumented(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the members of an event's data that its schema does not name."""
-    schema = schemas.schema(document["type"])
-    own = schema["properties"].get("data", {}).get("properties", {})
-    common = schema["$defs"]["data"]["properties"]
-    yield from document["data"].keys() - own.keys() - common.keys()
 
 
 def test_every_type_has_a_schema_that_is_one() -> None:
@@ -82,18 +52,7 @@ def test_every_samples_event_is_as_its_schema_says(sample: tuple[str, Traversabl
     name, file = sample
 
     for document in documents(name, file.read_bytes()):
-        VALIDATORS[document["type"]].validate(document)
-        assert list(undocumented(document)) == []
-        assert document["type"] in vendors.types(VENDORS[name])
-
-
-@pytest.mark.parametrize("name", VENDORS)
-@given(data=st.data())
-def test_whatever_is_understood_is_as_its_schema_says(name: str, data: st.DataObject) -> None:
-    for document in documents(name, data.draw(bodies(name))):
-        VALIDATORS[document["type"]].validate(document)
-        assert list(undocumented(document)) == []
-        assert document["type"] in vendors.types(VENDORS[name])
+        check_is_as_its_schema_says(name, document)
 
 
 def renamed(document: dict[str, Any]) -> Iterator[bytes]:
@@ -112,9 +71,7 @@ def test_what_is_called_otherwise_is_as_its_schema_says(sample: tuple[str, Trave
 
     for document in documents(name, file.read_bytes()):
         for found in itertools.chain(*(documents(name, body) for body in renamed(document))):
-            VALIDATORS[found["type"]].validate(found)
-            assert list(undocumented(found)) == []
-            assert found["type"] in vendors.types(VENDORS[name])
+            check_is_as_its_schema_says(name, found)
 
 
 @for_each(name=VENDORS)

@@ -12,7 +12,7 @@ from relay.events.envelope import encode_events
 from relay.events.message import Origin
 from relay.vendors import channeltalk
 from relay.vendors.kit.request import Request
-from tests.unit.events.test_schemas import VALIDATORS, undocumented
+from tests.unit.events.documents import VALIDATORS, undocumented
 from tests.unit.vendors.test_vendor_properties import check_data, values
 
 ACTIONS = [

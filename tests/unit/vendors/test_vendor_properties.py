@@ -20,6 +20,7 @@ from relay.events.envelope import encode_events
 from relay.events.event import TYPES, NormalizedEvent
 from relay.events.message import Message, Origin
 from relay.vendors.kit.request import Request
+from tests.unit.events.documents import check_is_as_its_schema_says, documents
 
 VENDORS = vendors.discover()
 SAMPLES = {name: [sample.read_bytes() for sample in vendors.samples(name)] for name in VENDORS}
@@ -281,6 +282,8 @@ def test_whatever_arrives_is_refused_or_understood_as_well_formed_events(
     check_every_message_is_a_cloudevent_under_a_valid_routing_key(events)
     check_ids_are_the_same_when_processed_again_and_others_at_another_source(name, body, events)
     check_a_resend_has_the_same_ids_but_for_events_that_nothing_tells_apart(events)
+    for document in documents(name, body):
+        check_is_as_its_schema_says(name, document)
 
 
 @st.composite
