@@ -204,15 +204,16 @@ async def test_a_million_names_take_no_more_memory_than_some(looking: Drift) -> 
     def element(number: int) -> Message:
         return template._replace(body=template.body.replace(b"NUMBER", b"%d" % number))
 
-    tracemalloc.start()
-    await looked_at(looking, map(element, range(2_000)))
+    await looked_at(looking, map(element, range(1_800)))
+    tracemalloc.start()  # now, as it makes Python six times slower
+    await looked_at(looking, map(element, range(1_800, 2_000)))
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     rows = (await looking.report())["fields"]
     assert len(rows) == 2 * (drift.MAX_NAMES_PER_PLACE + 1)
     assert {row["path"] for row in rows} >= {"/*", "/event/payload/*"}
-    assert kept_bytes < 1_000_000  # the names alone would take fifty times as much
+    assert kept_bytes < 450_000  # the names alone would take ten times as much
 
 
 async def test_places_of_which_there_are_too_many_are_forgotten(looking: Drift) -> None:
