@@ -13,7 +13,7 @@ from relay.errors import Malformed
 from relay.events.event import NormalizedEvent
 from relay.vendors.kit.known_fields import KnownFields
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 VENDORS = vendors.discover()
 SAMPLES = [(name, sample) for name in VENDORS for sample in vendors.samples(name)]
@@ -94,7 +94,7 @@ MAPS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "place"), MAPS)
+@for_each_row(("name", "place"), MAPS)
 def test_names_that_customers_choose_are_never_unknown(name: str, place: str) -> None:
     element: object = {f"custom {number}": {"deep": [{"er": 1}]} for number in range(1000)}
     for step in reversed(place.split("/")[1:]):
@@ -152,7 +152,7 @@ ELEMENTS: list[tuple[str, dict[str, object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "element"), ELEMENTS)
+@for_each_row(("name", "element"), ELEMENTS)
 def test_what_the_code_reads_is_known_at_each_place_where_it_may_be(
     name: str, element: dict[str, object]
 ) -> None:

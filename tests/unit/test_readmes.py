@@ -5,11 +5,11 @@ import shlex
 from pathlib import Path
 
 import click
-import pytest
 from pydantic import BaseModel
 
 from relay.cli import main
 from relay.settings import Settings
+from tests.support.rows import for_each
 
 READMES = sorted(
     path
@@ -20,7 +20,7 @@ READMES = sorted(
 MAX_README_BYTES = 9_000
 PLACEHOLDER = re.compile(r"[\[\]]|\.\.\.")  # marks of a synopsis
 
-every_readme = pytest.mark.parametrize("path", READMES, ids=str)
+every_readme = for_each(path=READMES)
 
 
 def code_of(text: str) -> list[str]:

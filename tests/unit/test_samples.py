@@ -202,8 +202,6 @@ def test_a_vendor_is_found_by_name_as_among_all() -> None:
     assert vendors.find("tinychat") is vendors.discover()["tinychat"]
 
 
-@pytest.mark.parametrize(
-    "name", ["", "kit", "parts", "generic", "_samples", "samples.x", "Acquire"]
-)
+@for_each(name=["", "kit", "parts", "generic", "_samples", "samples.x", "Acquire"])
 def test_what_is_no_vendor_is_not_found(name: str) -> None:
     assert vendors.find(name) is None

@@ -9,7 +9,7 @@ import pytest
 from relay import vendors
 from relay.errors import SettingsError
 from relay.settings import load
-from tests.support.rows import for_each_row
+from tests.support.rows import for_each, for_each_row
 
 pytestmark = pytest.mark.usefixtures("in_empty_directory")
 
@@ -141,7 +141,7 @@ def test_a_problem_is_told_in_one_sentence(
     assert problems_of(text) == [problem]
 
 
-@pytest.mark.parametrize("name", ["A", "-a", "a/b", "a.b", "é", "x" * 65, ""])
+@for_each(name=["A", "-a", "a/b", "a.b", "é", "x" * 65, ""])
 def test_a_name_that_fits_no_path_is_refused(
     name: str, problems_of: Callable[[str], list[str]]
 ) -> None:

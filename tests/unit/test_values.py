@@ -5,7 +5,7 @@ import importlib
 import inspect
 from typing import Any
 
-import pytest
+from tests.support.rows import for_each
 
 MODULES = [
     "events.event",
@@ -26,7 +26,7 @@ DATACLASSES = [found for found in CLASSES if dataclasses.is_dataclass(found)]
 TUPLES = [found for found in CLASSES if issubclass(found, tuple)]
 
 
-@pytest.mark.parametrize("value", DATACLASSES)
+@for_each(value=DATACLASSES)
 def test_a_value_never_changes_and_says_what_its_parts_are(value: Any) -> None:
     fields = dataclasses.fields(value)
 
@@ -36,7 +36,7 @@ def test_a_value_never_changes_and_says_what_its_parts_are(value: Any) -> None:
     assert value.__doc__
 
 
-@pytest.mark.parametrize("value", TUPLES)
+@for_each(value=TUPLES)
 def test_a_tuple_has_no_place_for_more_than_it_says(value: Any) -> None:
     assert value.__slots__ == ()
     assert value.__doc__

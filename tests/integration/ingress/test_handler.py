@@ -8,6 +8,7 @@ from relay import vendors
 from relay.ingress.request_context import split_path
 from relay.vendors.kit.authentication import signature_of
 from tests.integration.conftest import Start, source
+from tests.support.rows import for_each_row
 
 TEXT = vendors.samples("swiftsell")[1].read_bytes()
 TOKEN = "s3cret-token"
@@ -174,7 +175,7 @@ async def test_an_empty_authenticated_call_stores_nothing(start: Start) -> None:
     assert await relay.stored() == []
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("target", "expected"),
     [
         ("http://relay.example/in/a", ("a", None)),

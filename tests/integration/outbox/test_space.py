@@ -52,9 +52,10 @@ def make_old(path: Path) -> None:
 
 
 async def fill(box: Outbox, count: int, size: int = 100_000) -> None:
-    for start in range(0, count, 20):
+    at_once = 2_000_000 // size
+    for start in range(0, count, at_once):
         await box.append(
-            [message(f"{start + n}", size=size) for n in range(min(20, count - start))]
+            [message(f"{start + n}", size=size) for n in range(min(at_once, count - start))]
         )
 
 

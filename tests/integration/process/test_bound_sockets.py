@@ -56,7 +56,7 @@ def test_each_host_is_bound_once_and_all_to_one_port(
         assert addresses(hosts, port) == expected
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("hosts", "taken", "named"),
     [
         ("127.0.0.1", "127.0.0.1", "127.0.0.1:{}"),

@@ -11,9 +11,10 @@ from tests.bench.report.figures import (
     ratios,
     spread,
 )
+from tests.support.rows import for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("percent", "expected"),
     [(0, 1), (1, 1), (50, 50), (90, 90), (99, 99), (99.9, 100), (100, 100)],
 )

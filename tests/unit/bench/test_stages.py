@@ -1,14 +1,13 @@
 """CPU by stage: which stage a stack belongs to, and how a thread's CPU is split."""
 
-import pytest
-
 from tests.bench.measures import stages
+from tests.support.rows import for_each_row
 
 MAIN = "thread (11): MainThread;run (uvloop/__init__.py:92)"
 WORKER = "thread (12): outbox;run (threading.py:982)"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("frames", "expected"),
     [
         (["run (uvloop/__init__.py:92)"], stages.LOOP),

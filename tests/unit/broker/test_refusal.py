@@ -1,9 +1,8 @@
 """What RabbitMQ will not take, in the words of its versions."""
 
-import pytest
-
 from relay.broker.refusal import Refusal, causes_covering, refusal_in
 from relay.events.message import Message
+from tests.support.rows import for_each_row
 
 ACCESS, NOT_FOUND, PRECONDITION = 403, 404, 406
 
@@ -13,7 +12,7 @@ def message(routing_key: str = "swiftsell.message.created", size: int = 10) -> M
     return Message(id="1", routing_key=routing_key, properties=b"", body=body, received_at=0)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("code", "text", "expected"),
     [
         (
@@ -66,7 +65,7 @@ def test_the_brokers_words_say_what_it_refuses(
     assert refusal_in(code, text) == Refusal(reason=text, **expected)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("refusal", "is_covered"),
     [
         (Refusal(reason="", max_bytes=9), True),

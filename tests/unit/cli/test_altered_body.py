@@ -12,7 +12,7 @@ from relay.errors import Malformed, RelayError
 from relay.events.event import NormalizedEvent
 from relay.vendors import Vendor
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 NOW = 1_800_000_000.25
 AT = "2023-09-01T14:13:45.503552Z"
@@ -23,7 +23,7 @@ def event(time: str | None) -> NormalizedEvent:
     return NormalizedEvent(type="message.created", vendortype="m", data={}, raw=b"{}", time=time)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "assignment", "expected"),
     [
         ({"a": {"b": 1}}, "/a/b=2", {"a": {"b": 2}}),
@@ -40,9 +40,7 @@ def test_a_value_is_put_where_the_pointer_leads(body: Any, assignment: str, expe
     assert json.loads(assign(json.dumps(body).encode(), [read_assignment(assignment)])) == expected
 
 
-@pytest.mark.parametrize(
-    "assignment", ["/a/b/c=1", "/x/y=1", "/list/2=1", "/list/x=1", "/list/-/x=1", "/text/0=1"]
-)
+@for_each(assignment=["/a/b/c=1", "/x/y=1", "/list/2=1", "/list/x=1", "/list/-/x=1", "/text/0=1"])
 def test_a_pointer_that_leads_nowhere_is_named(assignment: str) -> None:
     body = b'{"a": {"b": 1}, "list": [1, 2], "text": "x"}'
 
@@ -61,7 +59,7 @@ def test_a_payload_that_is_no_json_is_refused() -> None:
         assign(b"a=1&b=2", [read_assignment("/a=1")])
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("written", "expected"),
     [
         (AT_S, 1_799_999_999),

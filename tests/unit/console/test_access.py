@@ -1,8 +1,7 @@
 from ipaddress import ip_network
 
-import pytest
-
 from relay.console.access import Access, Role
+from tests.support.rows import for_each_row
 
 TOKENS = {
     Role.VIEWER: ["viewer-token"],
@@ -21,7 +20,7 @@ def test_without_tokens_and_proxies_everybody_here_is_an_operator() -> None:
     assert role_with(Access(tokens={})) == Role.OPERATOR
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("header", "role"),
     [
         ("Bearer viewer-token", Role.VIEWER),
@@ -57,7 +56,7 @@ def test_after_twenty_wrong_tokens_even_a_right_one_has_to_wait() -> None:
     assert access.log_in("operator-token") is None
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("remote", "groups", "role"),
     [
         ("10.1.2.3", "relay-viewer", Role.VIEWER),

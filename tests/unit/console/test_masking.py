@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 
 from relay.console.masking import MASK, masked
+from tests.support.rows import for_each
 
 
-@pytest.mark.parametrize(
-    "personal",
-    [
+@for_each(
+    personal=[
         {"name": "Ann"},
         {"contact": {"email": "ann@example.com"}},
         {"message": {"text": "call me"}},
@@ -17,7 +17,7 @@ from relay.console.masking import MASK, masked
         {"contact": {"id": "491701234567"}},
         {"status": "Ann said: hello, you!"},
         {"phone": 4917012345},
-    ],
+    ]
 )
 def test_what_may_be_personal_is_masked(personal: dict[str, Any]) -> None:
     def leaves(value: Any) -> list[Any]:

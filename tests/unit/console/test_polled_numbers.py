@@ -99,7 +99,7 @@ def test_a_plot_spans_up_to_two_hours_and_lifts_its_pen_over_a_gap() -> None:
     assert drawn.lines[0].path.count("M") == 2
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("age_s", "expected"),
     [(0, 240), (240, 240), (241, 600), (1200, 1800), (1801, 3600), (7190, 7200), (9000, 7200)],
 )
@@ -116,9 +116,7 @@ def test_a_plot_of_nothing_says_so() -> None:
     assert plot(Quantity("x", "y", number), [], [("a", lambda each: each.outbox)], 0).is_empty
 
 
-@pytest.mark.parametrize(
-    ("value", "top"), [(0, 1), (0.03, 0.05), (1, 1), (1.1, 2), (7, 10), (900, 1000)]
-)
+@for_each_row(("value", "top"), [(0, 1), (0.03, 0.05), (1, 1), (1.1, 2), (7, 10), (900, 1000)])
 def test_the_top_of_a_plot_is_a_round_number(value: float, top: float) -> None:
     assert nice_ceiling(value) == pytest.approx(top)
 

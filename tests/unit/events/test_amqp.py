@@ -3,14 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import body, commands, frame, header
 
 from relay.events import amqp
 from relay.events.message import Message
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 MESSAGE_ID = "0123456789abcdef" * 2
 FRAME_MAX = 4096  # the least a peer may ask for (4.2.3)
@@ -40,20 +39,16 @@ def frames_of(data: bytes) -> list[tuple[int, Any]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"message_id": MESSAGE_ID, "message_type": "note.created", "timestamp_s": 1_700_000_000},
-        {"message_id": "é" * 100, "message_type": "", "timestamp_s": 0},
-        {"message_id": "x" * 255, "message_type": "y" * 255, "timestamp_s": 2**32 - 1},
-    ],
-)
-@pytest.mark.parametrize(
-    "headers",
-    [
+@for_each(
+    headers=[
         {},
         {"vendor": "v", "source": "s", "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"},
         {"n": 5, "yes": True, "nested": {"é": "😀", "list": [1, "a", None]}},
+    ],
+    fields=[
+        {"message_id": MESSAGE_ID, "message_type": "note.created", "timestamp_s": 1_700_000_000},
+        {"message_id": "é" * 100, "message_type": "", "timestamp_s": 0},
+        {"message_id": "x" * 255, "message_type": "y" * 255, "timestamp_s": 2**32 - 1},
     ],
 )
 def test_properties_are_those_pamqp_would_write(
@@ -106,7 +101,7 @@ def test_any_text_can_be_read_back_by_a_consumer(
     assert (read.headers or {}) == headers
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "encoded"),
     [
         ("", b"\x00"),

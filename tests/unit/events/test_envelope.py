@@ -13,6 +13,7 @@ from relay.events import amqp
 from relay.events.envelope import encode_events
 from relay.events.event import MAX_EVENTS, Identity, NormalizedEvent
 from relay.events.message import Message, Origin
+from tests.support.rows import for_each_row
 
 ORIGIN = Origin(vendor="swiftsell", source="acme")
 RECEIVED_AT = 1_700_000_000.25
@@ -122,7 +123,7 @@ def test_the_official_sdk_reads_a_message() -> None:
     assert read.get_data()["message"] == {"kind": "text"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("data", "subject", "partition_key"),
     [
         ({"conversation": {"id": "c"}, "contact": {"id": "k"}}, "conversation/c", "c"),
@@ -144,7 +145,7 @@ def test_the_conversation_is_the_subject_or_else_the_contact_whose_phone_keeps_o
     assert found.get("partitionkey") == partition_key
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("vendortype", "attribute"),
     [
         ("case:status", "case:status"),

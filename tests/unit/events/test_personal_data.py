@@ -242,7 +242,7 @@ def test_rules_can_be_sent_to_the_subprocess_and_hide_their_key() -> None:
     assert KEY not in repr(rules)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("pointers", "named"),
     [
         ({"contact": "mask"}, "contact"),

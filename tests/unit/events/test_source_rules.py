@@ -17,7 +17,7 @@ from relay.ingress.http_response import accepted_response
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 SWIFTSELL = vendors.discover()["swiftsell"]
 TYPES = vendors.types(SWIFTSELL)
@@ -48,7 +48,7 @@ def headers_of(message: Message) -> dict[str, Any]:
     return dict(properties.headers or {})
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("patterns", "published"),
     [
         (["note.created"], ["typing", "seen", "text"]),
@@ -85,9 +85,8 @@ def test_what_is_not_understood_is_quarantined_alone_beside_what_is_ignored() ->
     assert [message.is_quarantined for message in found.messages] == [True]
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
+@for_each(
+    pattern=[
         "note.create",
         "nope.*",
         "Note.created",
@@ -95,7 +94,7 @@ def test_what_is_not_understood_is_quarantined_alone_beside_what_is_ignored() ->
         "message.created.Text",
         "unrecognised*",
         "x" * 300,
-    ],
+    ]
 )
 def test_a_pattern_that_can_match_nothing_is_a_problem(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"matches no type|at most"):
@@ -120,7 +119,7 @@ def with_headers(names: tuple[str, ...], headers: dict[str, str]) -> list[dict[s
     ]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "sent"),
     [
         ("Hook/1", "Hook/1"),

@@ -85,7 +85,7 @@ def test_seconds_are_a_number_or_digits(value: Any, text: str | None) -> None:
     assert timestamps.from_epoch_s(value) == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("value", "text"),
     [
         (1600158433443, "2020-09-15T08:27:13.443000Z"),

@@ -32,7 +32,7 @@ def test_a_word_keeps_letters_digits_and_underscores(text: str, word: str) -> No
     assert topology.word(text) == word
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("vendor", "event_type", "detail", "key"),
     [
         (

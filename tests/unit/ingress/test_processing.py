@@ -14,7 +14,7 @@ from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
 from relay.ingress.safe_errors import safe_field_names
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Echo, Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 SOURCE = Source(
     origin=Origin(vendor="swiftsell", source="acme"),
@@ -154,7 +154,7 @@ def test_names_are_seen_and_values_are_not() -> None:
 FORM = "application/x-www-form-urlencoded"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "content_type", "names"),
     [
         (b"key=s1&other=s2", FORM, ["key", "other"]),

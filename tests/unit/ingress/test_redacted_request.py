@@ -22,6 +22,7 @@ from relay.ingress.redacted_request import (
 from relay.vendors import Vendor
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import generic_source
+from tests.support.rows import for_each_row
 from tests.unit.events.persons import PERSONAL, PLACES, Told, filled
 
 KEY = "a key of 16 characters or more"
@@ -92,7 +93,7 @@ def test_what_is_not_redacted_is_shown_as_it_came() -> None:
     assert request.target == "/in/acme?a=1"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("redact", "body"),
     [
         ({EMAIL: "mask"}, b"who=ann%40example.com"),

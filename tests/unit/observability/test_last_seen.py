@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from relay.observability.last_seen import LastSeen, SilentSource, silent_everywhere
+from tests.support.rows import for_each_row
 
 
 def watching(expected: dict[str, float], now: float = 1000.0) -> LastSeen:
@@ -12,7 +13,7 @@ def watching(expected: dict[str, float], now: float = 1000.0) -> LastSeen:
     return last_seen
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("seen", "now", "silent"),
     [
         (None, 1060.0, False),  # it waits first: before its start others may have seen the source

@@ -119,8 +119,8 @@ def test_it_says_how_many_were_missed() -> None:
     assert page["missed"] == 4
 
 
-@pytest.mark.parametrize(
-    "cursor", ["0", "-", "ffffffff-1", "é-٣", "ffffffff-" + "9" * 5000, "OURS-99", "OURS-x", "OURS"]
+@for_each(
+    cursor=["0", "-", "ffffffff-1", "é-٣", "ffffffff-" + "9" * 5000, "OURS-99", "OURS-x", "OURS"]
 )
 def test_the_cursor_of_another_process_gives_everything_anew(cursor: str) -> None:
     ring = filled(2)
@@ -165,9 +165,8 @@ def test_filters(query: dict[str, str], expected: list[int]) -> None:
     assert ids(page_of(ring, read_query(query))) == expected
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+@for_each(
+    query=[
         {"limit": "0"},
         {"limit": "1001"},
         {"limit": "-1"},
@@ -176,7 +175,7 @@ def test_filters(query: dict[str, str], expected: list[int]) -> None:
         {"sources": "acme"},
         {"client": "10.0.0.1"},
         {"latest": "yes"},
-    ],
+    ]
 )
 def test_a_query_that_means_nothing_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(Refused, match="limit from 1 to 1000"):

@@ -1,11 +1,10 @@
 """How long one waits between attempts."""
 
-import pytest
-
 from relay.process import backoff
+from tests.support.rows import for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("attempt", "middle_s"), [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (10_000, 60.0)]
 )
 def test_a_delay_doubles_up_to_the_last_give_or_take_half(attempt: int, middle_s: float) -> None:

@@ -22,9 +22,8 @@ def signed(body: bytes, text: str | bytes | None = None, key: str = KEY) -> Requ
     return Request(body=body, headers={acquire.SIGNATURE: signature_of(message, key)})
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+@for_each(
+    body=[
         b'{"event":"case:new","data":{}}',
         b'{ "event" : "case:new" }\n',
         b"<event>case:new</event>",
@@ -32,7 +31,7 @@ def signed(body: bytes, text: str | bytes | None = None, key: str = KEY) -> Requ
         b'"{\\"event\\":\\"case:new\\"}"',
         b"\xff\x00",
         b"",
-    ],
+    ]
 )
 def test_a_signature_of_the_bytes_lets_in(body: bytes) -> None:
     request = signed(body)
@@ -41,7 +40,7 @@ def test_a_signature_of_the_bytes_lets_in(body: bytes) -> None:
     assert acquire.authenticate(signed(body, key="acq-2"), SECRETS) is None
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "stringified"),
     [
         (b'{ "event": "case:new",\r\n "data": [ 1 ] }', '{"event":"case:new","data":[1]}'),
@@ -126,7 +125,7 @@ def test_what_is_not_understood_says_why(body: bytes, reason: str) -> None:
 CASE = {"conversation": {"id": "72"}}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("status", "event_type"),
     [
         ("closed", "conversation.closed"),
@@ -162,12 +161,11 @@ def test_a_new_case_has_a_contact(vendortype: str) -> None:
     assert event.data == CASE | {"contact": {"id": "5", "name": "Jhon", "phone": "626"}}
 
 
-@pytest.mark.parametrize(
-    "vendortype",
-    [
+@for_each(
+    vendortype=[
         *("case:status", "case:new", "user:case-invite", "user:case-joined", "case:feedback"),
         *("case:message:seen", "CHAT_ON_MESSAGE", "x"),
-    ],
+    ]
 )
 def test_nothing_tells_another_event_apart(vendortype: str) -> None:
     data = {"caseId": "72", "status": "closed", "id": "323", "message": {"id": "323"}}
@@ -181,7 +179,7 @@ def test_nothing_tells_another_event_apart(vendortype: str) -> None:
 AGENT = {"type": "agent", "id": "7", "name": "Bo"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("data", "actor"),
     [
         ({"user": {"id": "agent-7", "name": "Bo"}}, AGENT),
@@ -241,9 +239,8 @@ def test_an_agents_status_may_name_the_agent_by_id_alone(vendortype: str, data: 
     assert event.data == {"actor": {"type": "agent", "id": "7"}, "status": "away"}
 
 
-@pytest.mark.parametrize(
-    "vendortype",
-    ["user:case-invite", "feedback", "case:feedback", "CHAT_ON_TYPING", "é", "x" * 1000],
+@for_each(
+    vendortype=["user:case-invite", "feedback", "case:feedback", "CHAT_ON_TYPING", "é", "x" * 1000]
 )
 def test_an_unknown_event_is_unrecognized(vendortype: str) -> None:
     event = normalized(vendortype, {"caseId": "72", "status": "closed"})

@@ -8,7 +8,7 @@ import pytest
 from relay.events.event import Data, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each_row
+from tests.support.rows import for_each, for_each_row
 
 
 def normalized(event: str, **flat: Any) -> NormalizedEvent:
@@ -103,8 +103,7 @@ def test_a_note_is_no_message(note: Data, written: Any) -> None:
 USERS = {"visitor": {"name": "Ann", "email": ""}}
 
 
-@pytest.mark.parametrize("users", [USERS, json.dumps(USERS)])
-@pytest.mark.parametrize("by", ["agent-15", "", None, 15])
+@for_each(by=["agent-15", "", None, 15], users=[USERS, json.dumps(USERS)])
 def test_a_chat_that_is_closed_says_closed_and_by_whom(users: Any, by: Any) -> None:
     event = normalized("CHAT_ON_CLOSE", id="1", users=users, by=by, status="active")
 

@@ -8,7 +8,7 @@ import pytest
 from relay.events.event import Data, Identity, NormalizedEvent
 from relay.vendors import acquire
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 CASE = {"conversation": {"id": "72"}}
 
@@ -57,7 +57,7 @@ def test_a_case_message_comes_whole_or_spread_out(message: Data, expected: Data)
         assert spread.data == whole.data
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("message", "identity"),
     [
         ({"id": 323}, ("case:message:new", "323")),
@@ -137,9 +137,8 @@ NOTE = {"id": 9, "type": "note", "message": "rude"}
 HELLO = {"id": 8, "type": "message", "message": "hi", "senderType": "contact"}
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
+@for_each(
+    data=[
         {"messages": [HELLO, NOTE]},
         {"message": [NOTE]},
         {"case": {"id": 72, "messages": [NOTE]}},
@@ -147,7 +146,7 @@ HELLO = {"id": 8, "type": "message", "message": "hi", "senderType": "contact"}
         {"message": {"seen": "no", "message": NOTE | {"type": "Note"}}},
         HELLO | {"messages": [NOTE]},
         {"type": "message", "messages": [[], None, NOTE]},
-    ],
+    ]
 )
 def test_a_note_is_no_message_whatever_it_lies_in(data: Data) -> None:
     event = normalized("case:message:new", {"caseId": 72} | data)
@@ -157,16 +156,15 @@ def test_a_note_is_no_message_whatever_it_lies_in(data: Data) -> None:
     assert "text" not in event.data["message"]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
+@for_each(
+    data=[
         {"messages": [HELLO]},
         {"messages": [{"id": 7, "message": "before"}, HELLO]},
         {"message": [HELLO], "type": "other"},
         {"case": {"messages": [HELLO]}},
         {"messages": [NOTE, HELLO]},
         HELLO | {"messages": [{"id": 7, "message": "before"}]},
-    ],
+    ]
 )
 def test_of_several_messages_the_last_is_the_new_one(data: Data) -> None:
     event = normalized("case:message:new", data)
@@ -195,7 +193,7 @@ def test_a_note_of_the_older_version_is_one_wherever_it_says_so(body: Data) -> N
     assert (event.type, event.data["note"]) == ("note.created", {"text": "rude"})
 
 
-@pytest.mark.parametrize("kind", ["message", "event", "notes", "footnote", "", None, ["note"]])
+@for_each(kind=["message", "event", "notes", "footnote", "", None, ["note"]])
 def test_only_a_note_is_a_note(kind: Any) -> None:
     event = normalized("case:message:new", {"message": {"id": 9, "type": kind, "message": "hi"}})
 

@@ -98,9 +98,8 @@ def test_model_and_verb_decide_the_type(
     assert event.data["account"] == {"id": "7"}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+@for_each(
+    body=[
         {"type": "message", "event": "push"},
         {"type": "message", "event": "push", "entity": []},
         {"type": "message", "event": "", "entity": {}},
@@ -109,7 +108,7 @@ def test_model_and_verb_decide_the_type(
         [],
         "push",
         None,
-    ],
+    ]
 )
 def test_a_body_without_model_verb_and_entity_has_an_unknown_shape(body: Any) -> None:
     with pytest.raises(Malformed) as caught:
@@ -118,7 +117,7 @@ def test_a_body_without_model_verb_and_entity_has_an_unknown_shape(body: Any) ->
     assert caught.value.reason == "unknown_shape"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("verb", "entity", "time"),
     [
         ("push", {"createdAt": 1600158433443}, "2020-09-15T08:27:13.443000Z"),
@@ -138,7 +137,7 @@ def test_the_clock_is_in_milliseconds(verb: str, entity: Data, time: str | None)
     assert event.time == time
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("model", "verb", "entity", "identity"),
     [
         ("message", "push", {"id": "m1", "version": 1}, ("message", "push", "m1", "1")),
@@ -199,7 +198,7 @@ BULLETS = {
 }
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("entity", "text"),
     [
         ({"plainText": "plain", "blocks": [{"type": "text", "value": "block"}]}, "plain"),
@@ -233,7 +232,7 @@ def test_files_are_attachments() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("entity", "refers", "expected"),
     [
         (

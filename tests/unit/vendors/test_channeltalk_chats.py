@@ -38,7 +38,7 @@ def test_a_bots_message_is_about_the_customer_of_its_chat() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("chat", "expected"),
     [
         ({"teamId": "t9"}, {"assignment": {"to": {"type": "team", "id": "t9"}}}),
@@ -152,7 +152,7 @@ VEIL = {"id": "v1", "name": "Koala", "profile": {"email": "k@n.example", "mobile
 KOALA = {"id": "v1", "name": "Koala", "email": "k@n.example", "phone": "+821"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("model", "entity", "refers", "contact"),
     [
         ("Message", {"personType": "Veil", "personId": "v1"}, {"veil": VEIL}, KOALA),

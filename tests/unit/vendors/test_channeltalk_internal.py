@@ -77,9 +77,8 @@ def test_a_note_is_known_by_an_option(options: Any) -> None:
     assert pushed({"plainText": "x", "options": options}).type == "note.created"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
+@for_each(
+    options=[
         ["actAsManager", "displayAsChannel", "doNotPost", "doNotSearch", "doNotSendApp"],
         ["doNotUpdateDesk", "immutable", "silent", "silentToManager", "silentToUser"],
         ["alertToWriter"],
@@ -89,7 +88,7 @@ def test_a_note_is_known_by_an_option(options: Any) -> None:
         {"private": False, "silent": True},
         {"private": None},
         5,
-    ],
+    ]
 )
 def test_no_other_option_makes_a_note(options: Any) -> None:
     event = pushed({"plainText": "x", "options": options, "chatType": "userChat"})
@@ -129,7 +128,7 @@ def test_what_staff_say_among_themselves_is_no_message_of_a_customers(
     assert event.data["message"]["kind"] == kind
 
 
-@pytest.mark.parametrize("chat_type", ["userChat", "UserChat", None, "", 5, ["group"]])
+@for_each(chat_type=["userChat", "UserChat", None, "", 5, ["group"]])
 def test_any_other_chat_is_a_customers(chat_type: Any) -> None:
     assert pushed({"chatType": chat_type, "plainText": "hi"}).type == "message.created"
 
@@ -158,7 +157,7 @@ def test_a_team_chat_may_be_known_by_its_key_or_its_group(
     assert (event.type, event.detail) == ("team_message.created", "text")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("chat", "refers"),
     [
         ({"chatKey": "userChat-7"}, {}),
@@ -176,8 +175,7 @@ def test_a_chat_that_nothing_calls_a_team_chat_is_a_customers(chat: Data, refers
 # A type that is missing.
 
 
-@pytest.mark.parametrize("model", [None, "", 5, ["message"]])
-@pytest.mark.parametrize("chat_type", ["userChat", "group"])
+@for_each(chat_type=["userChat", "group"], model=[None, "", 5, ["message"]])
 def test_what_has_a_chat_and_a_person_is_a_message(model: Any, chat_type: str) -> None:
     entity = {"id": "m1", "version": 3, "chatType": chat_type, "personType": "user"}
 

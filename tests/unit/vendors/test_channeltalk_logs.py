@@ -102,7 +102,7 @@ def test_words_beside_an_action_nobody_knows_are_kept() -> None:
     assert event.data["message"]["variables"] == [{"name": "action", "value": "sendXms"}]
 
 
-@pytest.mark.parametrize("action", [None, "", 5, ["close"], {"close": 1}, True])
+@for_each(action=[None, "", 5, ["close"], {"close": 1}, True])
 def test_a_log_without_an_action_is_no_change(action: Any) -> None:
     event = logged(action)
 

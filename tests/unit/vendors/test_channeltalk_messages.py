@@ -47,7 +47,7 @@ def test_blocks_have_markup_and_plain_text_has_none(entity: Data, text: str | No
     assert pushed(entity).data["message"].get("text") == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("entity", "attachments"),
     [
         (
@@ -77,7 +77,7 @@ def test_a_file_has_an_id_a_key_or_a_url(entity: Data, attachments: list[Data] |
     assert pushed(entity).data["message"].get("attachments") == attachments
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("form", "variables"),
     [
         (

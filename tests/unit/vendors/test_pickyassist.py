@@ -36,9 +36,8 @@ def test_a_secret_in_the_url_lets_in(request_: Request) -> None:
     assert pickyassist.authenticate(request_, SECRETS) is None
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
+@for_each(
+    request_=[
         Request(body=b""),
         Request(body=b'{"token": "pa-1"}', headers={"authorization": "pa-1"}),
         Request(body=b"", path_secret=""),
@@ -46,14 +45,14 @@ def test_a_secret_in_the_url_lets_in(request_: Request) -> None:
         Request(body=b"", query_string="key=pa-1"),
         Request(body=b"", query_string="pa-1"),
         Request(body=b"", query_string="a=1&" * 64 + "token=pa-1"),
-    ],
+    ]
 )
 def test_a_secret_anywhere_else_does_not(request_: Request) -> None:
     with pytest.raises(Unauthenticated):
         pickyassist.authenticate(request_, SECRETS)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("event_id", "event_type"),
     [
         (1, "conversation.assigned"),
@@ -80,14 +79,14 @@ def test_people_of_one_name_who_are_removed_at_once_are_told_apart_by_nothing(
     assert normalized(event_id).identity == "delivery"
 
 
-@pytest.mark.parametrize("event_id", [1, 2, 3, 4, 5, 6, 8, "1", "new"])
+@for_each(event_id=[1, 2, 3, 4, 5, 6, 8, "1", "new"])
 def test_what_one_person_did_to_one_contact_is_told_apart_by_the_element(
     event_id: int | str,
 ) -> None:
     assert normalized(event_id).identity == "element"
 
 
-@pytest.mark.parametrize("event_id", [0, 8, -1, 2**63, "01", "1.0", "\u0667", "new"])
+@for_each(event_id=[0, 8, -1, 2**63, "01", "1.0", "\u0667", "new"])
 def test_an_unknown_number_is_unrecognized(event_id: Any) -> None:
     event = normalized(event_id)
 
@@ -149,7 +148,7 @@ def test_a_contact_has_a_phone(mobile: Any) -> None:
     assert event.data == {"contact": {"id": "20", "phone": "9186"}}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("timestamp", "time"),
     [
         ("1775220730", "2026-04-03T12:52:10Z"),

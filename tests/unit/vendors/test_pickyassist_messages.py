@@ -30,7 +30,7 @@ def message(**fields: Any) -> Data:
     return seen
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "data"),
     [
         (
@@ -203,7 +203,7 @@ def test_media_go_both_ways_with_and_without_words(
     } | ({"actor": {"type": who}} if who else {})
 
 
-@pytest.mark.parametrize("url", ["", None, 7, [], ["https://a.example/1"], {"url": "x"}])
+@for_each(url=["", None, 7, [], ["https://a.example/1"], {"url": "x"}])
 def test_media_of_an_odd_shape_are_none(url: Any) -> None:
     assert message(type=2, media_url=url) == {"kind": "image"}
 
@@ -225,7 +225,7 @@ def test_a_field_of_an_odd_shape_keeps_no_message_back(name: str, odd: Any) -> N
     assert json.loads(event.raw) == body
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "identity"),
     [
         ({"unique-id": "751403635"}, ("unique-id", "751403635")),
@@ -261,7 +261,7 @@ def test_messages_stay_in_order_by_the_phone(fields: Data, key: str | None) -> N
 # The query of the URL comes back in the body.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "raw", "request_"),
     [
         (

@@ -11,7 +11,7 @@ from relay.events.event import MAX_EVENTS, Data, NormalizedEvent
 from relay.vendors import swiftsell
 from relay.vendors.kit import raw_json
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each_row
+from tests.support.rows import for_each, for_each_row
 
 
 def events_of(body: bytes | str) -> list[NormalizedEvent]:
@@ -101,7 +101,7 @@ TEAM = {"type": "team", "id": "31", "name": "Billing"}
 NAMELESS = {"type": "team", "id": "31"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("sent", "time"),
     [
         ("2023-09-01 14:13:45.503552", "2023-09-01T14:13:45.503552Z"),
@@ -166,14 +166,14 @@ def test_a_visitor_has_whatever_key_the_channel_gave(key: Any) -> None:
     assert event.data["contact"] == {"id": str(key)}
 
 
-@pytest.mark.parametrize("odd", [None, "", 0, [], {}, "text", [1], {"key": "", "id": None}])
+@for_each(odd=[None, "", 0, [], {}, "text", [1], {"key": "", "id": None}])
 def test_a_missing_party_is_left_out(odd: Any) -> None:
     event = normalized("note", {"note": odd}, conversation=odd, visitor=odd, account=odd)
 
     assert event.data == ({"note": {"text": "text"}} if odd == "text" else {})
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("payload", "expected"),
     [
         ({"to": USER, "from": None, "changed_by": USER}, {"actor": AGENT, "to": AGENT}),
@@ -199,7 +199,7 @@ def test_a_side_without_an_assignee_is_left_out(payload: Any, expected: Data) ->
 # Types.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("status", "event_type"),
     [
         ("Close", "conversation.closed"),
@@ -220,7 +220,7 @@ def test_a_status_decides_the_type(status: Any, event_type: str) -> None:
     assert event.data.get("status") == (status if isinstance(status, str) and status else None)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("action", "event_type"),
     [
         ("deleted", "labels.removed"),

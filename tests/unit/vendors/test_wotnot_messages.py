@@ -8,7 +8,7 @@ import pytest
 from relay.events.event import Data, NormalizedEvent
 from relay.vendors import swiftsell
 from relay.vendors.kit.request import Request
-from tests.support.rows import for_each_row
+from tests.support.rows import for_each, for_each_row
 
 
 def normalized(vendortype: str, payload: Any) -> NormalizedEvent:
@@ -37,7 +37,7 @@ def test_a_message_that_calls_itself_a_note_is_one(kind: str) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("kind", "seen", "detail"),
     [
         ("text", "text", "text"),
@@ -58,7 +58,7 @@ def test_a_kind_is_the_vendors_own_whether_known_or_not(kind: Any, seen: str, de
     assert event.detail.replace(".", "_") == detail.replace(".", "_")
 
 
-@pytest.mark.parametrize("payload", [None, [], "x", {"message": None}, {"message": "hi"}, {}])
+@for_each(payload=[None, [], "x", {"message": None}, {"message": "hi"}, {}])
 def test_a_message_of_an_odd_shape_is_still_a_message(payload: Any) -> None:
     event = normalized("message", payload)
 
@@ -66,7 +66,7 @@ def test_a_message_of_an_odd_shape_is_still_a_message(payload: Any) -> None:
     assert event.data == {"message": {"kind": "unknown"}}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("content", "text"),
     [
         ({"text": "13", "value": 13}, "13"),

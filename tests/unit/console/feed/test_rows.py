@@ -13,9 +13,10 @@ from relay.console.feed.rows import (
     newest,
 )
 from tests.support.consuming import KEY, body
+from tests.support.rows import for_each, for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("query", "requests", "events"),
     [
         ({}, True, True),
@@ -34,7 +35,7 @@ def test_nothing_is_asked_for_that_can_meet_no_filter(
     assert (has_requests(wanted), has_events(wanted)) == (requests, events)
 
 
-@pytest.mark.parametrize("text", [b"", b"no JSON", b"[]", b'"text"', b"{", b"\xff"])
+@for_each(text=[b"", b"no JSON", b"[]", b'"text"', b"{", b"\xff"])
 def test_what_is_no_event_has_no_row(text: bytes) -> None:
     assert event_row(KEY, text, "1") is None
 

@@ -61,7 +61,7 @@ PRIVATE = [
 ]
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@for_each(address=PUBLIC)
 def test_a_public_address_may_be_called(address: str) -> None:
     assert is_allowed(address, [])
 

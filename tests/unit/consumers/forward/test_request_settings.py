@@ -65,9 +65,15 @@ def test_what_is_no_media_type_is_refused(content_type: str) -> None:
         settings(content_type=content_type)
 
 
-@pytest.mark.parametrize(
-    "proxy",
-    ["socks5://h:1", "h:3128", "http://", "http://u:secret@h:1/path", "http://u:secret@h:x", "/"],
+@for_each(
+    proxy=[
+        "socks5://h:1",
+        "h:3128",
+        "http://",
+        "http://u:secret@h:1/path",
+        "http://u:secret@h:x",
+        "/",
+    ]
 )
 def test_what_is_no_proxy_is_refused_without_its_text(proxy: str) -> None:
     with pytest.raises(ValidationError, match="it must be http://host:port") as caught:

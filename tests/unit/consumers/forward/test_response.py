@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from consumers.forward.response import DeliveryResult, ResultKind, redirect_target, result_of
+from tests.support.rows import for_each, for_each_row
 
 NOW = 784_111_777.5  # Sun, 06 Nov 1994 08:49:37 GMT, and a half
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("kind", "statuses"),
     [
         (ResultKind.DELIVERED, [200, 201, 202, 204, 299]),
@@ -44,13 +45,13 @@ def test_who_is_down_may_say_for_how_long(status: int) -> None:
     assert result_of(status, "120", now=NOW).retry_after_s == 120
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 404, 410, 500])
+@for_each(status=[200, 400, 401, 404, 410, 500])
 def test_who_is_up_is_not_paused_whatever_it_says(status: int) -> None:
     # An event that breaks the endpoint each time would otherwise never use up its attempts.
     assert result_of(status, "120", now=NOW).retry_after_s is None
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("url", "location", "target"),
     [
         ("https://a/x", "https://b/y?z=1", "https://b/y?z=1"),
@@ -66,7 +67,7 @@ def test_a_redirect_leads_to_an_address(url: str, location: str, target: str) ->
     assert redirect_target(URL(url), location) == URL(target)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("location", "reason"),
     [
         (None, "redirected to no http or https URL"),

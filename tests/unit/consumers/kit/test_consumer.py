@@ -106,7 +106,7 @@ def ways_to_give(function: Any) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.parametrize("function", ASYNC, ids=lambda function: type(function).__name__)
+@for_each(function=ASYNC)
 def test_what_can_be_awaited_is_a_handler_and_no_writer(function: Any) -> None:
     consumer = Consumer("a", bindings=["#"], handler=function)
 
@@ -115,7 +115,7 @@ def test_what_can_be_awaited_is_a_handler_and_no_writer(function: Any) -> None:
         Consumer("a", bindings=["#"]).writer()(function)
 
 
-@pytest.mark.parametrize("function", PLAIN, ids=lambda function: type(function).__name__)
+@for_each(function=PLAIN)
 def test_what_cannot_be_awaited_is_a_writer_and_no_handler(function: Any) -> None:
     """Found out by its first event, it would have done its work and yet have failed."""
     for give in ways_to_give(function):
@@ -150,19 +150,17 @@ def test_how_long_to_wait_is_a_number(retry_after_s: Any) -> None:
         Unavailable("busy", retry_after_s=retry_after_s)
 
 
-@pytest.mark.parametrize("retry_after_s", [None, 0, -1, 30, 0.5, float("inf")])
+@for_each(retry_after_s=[None, 0, -1, 30, 0.5, float("inf")])
 def test_any_number_of_seconds_is_one(retry_after_s: float | None) -> None:
     assert Unavailable("busy", retry_after_s=retry_after_s).retry_after_s == retry_after_s
 
 
-@pytest.mark.parametrize("pattern", ["", "a..b", ".", "swiftsell.##", "a*.b", "a.#b", "**"])
+@for_each(pattern=["", "a..b", ".", "swiftsell.##", "a*.b", "a.#b", "**"])
 def test_a_pattern_that_never_matches_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="never matches"):
         Consumer("crm-sync", bindings=["#", pattern])
 
 
-@pytest.mark.parametrize(
-    "pattern", ["#", "*", "swiftsell.#", "*.message.#", "#.form_response", "a.b"]
-)
+@for_each(pattern=["#", "*", "swiftsell.#", "*.message.#", "#.form_response", "a.b"])
 def test_a_pattern_of_words_and_wildcards_is_taken(pattern: str) -> None:
     assert Consumer("crm-sync", bindings=[pattern]).bindings == (pattern,)

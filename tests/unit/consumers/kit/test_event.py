@@ -164,7 +164,7 @@ def test_what_is_no_event_says_why(body: bytes, reason: str) -> None:
 # Properties.
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("data", "text"),
     [
         ({"message": {"text": "hello"}}, "hello"),
@@ -180,7 +180,7 @@ def test_the_text_is_what_was_said_or_noted(data: dict[str, Any], text: str) -> 
     assert event(data=data).text == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("said", "recorded", "occurred_at"),
     [
         ("2024-01-02T03:04:05.678Z", "", datetime(2024, 1, 2, 3, 4, 5, 678_000, UTC)),
@@ -234,7 +234,7 @@ def test_the_kits_own_headers_are_read() -> None:
 ODD = [None, "", b"bytes", 1.5, True, -1, 2**80, [1], {"a": 1}, datetime(2024, 1, 1, tzinfo=UTC)]
 
 
-@pytest.mark.parametrize("value", [each for each in ODD if type(each) is not int], ids=repr)
+@for_each(value=[each for each in ODD if type(each) is not int])
 def test_a_header_of_another_type_counts_as_none(value: Any) -> None:
     names = (ATTEMPT, ROUTING_KEY, REPLAY, "traceparent")
 

@@ -208,7 +208,7 @@ def test_a_value_out_of_bounds_is_one_problem(
     assert problems[0].endswith(".")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "problem"),
     [
         ("[consumers.crm-sync]\nprefech = 1\n", "consumers.crm-sync.prefech is no setting."),

@@ -75,7 +75,7 @@ def test_an_agent_is_never_taken_for_the_customer() -> None:
     assert "contact" not in found.data
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "kind"),
     [
         ({"content": "hi", "content_type": "text"}, "text"),
@@ -137,7 +137,7 @@ def changed(**changes: tuple[object, object]) -> list[dict[str, Any]]:
 AGENT, TEAM = {"id": 7, "type": "user"}, {"id": 5, "name": "sales"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("changes", "meta", "assignment"),
     [
         ({"assignee_id": (None, 7)}, {"assignee": AGENT}, {"to": ("agent", "7")}),
@@ -174,7 +174,7 @@ def test_who_is_responsible_now_and_was_before(
     } == assignment
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("old", "new", "event_type", "labels"),
     [
         ([], ["a"], "labels.added", ["a"]),
@@ -195,7 +195,7 @@ def test_which_labels_came_and_went(
     assert [label["name"] for label in found.data.get("labels", [])] == labels
 
 
-@pytest.mark.parametrize("value", [None, "x", 3, [None], [3], [{"a": None}], {"assignee_id": 1}])
+@for_each(value=[None, "x", 3, [None], [3], [{"a": None}], {"assignee_id": 1}])
 def test_odd_changes_are_no_changes(value: object) -> None:
     found = understood("conversation_updated", changed_attributes=value)
 
@@ -218,7 +218,7 @@ def test_what_tells_events_apart() -> None:
     assert understood("contact_updated", id=1).identity == "delivery"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("created_at", "time"),
     [
         ("2020-03-03 13:05:57 UTC", "2020-03-03T13:05:57Z"),

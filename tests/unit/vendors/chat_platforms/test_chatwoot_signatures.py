@@ -98,7 +98,7 @@ def test_what_is_missing_or_malformed_is_told_apart(
     assert reason_of(with_header(signed(), name, value)) == reason
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("received_at", "reason"),
     [
         (None, None),

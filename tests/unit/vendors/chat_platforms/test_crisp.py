@@ -149,7 +149,7 @@ def test_what_visitors_do_not_see_is_a_note(event: str, internal: dict[str, Any]
     assert "text" not in found.data["message"]
 
 
-@pytest.mark.parametrize("content", ["a note, for all we know", "", None, 3, [], {}])
+@for_each(content=["a note, for all we know", "", None, 3, [], {}])
 def test_an_edit_that_may_be_of_a_note_is_no_message(content: object) -> None:
     found = understood("message:updated", content=content, fingerprint=1)
 
@@ -179,7 +179,7 @@ def test_what_operators_did_between_the_messages_is_no_message(event: str) -> No
     assert found.type == "unrecognized"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("event", "fields", "actor"),
     [
         ("message:send", {}, "contact"),

@@ -35,8 +35,7 @@ def reason_of(request: Request) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize("secret", SECRETS.values)
-@pytest.mark.parametrize("body", [BODY, b"", '{"a":"é"}'.encode(), b"\xff\x00"])
+@for_each(body=[BODY, b"", '{"a":"é"}'.encode(), b"\xff\x00"], secret=SECRETS.values)
 def test_a_signature_under_any_live_secret_lets_in(body: bytes, secret: str) -> None:
     assert intercom.authenticate(signed(body, signature_of(body, secret)), SECRETS) is None
 
@@ -189,7 +188,7 @@ def test_hostile_html_takes_no_longer_than_its_length() -> None:
         assert event.type == "message.created"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("part", "kind"),
     [
         ({"body": "<p>x</p>", "attachments": [{"url": "https://x.example/a"}]}, "text"),
@@ -222,7 +221,7 @@ def test_an_author_is_a_contact_an_agent_a_bot_or_a_team(author: Any, actor: Any
     assert event.data.get("actor") == actor
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("about", "to"),
     [
         (item(**parts({"assigned_to": {"type": "admin", "id": 5}})), {"type": "agent", "id": "5"}),
@@ -286,7 +285,7 @@ def test_the_shape_before_version_2_is_understood() -> None:
     assert event.data["message"] == {"id": "9", "kind": "text", "text": "Hi"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"{}", "unknown_shape"),

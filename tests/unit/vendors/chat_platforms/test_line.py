@@ -14,7 +14,7 @@ from relay.vendors import line, normalize
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import changed
-from tests.support.rows import for_each_row
+from tests.support.rows import for_each, for_each_row
 
 SECRET = "channel-secret-1"
 SECRETS = Secrets(["channel-secret-0", SECRET])
@@ -43,8 +43,7 @@ def test_the_signature_that_the_vendors_own_library_is_tested_with_lets_in() -> 
     assert line.authenticate(request, Secrets(["next", "channel_secret"])) is None
 
 
-@pytest.mark.parametrize("secret", SECRETS.values)
-@pytest.mark.parametrize("body", [BODY, b"", '{"a":"é"}'.encode(), b"\xff\x00"])
+@for_each(body=[BODY, b"", '{"a":"é"}'.encode(), b"\xff\x00"], secret=SECRETS.values)
 def test_a_signature_under_any_live_secret_lets_in(body: bytes, secret: str) -> None:
     assert line.authenticate(signed(body, signature_of(body, secret)), SECRETS) is None
 
@@ -56,7 +55,7 @@ def test_every_change_of_body_or_signature_is_refused() -> None:
         assert reason_of(signed(BODY, value.decode("latin-1"))) == "signature_wrong"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("request_", "reason"),
     [
         (Request(body=BODY), "signature_missing"),
@@ -128,7 +127,7 @@ def test_equal_messages_with_ids_of_their_own_are_different_events() -> None:
     assert one.identity != two.identity
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("source", "expected"),
     [
         ({"type": "user", "userId": "U2"}, {"contact": {"id": "U2"}}),
@@ -209,9 +208,7 @@ def test_members_that_are_not_one_are_left_to_raw(joined: Any) -> None:
     assert "member" not in only(event(type="memberJoined", joined=joined)).data
 
 
-@pytest.mark.parametrize(
-    "vendortype", ["accountLink", "videoPlayComplete", "membership", "module", "été", "x" * 500]
-)
+@for_each(vendortype=["accountLink", "videoPlayComplete", "membership", "module", "été", "x" * 500])
 def test_any_other_event_is_unrecognized(vendortype: str) -> None:
     one = only(event(type=vendortype))
 
@@ -225,7 +222,7 @@ GOOD = event()
 TEXT = json.dumps(GOOD).encode()
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("odd", "reason"),
     [
         (b'"x"', "unknown_shape"),

@@ -39,16 +39,15 @@ def understood(action: str, **payload: object) -> NormalizedEvent:
     return event
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+@for_each(
+    body=[
         body_of("x", {}),
         json.dumps({"secret_key": SECRET}, ensure_ascii=False).encode(),
         b"\xef\xbb\xbf" + body_of("x", {}) + b"\n",
         body_of("x", {"text": "half an emoji: \ud83d"}),
         body_of("x", {"n": 1}).replace(b"1}", b"NaN}"),
         body_of("x", {})[:-1],
-    ],
+    ]
 )
 def test_who_says_a_live_secret_is_let_in_whatever_else_is_wrong(body: bytes) -> None:
     for live in ([SECRET], ["next", SECRET], [SECRET, "next"]):
@@ -124,7 +123,7 @@ def test_a_secret_named_twice_or_by_an_escape_is_removed_each_time() -> None:
 TOO_MANY_MEMBERS = json.dumps({str(number): number for number in range(100_000)}).encode()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"x", b"3", b'{"a":NaN}', TOO_MANY_MEMBERS])
+@for_each(body=[b"", b"[]", b"x", b"3", b'{"a":NaN}', TOO_MANY_MEMBERS])
 def test_what_is_no_object_or_too_large_a_one_has_no_place_for_a_secret(body: bytes) -> None:
     assert livechat.sign(body, SECRET).body == body
 
@@ -165,7 +164,7 @@ def test_what_is_no_event_stays_in_its_chat() -> None:
     assert json.loads(found[1].raw) == good
 
 
-@pytest.mark.parametrize("odd", [None, 3, "x", {}, {"events": 3}, {"events": {}}])
+@for_each(odd=[None, 3, "x", {}, {"events": 3}, {"events": {}}])
 def test_a_thread_without_events_is_a_chat_alone(odd: object) -> None:
     for payload in ({"chat": {"id": "C", "thread": odd}}, {"chat": odd}, odd):
         (event,) = events("incoming_chat", payload)
@@ -218,7 +217,7 @@ def test_what_everyone_sees_is_a_message(seen_by: Data) -> None:
     assert understood("event_updated", chat_id="C", event=event).type == "message.updated"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("event", "kind", "text"),
     [
         ({"type": "message", "text": "hi"}, "text", "hi"),
@@ -238,7 +237,7 @@ def test_the_kinds_of_messages(event: dict[str, Any], kind: str, text: str | Non
     assert found.data["message"].get("text") == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("field", "value"),
     [
         ({"value": "v"}, "v"),
@@ -260,7 +259,7 @@ def test_the_answers_of_a_form(field: object, value: object) -> None:
     assert [variable["value"] for variable in variables] == ([] if value is None else [value])
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("author", "actor"),
     [
         (CUSTOMER, "contact"),
@@ -281,7 +280,7 @@ def test_the_form_of_an_id_says_who_it_is_of(author: object, actor: str | None) 
     assert ("contact" in found.data) == (actor == "contact")
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("target", "to"),
     [
         ({"agent_ids": [AGENT], "group_ids": [2]}, ("agent", AGENT)),
@@ -300,7 +299,7 @@ def test_to_whom_a_chat_went(target: object, to: tuple[str, str] | None) -> None
     assert (party and (party["type"], party["id"])) == to
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("old", "new"),
     [
         ("incoming_chat_thread", "incoming_chat"),

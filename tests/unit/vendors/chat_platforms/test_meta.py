@@ -11,6 +11,7 @@ from relay.vendors import meta
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Answer, Request
 from tests.support.generic_sources import changed
+from tests.support.rows import for_each, for_each_row
 
 APP_SECRET, VERIFY_TOKEN = "0123456789abcdef0123456789abcdef", "v3rify-me"
 SECRETS = Secrets([VERIFY_TOKEN, APP_SECRET])
@@ -46,7 +47,7 @@ def test_every_change_of_body_or_signature_is_refused() -> None:
         assert reason_of(signed(BODY, value.decode("latin-1"))) == "signature_wrong"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("request_", "reason"),
     [
         (Request(body=BODY), "signature_missing"),
@@ -89,16 +90,15 @@ def test_a_verify_token_may_be_any_live_secret(token: str) -> None:
     assert asked(secrets=Secrets(["old-token", VERIFY_TOKEN]), verify_token=token)
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
+@for_each(
+    question=[
         {"mode": "unsubscribe"},
         {"mode": ""},
         {"challenge": ""},
         {"challenge": "x" * 1025},
         {"method": "HEAD"},
         {"method": "OPTIONS"},
-    ],
+    ]
 )
 def test_any_other_question_is_none(question: dict[str, str]) -> None:
     assert asked(**question) is None

@@ -67,11 +67,11 @@ def test_an_odd_element_among_good_ones_is_kept_alone(odd: bytes, reason: str, w
     assert third.raw == GOOD
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("odd", "reason"),
     [(b"5", "unknown_shape"), (b"{}", "unknown_shape"), (b'{"id":NaN,"type":"text"}', "not_json")],
+    name=[b"messages", b"statuses"],
 )
-@pytest.mark.parametrize("name", [b"messages", b"statuses"])
 def test_an_odd_message_among_good_ones_is_kept_alone(name: bytes, odd: bytes, reason: str) -> None:
     good = json.dumps(message() if name == b"messages" else status()).encode()
     body = b'{"entry":[{"changes":[{"value":{"%b":[%b,%b,%b]},"field":"messages"}]}]}' % (
@@ -105,7 +105,7 @@ def test_an_odd_change_or_entry_among_good_ones_is_kept_alone(odd: bytes, reason
     assert third == NotUnderstood(reason="not_json", raw=b'{"x":1,}')
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("alone", "event_type"),
     [
         (message(text={"body": "x"}), "message.created"),

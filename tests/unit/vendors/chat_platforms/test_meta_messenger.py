@@ -8,6 +8,7 @@ import pytest
 from relay.events.event import NormalizedEvent
 from relay.vendors import meta, normalize
 from relay.vendors.kit.request import Request
+from tests.support.rows import for_each_row
 
 
 def found(body: bytes) -> list[NormalizedEvent]:
@@ -26,7 +27,7 @@ def element(**fields: Any) -> dict[str, Any]:
     return people | fields
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("content", "kind"),
     [
         ({"mid": "m", "text": "x", "attachments": [{"type": "image"}]}, "text"),
@@ -64,7 +65,7 @@ def test_an_echo_is_an_apps_or_a_persons(fields: Any, actor: Any) -> None:
     assert event.data["contact"] == {"id": "2"}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("one", "other"),
     [
         ({"message": {"mid": "m"}}, {"message": {"mid": "n"}}),

@@ -160,7 +160,7 @@ def test_what_the_business_wrote_on_a_phone_is_an_agents(
     assert {name: event.data[name] for name in ("message", "status") if name in event.data} == data
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("other", "detail"),
     [
         ({"field": "account_update", "value": {"event": "VERIFIED_ACCOUNT"}}, "account_update"),

@@ -96,7 +96,7 @@ def test_the_kind_of_a_message_is_what_it_holds(
     assert message.get("text") == fields.get("text", fields.get("caption"))
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("name", "event_type"),
     [
         ("message", "message.created"),
@@ -117,7 +117,7 @@ def test_an_edit_is_an_update_at_the_time_of_the_edit(name: str, event_type: str
     assert event.time == f"1970-01-01T00:00:{second}Z"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("fields", "contact", "actor"),
     [
         ({}, "5", ("contact", "5")),

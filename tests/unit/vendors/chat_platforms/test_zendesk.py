@@ -14,7 +14,7 @@ from relay.vendors import normalize, zendesk
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import changed
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 
 # Not decoded, though it looks like base64: the one that all tests before creation are signed with.
 SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="
@@ -45,8 +45,7 @@ def reason_of(request: Request) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize("secret", SECRETS.values)
-@pytest.mark.parametrize("body", [BODY, b"", '{"a":"é"}'.encode(), b"\xff\x00"])
+@for_each(body=[BODY, b"", '{"a":"é"}'.encode(), b"\xff\x00"], secret=SECRETS.values)
 def test_a_signature_under_any_live_secret_lets_in(body: bytes, secret: str) -> None:
     request = signed(body, signature=signature_of(body, secret=secret))
 
@@ -79,15 +78,14 @@ def test_the_beginning_of_the_body_can_not_be_moved_to_the_time(length: int) -> 
     assert reason_of(signed(BODY[length:], at, signature_of(BODY))) == "timestamp_malformed"
 
 
-@pytest.mark.parametrize(
-    "at", ["", "soon", "2026-07-22", "2026-07-22T10:00:00", "x" * 500, "\udcff"]
-)
+@for_each(at=["", "soon", "2026-07-22", "2026-07-22T10:00:00", "x" * 500, "\udcff"])
 def test_a_time_that_is_none_is_refused_though_signed(at: str) -> None:
     assert reason_of(signed(at=at)) == "timestamp_malformed"
 
 
-@pytest.mark.parametrize("at", [AT, "2026-07-22T10:00:00.123456789Z", "2026-07-22T12:00:00+02:00"])
-@pytest.mark.parametrize("seconds", [-299, 0, 299])
+@for_each(
+    seconds=[-299, 0, 299], at=[AT, "2026-07-22T10:00:00.123456789Z", "2026-07-22T12:00:00+02:00"]
+)
 def test_a_signature_of_now_lets_in(at: str, seconds: int) -> None:
     assert zendesk.authenticate(signed(at=at, received_at=NOW + seconds), SECRETS) is None
 
@@ -109,7 +107,7 @@ def test_what_the_relay_sends_is_signed_now() -> None:
     assert delivery.headers[zendesk.SIGNATURE] == signature_of(BODY)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("headers", "reason"),
     [
         ({}, "signature_missing"),
@@ -209,7 +207,7 @@ def test_a_comment_is_its_authors(author: Any, actor: Any, contact: Any) -> None
     assert (data.get("actor"), data["contact"]) == (actor, contact)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("current", "event_type"),
     [
         *(("SOLVED", "closed"), ("solved", "closed"), ("CLOSED", "closed"), ("open", "opened")),
@@ -238,7 +236,7 @@ def test_who_did_it_is_requester_agent_or_system(doer: Any, actor: Any) -> None:
     assert support("ticket.priority_changed", {}, detail).data.get("actor") == actor
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("kind", "actor"),
     [
         *(("end_user", "contact"), ("agent", "agent"), ("trigger", "bot"), ("system", "system")),
@@ -271,7 +269,7 @@ def test_a_resend_is_the_same_event_and_another_id_another_one() -> None:
     assert first.identity != support("ticket.created", {}, id="e2").identity
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "reason"),
     [
         (b"{}", "unknown_shape"),

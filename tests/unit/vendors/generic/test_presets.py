@@ -18,12 +18,12 @@ from relay.vendors.generic.presets import PRESETS
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.request import Request
 from tests.support.generic_sources import changed, generic_source, refused
-from tests.support.rows import for_each
+from tests.support.rows import for_each, for_each_row
 from tests.support.senders import NOW, SENDERS, Sender
 
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text())
 SIGNED = [name for name, sender in SENDERS.items() if sender.signature]
-every_preset = pytest.mark.parametrize("name", PRESETS)
+every_preset = for_each(name=PRESETS)
 
 
 def source_of(name: str, *secrets: str) -> Source:
@@ -52,8 +52,7 @@ def test_a_preset_says_where_its_rules_are_documented(name: str) -> None:
     assert parts.hostname
 
 
-@pytest.mark.parametrize("number", [0, 1])
-@every_preset
+@for_each(name=PRESETS, number=[0, 1])
 def test_what_a_sender_sends_is_let_in_under_each_live_secret(name: str, number: int) -> None:
     request = SENDERS[name].request(number)
 
@@ -129,7 +128,7 @@ def test_every_change_of_a_time_is_refused(name: str) -> None:
     assert refused(source, request._replace(headers=without)) == "timestamp_missing"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("name", "age_s"), [(name, sender.age_s) for name, sender in SENDERS.items() if sender.age_s]
 )
 def test_an_old_request_is_refused_and_so_is_one_of_the_future(name: str, age_s: int) -> None:

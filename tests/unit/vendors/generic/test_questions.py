@@ -60,7 +60,7 @@ def test_a_question_has_its_token(kind: str) -> None:
         )
 
 
-@pytest.mark.parametrize("kind", ["meta", "slack", "zoom", "front", "okta", "cloudevents"])
+@for_each(kind=["meta", "slack", "zoom", "front", "okta", "cloudevents"])
 def test_a_question_is_answered_to_nobody_who_knows_no_secret(kind: str) -> None:
     source, request = asked(kind)
 

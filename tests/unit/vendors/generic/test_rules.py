@@ -30,8 +30,7 @@ def request(headers: dict[str, str], body: bytes = BODY, **fields: Any) -> Reque
     return Request(body=body, headers=headers, received_at=float(NOW), **fields)
 
 
-@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
-@pytest.mark.parametrize("encoding", ["hex", "base64"])
+@for_each(encoding=["hex", "base64"], algorithm=["sha1", "sha256", "sha512"])
 def test_algorithms_and_encodings(algorithm: str, encoding: str) -> None:
     source = generic_source(SECRET, verify=hmac_options(algorithm=algorithm, encoding=encoding))
     made = digest(BODY, algorithm=algorithm)
@@ -43,7 +42,7 @@ def test_algorithms_and_encodings(algorithm: str, encoding: str) -> None:
     assert refused(source, request({"x-signature": right}, b"{}")) == "signature_wrong"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("kind", "secret"),
     [
         ("utf8", "caf\u00e9"),
@@ -63,7 +62,7 @@ def test_keys_are_read_as_the_sender_writes_them(kind: str, secret: str) -> None
     assert let_in(source, request({"x-signature": hmac.new(key, BODY, "sha256").hexdigest()}))
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("signed", "text"),
     [
         ("{body}", BODY),
@@ -93,8 +92,10 @@ def test_what_is_signed_is_a_template(signed: str, text: bytes) -> None:
         assert refused(source, request(headers)) == "signature_missing"
 
 
-@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
-@pytest.mark.parametrize("body", [b"", BODY, '{"name": "Z\u00fcrich \U0001f600"}'.encode()])
+@for_each(
+    body=[b"", BODY, '{"name": "Z\u00fcrich \U0001f600"}'.encode()],
+    algorithm=["sha1", "sha256", "sha512"],
+)
 def test_a_digest_has_the_secret_in_front(algorithm: str, body: bytes) -> None:
     options = hmac_options(kind="digest", algorithm=algorithm, signed="{method}:{body}")
     source = generic_source("another", SECRET, verify=options)

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.vendors.kit.request import Answer
+from tests.support.rows import for_each
 
 
 def test_an_answer_is_plain_text_unless_it_says_otherwise() -> None:
@@ -11,13 +12,13 @@ def test_an_answer_is_plain_text_unless_it_says_otherwise() -> None:
     assert (answer.status, answer.content_type) == (200, "text/plain; charset=utf-8")
 
 
-@pytest.mark.parametrize("status", [100, 204, 301, 304, 400, 500, 0])
+@for_each(status=[100, 204, 301, 304, 400, 500, 0])
 def test_an_answer_is_a_success_with_a_body(status: int) -> None:
     with pytest.raises(ValueError, match="answer"):
         Answer(status=status)
 
 
-@pytest.mark.parametrize("value", ["", "a\r\nb", "a\nb", "a\0", "é", " a", "a ", "\x7f", "a\tb"])
+@for_each(value=["", "a\r\nb", "a\nb", "a\0", "é", " a", "a ", "\x7f", "a\tb"])
 def test_no_header_breaks_out_of_its_line(value: str) -> None:
     with pytest.raises(ValueError, match="X-Odd"):
         Answer(headers=(("X-Odd", value),))
@@ -25,7 +26,7 @@ def test_no_header_breaks_out_of_its_line(value: str) -> None:
         Answer(content_type=value)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\n", "é", "Content-Length", "connection"])
+@for_each(name=["", "a b", "a:b", "a\r\n", "é", "Content-Length", "connection"])
 def test_no_header_has_a_name_that_is_none_or_frames_the_answer(name: str) -> None:
     with pytest.raises(ValueError, match="header"):
         Answer(headers=((name, "x"),))

@@ -18,6 +18,7 @@ from relay.vendors.kit.authentication import (
     signature_of,
     signature_to_check,
 )
+from tests.support.rows import for_each
 
 SECRETS = Secrets(["old", "new é"])
 
@@ -27,9 +28,18 @@ def test_any_live_secret_among_the_candidates_lets_in(candidates: list[str]) -> 
     require_secret(candidates, SECRETS)
 
 
-@pytest.mark.parametrize(
-    "candidates",
-    [[], [""], ["ol"], ["oldd"], ["OLD"], ["old "], ["oldnew é"], ["new \ufffd"], ["\udcff"]],
+@for_each(
+    candidates=[
+        [],
+        [""],
+        ["ol"],
+        ["oldd"],
+        ["OLD"],
+        ["old "],
+        ["oldnew é"],
+        ["new \ufffd"],
+        ["\udcff"],
+    ]
 )
 def test_no_other_candidate_lets_in(candidates: list[str]) -> None:
     with pytest.raises(Unauthenticated):
@@ -60,9 +70,8 @@ def test_a_signature_under_any_live_secret_of_any_reading_lets_in(
     require_signature(signature.upper(), bodies, SECRETS)
 
 
-@pytest.mark.parametrize(
-    "signature",
-    [
+@for_each(
+    signature=[
         None,
         "",
         "old",
@@ -72,7 +81,7 @@ def test_a_signature_under_any_live_secret_of_any_reading_lets_in(
         signature_of(b"body", "old") + " ",
         "\udcff",
         "é" * 64,
-    ],
+    ]
 )
 def test_no_other_signature_lets_in(signature: str | None) -> None:
     with pytest.raises(Unauthenticated):

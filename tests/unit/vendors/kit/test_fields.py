@@ -47,7 +47,7 @@ NOT_SAYING = [
 ]
 
 
-@pytest.mark.parametrize("value", SAYING)
+@for_each(value=SAYING)
 def test_a_word_is_said_in_any_form(value: Any) -> None:
     assert fields.says(value, "note")
 
@@ -100,13 +100,13 @@ def test_an_actor_has_a_type_and_what_else_is_known() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [None, [], [("a", 1)], "x", 5, True])
+@for_each(value=[None, [], [("a", 1)], "x", 5, True])
 def test_what_is_no_object_counts_as_an_empty_one(value: Any) -> None:
     assert fields.mapping(value) == {}
     assert fields.mapping({"a": value}) == {"a": value}
 
 
-@pytest.mark.parametrize("value", [None, {}, {"a": 1}, "x", 5, (1,)])
+@for_each(value=[None, {}, {"a": 1}, "x", 5, (1,)])
 def test_what_is_no_array_counts_as_an_empty_one(value: Any) -> None:
     assert fields.sequence(value) == []
     assert fields.sequence([value]) == [value]

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.vendors.kit.javascript import number, restringify, signed_readings
-from tests.support.rows import for_each_row
+from tests.support.rows import for_each, for_each_row
 
 NUMBERS = [
     ("1.0", "1"),
@@ -84,7 +84,7 @@ def test_a_text_comes_out_as_javascript_writes_it(text: str, stringified: str) -
     assert restringify(found) == found
 
 
-@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a":-Infinity}', "", "{", "'a'", "[1,]"])
+@for_each(text=["NaN", "[Infinity]", '{"a":-Infinity}', "", "{", "'a'", "[1,]"])
 def test_what_javascript_would_not_parse_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         restringify(text)
@@ -95,7 +95,7 @@ def test_a_number_json_has_no_word_for_is_null(value: float) -> None:
     assert number(value) == "null"
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "readings"),
     [
         (b'\xef\xbb\xbf{"b": 1.0, "a": "\\u00e9"}', [b'{"b":1,"a":"\xc3\xa9"}']),

@@ -1,7 +1,5 @@
 """Markup taken out of a text, and what only looks like it."""
 
-import pytest
-
 from relay.vendors.kit.markup import without_markup
 from tests.support.rows import for_each, for_each_row
 
@@ -46,7 +44,7 @@ def test_what_is_no_markup_stays(text: str) -> None:
     assert without_markup(text) == text
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "seen"),
     [
         ("a &amp; b &lt; c &gt; d", "a & b < c > d"),

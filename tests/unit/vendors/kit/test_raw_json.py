@@ -13,7 +13,7 @@ from relay.vendors.kit import raw_json
 from tests.support.rows import for_each, for_each_row
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "value"),
     [
         (b"null", None),
@@ -110,9 +110,8 @@ def test_each_lone_surrogate_is_replaced(text: bytes, repaired: bytes) -> None:
     raw_json.parse(repaired)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+@for_each(
+    text=[
         b"",
         rb'"\ud83d\ude00"',
         rb'"\\ud83d"',
@@ -121,7 +120,7 @@ def test_each_lone_surrogate_is_replaced(text: bytes, repaired: bytes) -> None:
         '"\U0001f600\ufffd\ud7ff"'.encode(),
         b'"\xed\xa0\xbd\xed\xb8\x80"',
         b'"\xff"',
-    ],
+    ]
 )
 def test_nothing_else_is_repaired(text: bytes) -> None:
     assert raw_json.repair(text) == text
@@ -138,7 +137,7 @@ def test_whatever_was_cut_is_json_once_repaired(text: str) -> None:
     assert repaired == "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in read)
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("body", "rest"),
     [
         (b"\xef\xbb\xbf{}", b"{}"),
@@ -153,7 +152,7 @@ def test_a_byte_order_mark_and_white_space_are_taken_off(body: bytes, rest: byte
     assert raw_json.strip_bom(body) == rest
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("text", "members"),
     [
         ("{}", []),

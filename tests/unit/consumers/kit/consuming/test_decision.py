@@ -108,7 +108,7 @@ def test_to_try_again_at_once_is_no_advice(retry_after_s: float) -> None:
     assert waits == [1, 2, 4]
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("error", "text"),
     [
         (ValueError("no such customer"), "ValueError: no such customer"),

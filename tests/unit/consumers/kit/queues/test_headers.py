@@ -51,7 +51,7 @@ OF_THE_BROKER = {
 }
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("header", "attempt"),
     [
         (1, 1),

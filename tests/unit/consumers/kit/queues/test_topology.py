@@ -4,6 +4,7 @@ import pytest
 
 from consumers.kit.queues import topology
 from relay.events.topology import UNLIMITED_DELIVERIES, Queue
+from tests.support.rows import for_each_row
 
 DELAYS_S = [1, 10, 60, 600]
 
@@ -14,7 +15,7 @@ def queues(**changed: object) -> dict[str, Queue]:
     return {queue.name: queue for queue in declared.queues}
 
 
-@pytest.mark.parametrize(
+@for_each_row(
     ("delay_s", "name"),
     [
         (1, "crm-sync.retry.1s"),
