@@ -246,8 +246,11 @@ async def test_the_document_is_valid_and_has_the_paths_of_the_settings(
 ) -> None:
     process = relay(tmp_path / "relay", names=names)
 
-    document = await document_of(process)
+    printed = await RelayCommand(process.directory / "relay.toml")("openapi")
+    document = json.loads(printed.out)
 
+    assert (printed.code, printed.err) == (0, "")
+    assert SECRET not in printed.out
     assert [*OpenAPIV31SpecValidator(document).iter_errors()] == []
     paths = {path for path in document["paths"] if path.startswith(PREFIX)}
     assert {path.split("/")[2] for path in paths} == {*names, "{source}"}
