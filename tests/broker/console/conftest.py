@@ -1,9 +1,11 @@
 """The console beside a relay, and Chromium."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser as Chromium
 
 from deploy.local.chromium import PROGRAM, opened_chromium
@@ -12,11 +14,27 @@ from tests.support.relay_process import RelayProcess
 from tests.support.servers.console import Browser, opened_console
 
 
-@pytest.fixture
-async def chromium() -> AsyncIterator[Chromium]:
+@contextlib.asynccontextmanager
+async def _chromium() -> AsyncIterator[Chromium]:
     if PROGRAM is None:
         pytest.skip("chromium is not installed")
     async with opened_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Chromium]:
+    async with _chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_chromium() -> AsyncIterator[Chromium]:
+    """One browser for tests that run in the loop of their module; each page has its own context.
+
+    Starting one takes a second of CPU, as much as a test.
+    """
+    async with _chromium() as browser:
         yield browser
 
 

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aio_pika
 import aiohttp
 import pytest
-from aio_pika.abc import AbstractConnection
+import pytest_asyncio
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import Page
 
@@ -17,9 +18,12 @@ from tests.support.relay_process import RelayProcess, numbered, post_all, post_s
 from tests.support.servers.chromium import opened_page
 from tests.support.servers.console import Browser, opened_console
 
-pytestmark = pytest.mark.skipif(
-    not AXE.path.exists(), reason="axe-core is missing: `make test` fetches it with npm"
-)
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        not AXE.path.exists(), reason="axe-core is missing: `make test` fetches it with npm"
+    ),
+]
 
 FIND_VIOLATIONS = """async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
@@ -29,18 +33,14 @@ FIND_VIOLATIONS = """async () => {
 TOKENS = 'tokens = {viewer = ["viewer-token"], operator = ["operator-token"]}'
 
 
-@pytest.fixture
-async def console(  # noqa: PLR0917  fixtures
-    tmp_path: Path,
-    relay: RelayProcess,
-    broker_url: str,
-    exchange: str,
-    name: str,
-    connection: AbstractConnection,
+@pytest_asyncio.fixture(loop_scope="module")
+async def console(
+    tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str, name: str
 ) -> AsyncIterator[Browser]:
     """A console of which every page has something to show."""
     wanted = consumer_topology.topology(name, retry_delays_s=[1], dead_max_length=100)
-    await declare(connection, wanted, passive=False)
+    async with await aio_pika.connect(broker_url) as connection:
+        await declare(connection, wanted, passive=False)
     settings = f'receivers = ["{relay.admin_url}", "http://127.0.0.1:1"]\n'
     settings += f'services = {{"{name}" = ""}}\n{TOKENS}'
     async with opened_console(
@@ -51,14 +51,14 @@ async def console(  # noqa: PLR0917  fixtures
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_keeps_anybody_from_using_it(
-    console: Browser, chromium: Chromium, relay: RelayProcess, scheme: str
+    console: Browser, shared_chromium: Chromium, relay: RelayProcess, scheme: str
 ) -> None:
     await post_all(relay.url, numbered(3))
     async with aiohttp.ClientSession() as http:
         await post_signed(http, relay.url, "swiftsell", b"{")
     found: dict[str, list[str]] = {}
 
-    async with opened_page(chromium, console.url, color_scheme=scheme) as page:
+    async with opened_page(shared_chromium, console.url, color_scheme=scheme) as page:
         await note(page, found, "login")
         await page.fill("#token", "operator-token")
         await page.get_by_role("button", name="Log in").click()

@@ -1,17 +1,20 @@
 """The pages in Chromium: light and dark, narrow and wide; screenshots lie in .run/console."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import Page
 
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all
 from tests.support.servers.chromium import opened_page
-from tests.support.servers.console import Browser
+from tests.support.servers.console import Browser, opened_console
 
 SHOTS = Path(".run/console")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 PAGES = ("/", "/feed", "/triage", "/search", "/system", "/catalogue")
 
 
@@ -20,14 +23,27 @@ def shots() -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def console(
+    tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str
+) -> AsyncIterator[Browser]:
+    settings = f'receivers = ["{relay.admin_url}"]'
+    async with opened_console(
+        tmp_path, broker_url=broker_url, exchange=exchange, console=settings
+    ) as browser:
+        yield browser
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280, 2560])
 async def test_pages_are_whole_and_load_nothing_from_elsewhere(
-    console: Browser, chromium: Chromium, relay: RelayProcess, scheme: str, width: int
+    console: Browser, shared_chromium: Chromium, relay: RelayProcess, scheme: str, width: int
 ) -> None:
     await post_all(relay.url, numbered(5))
     viewport = {"width": width, "height": 900}
-    async with opened_page(chromium, console.url, viewport=viewport, color_scheme=scheme) as page:
+    async with opened_page(
+        shared_chromium, console.url, viewport=viewport, color_scheme=scheme
+    ) as page:
         for path in PAGES:
             await page.goto(path)
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -36,9 +52,9 @@ async def test_pages_are_whole_and_load_nothing_from_elsewhere(
 
 
 async def test_the_feed_shows_what_is_sent_meanwhile_as_text(
-    console: Browser, chromium: Chromium, relay: RelayProcess
+    console: Browser, shared_chromium: Chromium, relay: RelayProcess
 ) -> None:
-    async with opened_page(chromium, console.url) as page:
+    async with opened_page(shared_chromium, console.url) as page:
         await page.goto("/feed?source=swiftsell")
         await eventually(lambda: _has_text(page, "#feed-state", "live"))
 
@@ -48,8 +64,8 @@ async def test_the_feed_shows_what_is_sent_meanwhile_as_text(
         await eventually(lambda: _has_text(page, "#feed", "accepted"))
 
 
-async def test_one_gets_about_by_keyboard(console: Browser, chromium: Chromium) -> None:
-    async with opened_page(chromium, console.url) as page:
+async def test_one_gets_about_by_keyboard(console: Browser, shared_chromium: Chromium) -> None:
+    async with opened_page(shared_chromium, console.url) as page:
         await page.keyboard.press("Tab")
         assert await page.evaluate("document.activeElement.className") == "skip"
         for _ in range(3):

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aio_pika
 import aiohttp
 import orjson
 import pytest
-from aio_pika.abc import AbstractConnection
+import pytest_asyncio
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import Page
 
@@ -21,6 +22,7 @@ from tests.support.relay_process import RelayProcess, numbered, post_all, post_s
 from tests.support.servers.chromium import opened_page
 from tests.support.servers.console import Browser, opened_console
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 OLDER = """
 import relay.vendors.swiftsell as vendor
 from relay.cli import main
@@ -51,7 +53,7 @@ class CrmSync:
         self.handled.append(event.text)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def service(
     relay: RelayProcess,  # noqa: ARG001  declares the exchange
     broker_url: str,
@@ -63,7 +65,7 @@ async def service(
         yield found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def console(
     tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str, name: str
 ) -> AsyncIterator[Browser]:
@@ -74,11 +76,11 @@ async def console(
         yield browser
 
 
-@pytest.fixture(params=[True, False], ids=["script", "no-script"])
+@pytest_asyncio.fixture(loop_scope="module", params=[True, False], ids=["script", "no-script"])
 async def page(
-    request: pytest.FixtureRequest, console: Browser, chromium: Chromium
+    request: pytest.FixtureRequest, console: Browser, shared_chromium: Chromium
 ) -> AsyncIterator[Page]:
-    async with opened_page(chromium, console.url, java_script_enabled=request.param) as page:
+    async with opened_page(shared_chromium, console.url, java_script_enabled=request.param) as page:
         yield page
 
 
@@ -160,20 +162,20 @@ async def test_a_dead_letter_is_retried_once_the_service_is_mended(
 
 
 async def test_dropping_takes_the_number_typed(
-    console: Browser, chromium: Chromium, relay: RelayProcess, service: CrmSync
+    console: Browser, shared_chromium: Chromium, relay: RelayProcess, service: CrmSync
 ) -> None:
     assert not service.handled
     await quarantine(relay, *numbered(2))
     for has_script in (True, False):
         refused = "400 (Bad Request)"
         async with opened_page(
-            chromium, console.url, expected=[refused], java_script_enabled=has_script
+            shared_chromium, console.url, expected=[refused], java_script_enabled=has_script
         ) as page:
             await open_group(page, "unknown_shape")
             await page.get_by_label("Type 2").fill("1")
             await page.get_by_role("button", name="Drop 2").click()
             await reads(page, "Nothing was dropped")
-    async with opened_page(chromium, console.url) as page:
+    async with opened_page(shared_chromium, console.url) as page:
         await open_group(page, "unknown_shape")
         await page.get_by_label("Type 2").fill("2")
         await page.get_by_role("button", name="Drop 2").click()
@@ -245,14 +247,15 @@ def hostile_bodies() -> list[bytes]:
 async def test_hostile_payloads_are_shown_as_text(
     page: Page,
     relay: RelayProcess,  # noqa: ARG001  declares the quarantine
-    connection: AbstractConnection,
+    broker_url: str,
     exchange: str,
 ) -> None:
     bodies = hostile_bodies()
     origin = Origin(vendor="swiftsell", source="swiftsell")
-    waiting = Quarantine(connection, exchange)
-    for number, body in enumerate(bodies):
-        await waiting.put(quarantined(body, origin, delivery_id=f"d{number}"))
+    async with await aio_pika.connect(broker_url) as connection:
+        waiting = Quarantine(connection, exchange)
+        for number, body in enumerate(bodies):
+            await waiting.put(quarantined(body, origin, delivery_id=f"d{number}"))
     await open_group(page, "not_json")
     address = page.url
 

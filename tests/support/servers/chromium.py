@@ -41,8 +41,10 @@ async def opened_page(
         "request",
         lambda request: urlsplit(request.url).netloc == host or problems.append(request.url),
     )
-    await page.goto("/")
-    yield page
-    await context.close()
+    try:
+        await page.goto("/")
+        yield page
+    finally:
+        await context.close()
     problems = [each for each in problems if not any(word in each for word in expected)]
     assert not problems, problems
