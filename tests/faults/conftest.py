@@ -19,7 +19,9 @@ Play = Callable[..., Awaitable[Verdict]]
 PlayInCluster = Callable[[Scenario], Awaitable[Verdict]]
 PlayTogether = Callable[[Sequence[Scenario]], Awaitable[dict[str, Verdict]]]
 
-_TOGETHER_RATE = 30  # of each: two cores carry all of them
+_RATE = 60
+"""Deliveries per second, each of five events on average: under load, and some hundred per fault."""
+_TOGETHER_RATE = 15  # of each
 
 
 async def _play(directory: Path, node: Any, scenario: Scenario, size: Size) -> Verdict:
@@ -38,7 +40,8 @@ def play(tmp_path: Path, own_broker: PrivateBroker) -> Play:
     """Play a scenario against a node that may be mistreated; nothing may be lost."""
 
     async def play(scenario: Scenario, *, rounds: int = 1) -> Verdict:
-        return await _play(tmp_path, own_broker, scenario, Size(seed=SEED, rounds=rounds))
+        size = Size(seed=SEED, rounds=rounds, rate=_RATE)
+        return await _play(tmp_path, own_broker, scenario, size)
 
     return play
 
@@ -55,7 +58,7 @@ def play_in_cluster(tmp_path: Path, own_cluster: Cluster) -> PlayInCluster:
     """Play a scenario against a cluster; nothing may be lost."""
 
     async def play(scenario: Scenario) -> Verdict:
-        return await _play(tmp_path, own_cluster, scenario, Size(seed=SEED))
+        return await _play(tmp_path, own_cluster, scenario, Size(seed=SEED, rate=_RATE))
 
     return play
 

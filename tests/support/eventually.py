@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LIMIT_S = 30.0  # generous: the machine may be busy; a test that waits this long has failed
-_MIN_PAUSE_S, _MAX_PAUSE_S = 0.01, 0.1
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.01, 0.05
 
 
 async def eventually(
