@@ -28,6 +28,7 @@ from tests.support.relay_process import NOWHERE
 
 DOCKERFILE = Path("deploy/container/Dockerfile")
 BUILD, IMAGE = stages(DOCKERFILE)
+BUILT = "build/dist"
 SECRET = "s3cret"
 _START_LIMIT_S = 120.0  # for a process that starts neither well nor badly
 # How this machine reaches PyPI.
@@ -91,7 +92,7 @@ def test_nobody_gets_more_into_it_than_it_needs() -> None:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
+def image(tmp_path_factory: pytest.TempPathFactory, image_wheel: Path) -> Iterator[Overlay]:
     """What the Dockerfile builds, in an overlay of this machine."""
     if reason := lacks() or lacks_compiler():
         pytest.skip(reason)
@@ -112,6 +113,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Overlay]:
                 case "RUN":
                     command = ["/bin/sh", "-euc", instruction.argument]
                     overlay.run(command, directory=place, environment=REACHING | QUICKLY)
+    shutil.copytree(overlay.written / BUILT, directory / "wheel")
+    with contextlib.suppress(OSError):  # it is there: several workers have built the image
+        (directory / "wheel").rename(image_wheel)
     yield overlay
     shutil.rmtree(directory, ignore_errors=True)
 
