@@ -120,7 +120,12 @@ ONLY_IN = {
     "aio_pika": {
         *("relay.broker.*", "relay.cli.*", "relay.console.*", "consumers.kit.queues.bindings"),
     },
-    "aiormq": {"relay.broker.*", "relay.cli.checks.*", "consumers.kit.consuming.inbox"},
+    "aiormq": {
+        "relay.broker.*",
+        "relay.cli.checks.*",
+        "relay.console.feed.tap",
+        "consumers.kit.consuming.inbox",
+    },
     "sqlite3": {"relay.outbox.*", "consumers.kit.seen.sqlite", "consumers.SERVICE.sqlite"},
     "psycopg": {
         *("consumers.kit.database.postgres", "consumers.kit.seen.postgres"),

@@ -12,15 +12,13 @@ from typing import NamedTuple
 import aiohttp
 import orjson
 
+from relay.console.feed.allowance import Allowance
 from relay.console.feed.rows import Row, newest
 from relay.console.watching.polling import Poller, get
 from relay.errors import RelayError
 
-_POLL_S, _FAST_POLL_S = 1.0, 0.25
+POLL_S, FAST_POLL_S = 1.0, 0.25
 _FAST_POLLS = 240
-"""A receiver remembers 1,000 requests. Once some were gone before they were asked for, it is asked
-more often, for a minute after the last time."""
-_ROWS_PER_S, _MAX_ROWS = 20, 100
 _FIRST_ROWS = 20
 
 
@@ -36,6 +34,25 @@ class Latest(NamedTuple):
     rows: list[Row]
     skipped: int
     missed: int
+
+
+class Rhythm:
+    """How often receivers are asked: once a second.
+
+    A receiver remembers 1,000 requests. Once some were gone before anybody could look whether they
+    are wanted, it is asked four times as often, for a minute after the last time. Without filters
+    all are wanted, and those that are gone are counted, however many they are.
+    """
+
+    def __init__(self, *, is_filtered: bool) -> None:
+        self._is_filtered = is_filtered
+        self._fast_polls = 0
+
+    def pause_s(self, missed: int) -> float:
+        """Return when to ask again, after an answer that so many requests were missed."""
+        is_blind = self._is_filtered and missed > 0
+        self._fast_polls = _FAST_POLLS if is_blind else max(0, self._fast_polls - 1)
+        return FAST_POLL_S if self._fast_polls else POLL_S
 
 
 class Requests:
@@ -58,15 +75,13 @@ class Requests:
     async def follow(self, note: Callable[[Latest], None]) -> None:
         """Ask for ever, at first for some that were before."""
         note(await self.latest(_FIRST_ROWS))
-        credit, fast_polls, asked_at = float(_MAX_ROWS), 0, time.monotonic()
+        allowance, rhythm = Allowance(time.monotonic()), Rhythm(is_filtered=bool(self._wanted))
+        missed = 0
         while True:
-            await asyncio.sleep(_FAST_POLL_S if fast_polls else _POLL_S)
-            credit += _ROWS_PER_S * (time.monotonic() - asked_at)
-            credit = min(credit, _MAX_ROWS)
-            asked_at = time.monotonic()
-            latest = await self.latest(max(1, int(credit)))
-            credit -= len(latest.rows)
-            fast_polls = _FAST_POLLS if latest.missed else max(0, fast_polls - 1)
+            await asyncio.sleep(rhythm.pause_s(missed))
+            latest = await self.latest(max(1, allowance.left(time.monotonic())))
+            allowance.take(len(latest.rows))
+            missed = latest.missed
             note(latest)
 
     async def latest(self, count: int) -> Latest:

@@ -13,12 +13,15 @@ first message on that is not, all are taken, so that no wanted one is purged amo
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping
 
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractConnection, AbstractQueue
+from aiormq.abc import DeliveredMessage
 
 from relay.broker.reconnect import raise_if_cancelled
 from relay.console.deployment import Deployment
+from relay.console.feed.allowance import MAX_AT_ONCE, ROWS_PER_S, Allowance
 from relay.console.feed.rows import event_row
 from relay.console.feed.seen import SeenEvent
 from relay.console.watching.queues import ANSWER_TIMEOUT_S
@@ -27,11 +30,11 @@ from relay.events.topology import feed_queue, word
 from relay.observability.row_filters import RowFilters
 from relay.process import tasks
 
-MAX_TAKEN = 100
-"""At once. Then it is the rate that counts."""
-PAUSE_S = 0.25
-"""Between two looks at what has come."""
-_TAKEN_PER_PAUSE = 5
+PAUSE_S = 1.0
+"""Between two looks at what a flood has brought. What is no flood is shown as it comes. Each look
+takes the console and RabbitMQ so long that four a second cost a receiver beside them more than what
+is shown."""
+_TAKEN_PER_PAUSE = int(ROWS_PER_S * PAUSE_S)
 _RETRY_S = 3.0
 _MAX_TYPE_CHARACTERS = 100
 
@@ -44,6 +47,7 @@ class Tap:
         wanted: the filters.
         note: called with each event that is taken.
         skip: called with how many were left out.
+        change: called when `error` has changed.
     """
 
     def __init__(
@@ -53,8 +57,10 @@ class Tap:
         *,
         note: Callable[[SeenEvent], None],
         skip: Callable[[int], None],
+        change: Callable[[], None],
     ) -> None:
         self.error = "connecting to RabbitMQ"
+        self._change = change
         self._deployment = deployment
         self._pattern = binding(wanted, _vendors(deployment))
         self._filters = RowFilters([*wanted.items()])
@@ -63,7 +69,7 @@ class Tap:
         self._token = secrets.token_hex(4)
         self._count = 0
         self._is_mixed = False
-        self._credit = MAX_TAKEN
+        self._allowance = Allowance(time.monotonic())
         self._is_full = asyncio.Event()
         self._held: list[int] = []
 
@@ -74,47 +80,53 @@ class Tap:
                 async with self._deployment.connecting() as connection:
                     raise_if_cancelled()
                     await self._follow(connection)
-                self.error = "The connection to RabbitMQ was lost."
+                self._say("The connection to RabbitMQ was lost.")
             except (BrokerError, TimeoutError) as error:
-                self.error = str(error) or "RabbitMQ did not answer in time."
+                self._say(str(error) or "RabbitMQ did not answer in time.")
             raise_if_cancelled()
             await asyncio.sleep(_RETRY_S)
+
+    def _say(self, error: str) -> None:
+        self.error = error
+        self._change()
 
     async def _follow(self, connection: AbstractConnection) -> None:
         """Take events until the channel is closed."""
         self._held = []
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             channel = await connection.channel()
-            await channel.set_qos(prefetch_count=MAX_TAKEN)
+            await channel.set_qos(prefetch_count=MAX_AT_ONCE)
             wanted = feed_queue(secrets.token_hex(8))
             queue = await channel.declare_queue(
                 wanted.name, exclusive=True, auto_delete=True, arguments=wanted.arguments
             )
             for exchange in self._deployment.feed_exchanges:
                 await queue.bind(exchange, self._pattern)
-            await queue.consume(self._take)
-            acknowledge = (await channel.get_underlay_channel()).basic_ack
-        self.error = ""
+            wire = await channel.get_underlay_channel()  # aio-pika's makes two tasks of a message
+            await wire.basic_consume(queue.name, self._take)
+        self._say("")
+        pause_s = PAUSE_S * secrets.randbelow(100) / 100  # of feeds opened together, each its own
         while not channel.is_closed:
             self._is_full.clear()
-            await tasks.is_set_within(self._is_full, PAUSE_S)
+            await tasks.is_set_within(self._is_full, pause_s)
+            pause_s = PAUSE_S
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 if tag := await self._last_done(queue):
-                    await acknowledge(tag, multiple=True)
+                    await wire.basic_ack(tag, multiple=True)
 
-    async def _take(self, message: AbstractIncomingMessage) -> None:
+    async def _take(self, message: DeliveredMessage) -> None:
         self._held.append(message.delivery_tag or 0)
         self._count += 1
         key = message.routing_key or ""
         row = event_row(key, message.body, f"{self._token}-{self._count}")
         if not row or not self._filters.wants(row):
             self._is_mixed = True
-        elif self._credit:
-            self._credit -= 1
+        elif self._allowance.left(time.monotonic()):
+            self._allowance.take()
             self._note(SeenEvent(row, key, message.body))
         else:
             self._skip(1)
-        if self._is_mixed and len(self._held) >= MAX_TAKEN // 2:
+        if self._is_mixed and len(self._held) >= MAX_AT_ONCE // 2:
             self._is_full.set()
 
     async def _last_done(self, queue: AbstractQueue) -> int:
@@ -122,12 +134,12 @@ class Tap:
 
         What came meanwhile is left out, if there may be so much.
         """
-        self._credit = min(MAX_TAKEN, self._credit + _TAKEN_PER_PAUSE)
         count = len(self._held)
         if not self._is_mixed:
-            if count == MAX_TAKEN:
+            if count == MAX_AT_ONCE:
                 purged = await queue.purge()
-                self._skip(purged.message_count or 0)
+                if purged.message_count:
+                    self._skip(purged.message_count)
             count = min(count, _TAKEN_PER_PAUSE)
         done, self._held = self._held[:count], self._held[count:]
         return done[-1] if done else 0

@@ -16,6 +16,7 @@ from relay.console.watching.polling import Poller
 from relay.process import tasks
 
 _PAUSE_S = 0.25
+"""What comes within that time after the first goes along with it."""
 _SIGN_OF_LIFE_S = 2.0
 """In that time it is noticed that somebody has gone."""
 _MAX_BATCHES = 40
@@ -59,8 +60,15 @@ class View:
         seen: Seen,
     ) -> None:
         self.watchers = 0
+        self._has_news = asyncio.Event()
         self._tap = (
-            Tap(deployment, wanted, note=self._note_event, skip=self._skip)
+            Tap(
+                deployment,
+                wanted,
+                note=self._note_event,
+                skip=self._skip,
+                change=self._has_news.set,
+            )
             if has_events(wanted)
             else None
         )
@@ -108,9 +116,10 @@ class View:
 
     async def _write(self) -> None:
         while True:
+            await self._has_news.wait()
             await asyncio.sleep(_PAUSE_S)
-            if self._rows or self._more or self._unseen or self._error != self.error:
-                self._add_batch()
+            self._has_news.clear()
+            self._add_batch()
 
     def _add_batch(self) -> None:
         rows, self._rows = newest(self._rows, len(self._rows)), []
@@ -127,8 +136,11 @@ class View:
     def _note_event(self, event: SeenEvent) -> None:
         self._seen.add_event(event)
         self._rows.append(event.row)
+        self._has_news.set()
 
     def _note_requests(self, latest: Latest) -> None:
+        if not any(latest):
+            return
         self._seen.add_requests(latest.rows)
         self._rows += latest.rows
         self._more += latest.skipped
@@ -136,6 +148,8 @@ class View:
             self._unseen += latest.missed
         else:
             self._more += latest.missed
+        self._has_news.set()
 
     def _skip(self, count: int) -> None:
         self._more += count
+        self._has_news.set()
