@@ -80,7 +80,7 @@ class IngressMetrics:
             "relay_handshakes", "Authenticated calls without events.", ["source"],
             registry=registry,
         )  # fmt: skip
-        self.unauthenticated = Counter(
+        self.unauthenticated = Tally(
             "relay_unauthenticated", "Requests that failed to authenticate.",
             ["source", "reason"], registry=registry,
         )  # fmt: skip
@@ -105,12 +105,12 @@ class IngressMetrics:
             for counter in (self.handshakes, self.quarantined, self.ignored):
                 counter.labels(name)
             for reason in AUTHENTICATION_REASONS:
-                self.unauthenticated.labels(name, reason)
+                self.unauthenticated.counts.setdefault((name, reason), 0)
             self.requests.counts.setdefault((name, 503), 0)
 
     def count_unauthenticated(self, source: str, reason: str) -> None:
         """Count a refusal; a reason that is no word of ours counts as none."""
-        self.unauthenticated.labels(source, authentication_reason(reason)).inc()
+        self.unauthenticated.counts[source, authentication_reason(reason)] += 1
 
 
 class DriftMetrics:
