@@ -7,21 +7,22 @@ import pytest
 from deploy.local.broker import PrivateBroker
 from relay.broker.connection import connect
 from relay.errors import BrokerError
+from tests.support.servers import administration
 
 
 @pytest.fixture(params=["vhost", "user"])
 def limited_url(request: pytest.FixtureRequest, own_broker: PrivateBroker) -> Iterator[str]:
     """The URL of a broker that allows no connection to this virtual host, or of this user."""
-    own_broker.ctl("add_vhost", "limited")
-    own_broker.ctl("set_permissions", "-p", "limited", "guest", ".*", ".*", ".*")
+    administration.add_vhost(own_broker, "limited")
+    administration.set_permissions(own_broker, "guest", (".*", ".*", ".*"), "limited")
     limits = '{"max-connections": 0}'
     if request.param == "vhost":
-        own_broker.ctl("set_vhost_limits", "-p", "limited", limits)
+        administration.set_vhost_limits(own_broker, "limited", limits)
     else:
-        own_broker.ctl("set_user_limits", "guest", limits)
+        administration.set_user_limits(own_broker, "guest", limits)
     yield f"{own_broker.url.rstrip('/')}/limited"
-    own_broker.ctl("clear_user_limits", "guest", "max-connections")
-    own_broker.ctl("delete_vhost", "limited")
+    administration.clear_user_limits(own_broker, "guest", "max-connections")
+    administration.delete_vhost(own_broker, "limited")
 
 
 async def test_a_limit_on_connections_is_told_in_the_words_of_the_broker(limited_url: str) -> None:

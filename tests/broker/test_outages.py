@@ -13,6 +13,7 @@ from tests.support.event_recorder import Recorder
 from tests.support.eventually import eventually
 from tests.support.parked_queue import ParkedQueue
 from tests.support.relay_process import NOWHERE, RelayProcess, numbered, post_all
+from tests.support.servers import administration
 from tests.support.servers.proxy import Proxy
 
 # A quorum queue takes more, until those who publish have heard that it is full.
@@ -63,14 +64,14 @@ async def test_a_blocked_broker_is_waited_for(
         tmp_path, broker_url=own_broker.url, exchange=exchange, broker={"confirm_timeout_s": 1}
     ) as relay:
         await eventually(lambda: relay.lines("broker connected"))
-        own_broker.ctl("set_vm_memory_high_watermark", "0.0000001")
+        administration.set_vm_memory_high_watermark(own_broker, 0.0000001)
         try:
             accepted = await post_all(relay.url, numbered(50))
             await eventually(lambda: relay.lines("broker blocked"))
             status, readiness = await relay.readiness()
             assert (status, readiness["broker"]["state"]) == (200, "blocked")
         finally:
-            own_broker.ctl("set_vm_memory_high_watermark", "0.4")
+            administration.set_vm_memory_high_watermark(own_broker, 0.4)
         arrived = await kept.holds(set(accepted))
         await eventually(lambda: relay.lines("broker unblocked"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from deploy.local.broker import PrivateBroker
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess
+from tests.support.servers import administration
 from tests.support.service_process import Service
 
 USER = "rotating"
@@ -19,8 +20,8 @@ async def test_relay_and_service_come_back_with_the_password_that_is_in_the_file
 
     file = tmp_path / "broker-url"
     url = f"file:{file}"
-    own_broker.ctl("add_user", USER, "before")
-    own_broker.ctl("set_permissions", USER, ".*", ".*", ".*")
+    administration.add_user(own_broker, USER, "before")
+    administration.set_permissions(own_broker, USER, (".*", ".*", ".*"))
     write_password("before")
     (tmp_path / "service").mkdir()
     service = Service(tmp_path / "service", "printing.py", url=url, exchange=exchange)
@@ -30,7 +31,7 @@ async def test_relay_and_service_come_back_with_the_password_that_is_in_the_file
             await service.start()
             await eventually(lambda: service.logged("consuming") == 1)
 
-            own_broker.ctl("change_password", USER, "after")
+            administration.change_password(own_broker, USER, "after")
             own_broker.ctl("close_all_connections", "the password was changed")
             await eventually(lambda: "user name or password" in relay.lines()[-1].get("reason", ""))
             write_password("after")
@@ -39,4 +40,4 @@ async def test_relay_and_service_come_back_with_the_password_that_is_in_the_file
             await eventually(lambda: service.logged("consuming") == 2)
             assert await service.end(signal.SIGTERM) == 0
     finally:
-        own_broker.ctl("delete_user", USER)
+        administration.delete_user(own_broker, USER)

@@ -92,6 +92,42 @@ def test_a_failing_ctl_says_why(node: PrivateBroker) -> None:
 
 
 @needs_package
+@pytest.mark.parametrize(
+    ("expression", "printed"),
+    [
+        ("node()", "relay@localhost"),
+        ('X = 1, {X, [a, "b"], <<"c">>}', '{1,[a,"b"],<<"c">>}'),
+        ("rabbit_vhost:list_names()", '[<<"/">>]'),
+        ("application:get_env(rabbit, disk_free_limit)", "{ok,1000000}"),
+        ("lists:seq(1, 100)", f"[{','.join(map(str, range(1, 101)))}]"),
+    ],
+)
+def test_an_expression_is_evaluated_in_this_node(
+    node: PrivateBroker, expression: str, printed: str
+) -> None:
+    assert node.evaluate(expression) == printed
+
+
+@needs_package
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("error = ok", "badmatch"),
+        ("no_such:function()", "undef"),
+        ("throw(up)", "up"),
+        ("exit(now)", "now"),
+        ("(", "syntax error"),
+        ("io:format(", "syntax error"),
+    ],
+)
+def test_an_expression_that_fails_says_why(
+    node: PrivateBroker, expression: str, reason: str
+) -> None:
+    with pytest.raises(BrokerError, match=reason):
+        node.evaluate(expression)
+
+
+@needs_package
 def test_a_directory_in_use_is_refused(node: PrivateBroker) -> None:
     with pytest.raises(BrokerError, match="already runs"):
         PrivateBroker(node.directory).start()

@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.parked_queue import ParkedQueue
 from tests.support.relay_command import RelayCommand
 from tests.support.relay_process import RelayProcess, numbered, post_all
-from tests.support.servers import refusals
+from tests.support.servers import administration, refusals
 
 LimitSize = Callable[..., None]
 Permit = Callable[..., None]
@@ -149,17 +149,17 @@ async def test_several_culprits_of_different_kinds_among_thousands_in_flight(  #
 async def test_an_exchange_that_may_not_be_written_to_parks_what_goes_there(
     tmp_path: Path, own_broker: PrivateBroker, exchange: str, kept: ParkedQueue
 ) -> None:
-    own_broker.ctl("set_permissions", "guest", ".*", f"^(?!{exchange}$).*", ".*")
+    administration.set_permissions(own_broker, "guest", (".*", f"^(?!{exchange}$).*", ".*"))
     try:
         async with relay_at(tmp_path, own_broker, exchange) as relay:
             accepted = await post_all(relay.url, numbered(20), concurrency=1)
             await eventually(lambda: count_parked(tmp_path) == len(accepted))
 
-            own_broker.ctl("set_permissions", "guest", ".*", ".*", ".*")
+            administration.set_permissions(own_broker, "guest", (".*", ".*", ".*"))
             arrived = await kept.holds(set(accepted))
             await eventually(relay.is_drained)
     finally:
-        own_broker.ctl("set_permissions", "guest", ".*", ".*", ".*")
+        administration.set_permissions(own_broker, "guest", (".*", ".*", ".*"))
 
     assert list(dict.fromkeys(arrived)) == accepted
 

@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 
 import aio_pika
 
-from deploy.local.node import BrokerError
+from deploy.local.node import BrokerError, PrivateBroker
 from tests.faults.harness.fault_harness import FaultHarness
 from tests.faults.scenarios.scenario import Scenario
 from tests.support.eventually import eventually
+from tests.support.servers import administration
+
+Act = Callable[[PrivateBroker], None]
 
 _USER = "faults"  # the relay's own, since the others go on meanwhile
 _SHORT_LENGTH = 600  # more than the relay sends at once, or it would never get through
@@ -59,15 +62,15 @@ async def _stop_app(harness: FaultHarness) -> None:
         await _ctl(harness, "start_app")
 
 
-def _alarm(name: str, on: tuple[str, ...], off: tuple[str, ...]) -> Scenario:
+def _alarm(name: str, on: Act, off: Act) -> Scenario:
     async def strike(harness: FaultHarness) -> None:
         async with _outage(harness, name):
             try:
-                await _ctl(harness, *on)
+                await asyncio.to_thread(on, harness.broker)
                 await eventually(harness.relay.is_blocked)
                 await harness.hold()
             finally:
-                await _ctl(harness, *off)
+                await asyncio.to_thread(off, harness.broker)
 
     return Scenario(name=name, strike=strike, must_accept_all=True)
 
@@ -101,14 +104,20 @@ async def _fill_queue(harness: FaultHarness) -> None:
 async def _own_user(harness: FaultHarness) -> None:
     """Give the relay a user of its own."""
     with contextlib.suppress(BrokerError):  # there from another scenario
-        await _ctl(harness, "add_user", _USER, "first")
-    await _ctl(harness, "change_password", _USER, "first")
+        await asyncio.to_thread(administration.add_user, harness.broker, _USER, "first")
+    await _change_password(harness, "first")
     await _grant(harness)
     harness.relay_urls = [url_of(harness, "first")]
 
 
+async def _change_password(harness: FaultHarness, password: str) -> None:
+    await asyncio.to_thread(administration.change_password, harness.broker, _USER, password)
+
+
 async def _grant(harness: FaultHarness) -> None:
-    await _ctl(harness, "set_permissions", "-p", "/", _USER, ".*", ".*", ".*")
+    await asyncio.to_thread(
+        administration.set_permissions, harness.broker, _USER, (".*", ".*", ".*")
+    )
 
 
 async def _disconnect(harness: FaultHarness) -> None:
@@ -117,7 +126,7 @@ async def _disconnect(harness: FaultHarness) -> None:
 
 async def _revoke(harness: FaultHarness) -> None:
     async with _outage(harness, "permission revoked"):
-        await _ctl(harness, "clear_permissions", "-p", "/", _USER)
+        await asyncio.to_thread(administration.clear_permissions, harness.broker, _USER)
         await _disconnect(harness)
         await harness.hold()
         await _grant(harness)
@@ -127,7 +136,7 @@ async def _rotate(harness: FaultHarness) -> None:
     """Change the password; an operator changes the settings, too, and starts the relay anew."""
     password = f"{harness.random.getrandbits(64):x}"
     async with _outage(harness, "password rotated"):
-        await _ctl(harness, "change_password", _USER, password)
+        await _change_password(harness, password)
         await _disconnect(harness)
         await harness.hold()
         harness.relay.sections["broker"]["urls"] = [url_of(harness, password)]
@@ -151,11 +160,13 @@ SCENARIOS = [
     Scenario(name="broker-stop-app", strike=_stop_app, must_accept_all=True),
     _alarm(
         "memory-alarm",
-        on=("set_vm_memory_high_watermark", "0.0000001"),
-        off=("set_vm_memory_high_watermark", "0.4"),
+        on=lambda node: administration.set_vm_memory_high_watermark(node, 0.0000001),
+        off=lambda node: administration.set_vm_memory_high_watermark(node, 0.4),
     ),
     _alarm(
-        "disk-alarm", on=("set_disk_free_limit", "900000GB"), off=("set_disk_free_limit", "1MB")
+        "disk-alarm",
+        on=lambda node: administration.set_disk_free_limit(node, "900000GB"),
+        off=lambda node: administration.set_disk_free_limit(node, "1MB"),
     ),
     Scenario(name="exchange-deleted", strike=_delete_exchange, must_accept_all=True),
     Scenario(

@@ -133,4 +133,4 @@ class Cluster:
 
 
 def _evaluate(node: PrivateBroker, expression: str, others: Iterable[PrivateBroker]) -> None:
-    node.ctl("eval", ", ".join([expression.format(f"'{other.name}'") for other in others]) + ".")
+    node.evaluate(", ".join([expression.format(f"'{other.name}'") for other in others]))

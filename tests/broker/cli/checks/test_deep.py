@@ -14,6 +14,7 @@ from relay.events.topology import Topology
 from tests.support.event_recorder import Recorder
 from tests.support.relay_command import RelayCommand, Result
 from tests.support.relay_process import NOWHERE, RelayProcess
+from tests.support.servers import administration
 
 DEEP = ["version", "rights", "queues", "clocks", "round trip"]
 
@@ -36,12 +37,6 @@ def relay(
 def rows_of(result: Result) -> dict[str, tuple[str, str]]:
     """Return status and text by the check's name, without the broker's address."""
     return {row[1].split(" 127.")[0]: (row[0], row[2]) for row in result.rows}
-
-
-def names_on(node: PrivateBroker) -> set[str]:
-    """Return all exchanges and queues."""
-    lists = [node.ctl("list_exchanges", "name"), node.ctl("list_queues", "name")]
-    return {line for text in lists for line in str(text).splitlines()}
 
 
 async def test_a_signed_sample_of_each_vendor_goes_through_and_nobody_sees_it(
@@ -152,10 +147,10 @@ async def test_offline_only_this_machine_is_looked_at(relay: RelayCommand) -> No
 
 @pytest.fixture
 def user(own_broker: PrivateBroker) -> Iterator[str]:
-    own_broker.ctl("add_user", "small", "pw")
+    administration.add_user(own_broker, "small", "pw")
     yield "small"
-    own_broker.ctl("clear_topic_permissions", "small")
-    own_broker.ctl("delete_user", "small")
+    administration.clear_topic_permissions(own_broker, "small")
+    administration.delete_user(own_broker, "small")
 
 
 def url_of(node: PrivateBroker, user: str) -> str:
@@ -165,7 +160,7 @@ def url_of(node: PrivateBroker, user: str) -> str:
 async def checked(
     relay: RelayCommand, node: PrivateBroker, user: str, rights: tuple[str, str, str], **more: str
 ) -> dict[str, tuple[str, str]]:
-    node.ctl("set_permissions", "-p", "/", user, *rights)
+    administration.set_permissions(node, user, rights)
     url = {"RELAY_BROKER__URLS": url_of(node, user), "RELAY_BROKER__DECLARE_TOPOLOGY": "false"}
     return rows_of(await relay("check", "--deep", **(url | more)))
 
@@ -192,14 +187,14 @@ async def test_with_the_rights_it_names_the_round_trip_is_made(
     relay: RelayCommand, own_broker: PrivateBroker, user: str, exchange: str, declared: Topology
 ) -> None:
     await declared_on(own_broker, declared)
-    before = names_on(own_broker)
+    before = administration.names_on(own_broker)
     check = f"^{exchange}\\.check\\."
     rights = (check, f"^{exchange}(\\.quarantine|\\.check\\..*)?$", check)
 
     rows = await checked(relay, own_broker, user, rights)
 
     assert rows["round trip"][0] == rows["clocks"][0] == "ok"
-    assert names_on(own_broker) == before
+    assert administration.names_on(own_broker) == before
 
 
 @pytest.mark.parametrize("pattern", ["^$", "^{}$", "^{}\\.quarantine$"])
@@ -229,7 +224,7 @@ async def test_keys_that_may_not_be_used_are_named(
     if int(own_broker.ctl("version").split(".")[0]) > 3:
         pytest.skip("RabbitMQ 4 looks at the rights of routing keys last")
     await declared_on(own_broker, declared)
-    own_broker.ctl("set_topic_permissions", "-p", "/", user, exchange, "^swiftsell\\.", ".*")
+    administration.set_topic_permissions(own_broker, user, exchange, "^swiftsell\\.", ".*")
 
     rows = await checked(relay, own_broker, user, (".*", ".*", ".*"))
 
@@ -241,7 +236,7 @@ async def test_keys_that_may_not_be_used_are_named(
 async def test_what_may_not_be_declared_is_named_and_not_declared(
     relay: RelayCommand, own_broker: PrivateBroker, user: str, exchange: str
 ) -> None:
-    before = names_on(own_broker)
+    before = administration.names_on(own_broker)
 
     rights = (f"^{exchange}(\\.unrouted)?$", ".*", ".*")
     rows = await checked(relay, own_broker, user, rights, RELAY_BROKER__DECLARE_TOPOLOGY="true")
@@ -250,4 +245,4 @@ async def test_what_may_not_be_declared_is_named_and_not_declared(
     assert rows["rights"][1].startswith(
         f"small may not configure {exchange}.quarantine; nor configure {exchange}.quarantine"
     )
-    assert names_on(own_broker) == before
+    assert administration.names_on(own_broker) == before
