@@ -118,7 +118,10 @@ async def _demo(url: str, directory: Path) -> int:
         click.echo(problem, err=True)
     missing = f"{len(problems)} problems" if problems else "nothing is missing"
     click.echo(f"{len(samples)} samples sent, {len(arrivals)} arrivals, {missing}.")
-    click.echo(f"All was sent twice; the archive holds {_times(archived)}.")
+    click.echo(
+        f"All was sent twice, {_new_ids(accepted)} events with a new id each time; "
+        f"the archive holds {_times(archived)}."
+    )
     return 1 if problems else 0
 
 
@@ -265,6 +268,11 @@ def differences(
 def _times(archived: Sequence[str]) -> str:
     most = max(Counter(archived).values(), default=0)
     return f"{len(archived)} events, {'each once' if most == 1 else f'some {most} times'}"
+
+
+def _new_ids(accepted: Sequence[str]) -> int:
+    """Return how many events had another id the second time: nothing tells them apart."""
+    return sum(1 for times in Counter(accepted).values() if times == 1) // 2
 
 
 def archive_differences(accepted: Sequence[str], archived: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def with_passwords(directory: Path) -> dict[str, list[dict[str, object]]]:
     for user in definitions["users"]:
         try:
             user["password_hash"] = hashed(_password(directory / str(user["name"])))
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
@@ -46,13 +47,21 @@ def hashed(password: str) -> str:
 
 
 def _password(file: Path) -> str:
-    password = file.read_text().strip()
+    try:
+        password = file.read_text().strip()
+    except OSError as error:
+        raise ValueError(
+            f"{file} can't be read ({error.strerror}): it is to hold the password of the user "
+            f"{file.name}."
+        ) from error
     if len(password) < _MIN_PASSWORD_CHARACTERS:
         raise ValueError(
             f"{file} has fewer than {_MIN_PASSWORD_CHARACTERS} characters; take a random password."
         )
     if stat.S_IMODE(file.stat().st_mode) & stat.S_IRWXO:
-        raise ValueError(f"{file} can be read by everyone; run `chmod o= {file}`.")
+        raise ValueError(
+            f"{file} can be read by everyone; run `chmod o= {shlex.quote(str(file))}`."
+        )
     return password
 
 

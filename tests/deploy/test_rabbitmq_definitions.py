@@ -158,8 +158,8 @@ def test_it_names_every_password_that_can_not_be_used(tmp_path: Path) -> None:
     for user, reason in {
         "relay": "fewer than 16 characters",
         "archive": "fewer than 16 characters",
-        "forward": "No such file",
-        "notify": "No such file",
+        "forward": "it is to hold the password of the user forward",
+        "notify": "it is to hold the password of the user notify",
         "operator": "can be read by everyone",
     }.items():
         (line,) = [line for line in done.stderr.splitlines() if str(tmp_path / user) in line]
