@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 
 from relay import vendors
@@ -219,15 +220,30 @@ async def test_a_bug_in_authenticate_is_a_500_as_in_the_relay_itself_and_tells_n
     assert "hush" not in capfd.readouterr().err + str(lines)
 
 
-async def test_its_end_of_the_pipe_is_all_that_keeps_it_alive(
+def test_it_is_started_without_a_fork() -> None:
+    """To fork takes longer, the more memory the relay has, and nobody is answered meanwhile."""
+    forks: list[None] = []
+    os.register_at_fork(before=lambda: forks.append(None))
+
+    async def process() -> None:
+        subprocess = ProcessingSubprocess()
+        await subprocess.process_delivery(request(), ACME, 1.5, "d1")
+        await subprocess.close()
+
+    uvloop.run(process())
+
+    assert forks == []
+
+
+async def test_its_end_of_the_socket_is_all_that_keeps_it_alive(
     subprocess: ProcessingSubprocess,
 ) -> None:
     """When its parent is killed, the system closes the parent's end."""
     await subprocess.process_delivery(request(), ACME, 1.5, "d1")
-    process = subprocess._process
+    process, streams = subprocess._process, subprocess._streams
     assert process
-    assert process.stdin
+    assert streams
 
-    process.stdin.close()
+    streams[1].close()
 
-    await eventually(lambda: process.returncode == 0)
+    await eventually(lambda: process.poll() == 0)
