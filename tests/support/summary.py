@@ -17,6 +17,7 @@ class _Named(Protocol):
 
 _It = TypeVar("_It", bound=_Named)
 Row = Sequence[str]
+_FILE_WIDTH = 1000
 
 
 def chosen(known: Iterable[_It], names: Sequence[str], kind: str) -> list[_It]:
@@ -39,8 +40,11 @@ def markdown(headings: Row, rows: Iterable[Row]) -> list[str]:
 
 
 def show(headings: Row, rows: Iterable[Row], *about: str) -> None:
-    """Print a table for a person, and below it what there is to say about it."""
+    """Print a table for a person, and below it what there is to say about it.
+
+    To a file its lines are as long as they need to be.
+    """
     table = Table(*headings)
     for row in rows:
         table.add_row(*row)
-    Console().print(table, *about)
+    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table, *about)
