@@ -50,6 +50,7 @@ _DELETE_WITHIN_S = 0.05
 _DELETE_AGAIN_S = 1.0
 _TOO_SLOW = "The disk does not keep up with the deliveries; try again later."
 _HANGS = "The disk does not answer; try again later."
+_CLOSES = "The relay is shutting down; try again later."
 
 log = structlog.get_logger("relay.outbox")
 T = TypeVar("T")
@@ -101,9 +102,7 @@ class Outbox(Sink):
         self._delete_timer: asyncio.TimerHandle | None = None
         self._hang_timer: asyncio.TimerHandle | None = None
         self._is_writing, self._writing_since = False, 0.0
-        self._is_hanging = False
-        self._is_failing = False
-        self._is_closed = False
+        self._is_hanging = self._is_failing = self._is_closed = False
 
     # Opening and closing.
 
@@ -156,8 +155,7 @@ class Outbox(Sink):
         What was completed because the disk hangs may be stored once it answers again.
         """
         if self._is_closed or self._is_hanging:
-            reason = _HANGS if self._is_hanging else "The relay is shutting down; try again later."
-            complete_all(deliveries, NotDurable(reason))
+            complete_all(deliveries, NotDurable(_HANGS if self._is_hanging else _CLOSES))
             return
         messages = [message for delivery in deliveries for message in delivery.messages]
         size_bytes = sum(map(database.size, messages))
@@ -222,8 +220,9 @@ class Outbox(Sink):
         It does not wait for the event loop, which may be busy with a whole batch of requests.
         """
         batch, confirmed = self._queue.take(), take_all(self._confirmed)
-        result = self._store.commit(batch.rows, confirmed)
+        result = self._store.commit(batch.rows, batch.size_bytes, confirmed)
         self._loop.call_soon_threadsafe(self._written, batch, result)
+        self._store.finish_checkpoint()
         if self._queue:
             self._thread.do_later(self._write_batch)  # behind whoever waits to read
         else:

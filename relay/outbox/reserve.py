@@ -10,9 +10,9 @@ from pathlib import Path
 RESERVE_NAME = "outbox.reserve"
 
 _RESERVE_BYTES = 8 * 1024 * 1024
-"""Two automatic checkpoints' worth of write-ahead log: enough to delete with on a full disk."""
+"""Two checkpoints' worth of write-ahead log: enough to delete with on a full disk."""
 _LOG_BYTES = 4 * 1024 * 1024
-"""The write-ahead log grows to this size before its automatic checkpoint."""
+"""The write-ahead log grows to this size before a checkpoint."""
 
 
 def keep(directory: Path) -> None:

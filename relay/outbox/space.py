@@ -14,7 +14,7 @@ from typing import NamedTuple
 from relay.outbox.files import log_of
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
-"""The log usually has a quarter of this, its automatic checkpoint; large batches need more."""
+"""The log usually has a quarter to half of this, see `checkpoints`; large batches need more."""
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for a command such as `relay outbox drop`."""
 

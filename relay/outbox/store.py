@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from relay.errors import NotDurable, OutboxError, OutboxFull
 from relay.outbox import database
+from relay.outbox.checkpoints import Checkpoints
 from relay.outbox.database import Pending
 from relay.outbox.directory import OutboxDirectory
 from relay.outbox.limits import OutboxLimits
@@ -19,6 +20,8 @@ from relay.outbox.upkeep import Upkeep
 
 _FULL_LOGS = 4
 """Nothing more is stored once the log is so many times too large, and larger than max_bytes."""
+_CHECKPOINT_S = 0.05
+"""What a checkpoint takes, about; meanwhile the log can't be emptied by force."""
 
 
 class CommitResult(NamedTuple):
@@ -54,6 +57,7 @@ class OutboxStore:
             every_s=limits.keep_up_every_s,
         )
         self.db: sqlite3.Connection
+        self._checkpoints: Checkpoints
 
     def open(self) -> int:
         """Lock the directory, open or create the database, and return its last row's number.
@@ -62,34 +66,53 @@ class OutboxStore:
             OutboxError: see Outbox.open.
         """
         self.db = self._directory.open()
+        self._checkpoints = Checkpoints(self._path, self.db)
         return database.last_seq(self.db)
+
+    def _ensure_current(self) -> None:
+        db = self._directory.ensure_current(self.db)
+        if db is not self.db:
+            self.db = db
+            self._checkpoints.close()
+            self._checkpoints = Checkpoints(self._path, db)
 
     def close(self) -> None:
         """Close the database, then release the lock."""
         try:
+            self._checkpoints.close()
             self.db.close()
         finally:
             self._directory.unlock()
 
-    def commit(self, rows: Sequence[Pending], confirmed: list[int]) -> CommitResult:
-        """Insert rows and delete confirmed ones, in one transaction. It is on disk on return."""
+    def commit(
+        self, rows: Sequence[Pending], size_bytes: int, confirmed: list[int]
+    ) -> CommitResult:
+        """Insert rows and delete confirmed ones, in one transaction. It is on disk on return.
+
+        Args:
+            rows: to insert.
+            size_bytes: of these, as database.size counts.
+            confirmed: numbers of rows to delete.
+        """
         if rows and self._upkeep.is_log_full:
-            return CommitResult(self._log_full(), self.commit([], confirmed).undeleted)
+            return CommitResult(self._log_full(), self.commit([], 0, confirmed).undeleted)
         try:
-            self.db = self._directory.ensure_current(self.db)
+            self._ensure_current()
             with self.db:
                 self.db.execute("BEGIN IMMEDIATE")
                 database.insert(self.db, rows)
                 database.delete(self.db, confirmed)
         except Exception as failure:  # noqa: BLE001  whatever it is, the senders must be answered
-            error = self._explain(failure, sum([database.size(row.message) for row in rows]))
+            error = self._explain(failure, size_bytes)
             return CommitResult(error, self._delete_alone(confirmed))
+        self._checkpoints.note_commit(size_bytes)
         return CommitResult(None, [])
 
     def _delete_alone(self, confirmed: list[int]) -> list[int]:
         """Delete although there was no room for new rows. Return what is still to be deleted."""
         try:
             if confirmed:
+                self._checkpoints.wait()
                 database.delete_on_full_disk(self.db, self._directory.path, confirmed)
         except (OSError, sqlite3.Error):
             return confirmed
@@ -113,14 +136,21 @@ class OutboxStore:
 
     def keep_up(self, *, is_idle: bool) -> float:
         """Give back disk space if there is some. Return after how many seconds to call again."""
+        if self._checkpoints.is_running:
+            self._upkeep.check_log()
+            return _CHECKPOINT_S
         return self._upkeep.run(self.db, is_idle=is_idle)
+
+    def finish_checkpoint(self) -> None:
+        """Let the log begin anew if it is long. To be called between two commits."""
+        self._checkpoints.finish(self.db)
 
     def check_writable(self) -> None:
         """Write and delete a row. Raises NotDurable if that fails."""
         if self._upkeep.is_log_full:
             raise self._log_full()
         try:
-            self.db = self._directory.ensure_current(self.db)
+            self._ensure_current()
             database.probe(self.db)
         except (OSError, OutboxError, sqlite3.Error) as failure:
             raise self._explain(failure, database.PROBE_BYTES) from failure

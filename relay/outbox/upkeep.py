@@ -91,14 +91,18 @@ class Upkeep:
         else:
             self._step_pages = min(self._step_pages * 2, _MAX_STEP_PAGES)
 
-    def _bound_log(self, db: sqlite3.Connection, now: float) -> None:
+    def check_log(self) -> int:
+        """Note whether the log is full, and return its size in bytes."""
         log_bytes = space.disk_use(self._path).log
-        if log_bytes > self._max_log_bytes and now >= self._retry_at:
-            if space.shorten_log(db):
-                log_bytes = 0
-            else:
-                self._note_blocked(log_bytes, now)
         self.is_log_full = log_bytes > self._full_log_bytes
+        return log_bytes
+
+    def _bound_log(self, db: sqlite3.Connection, now: float) -> None:
+        log_bytes = self.check_log()
+        if log_bytes > self._max_log_bytes and now >= self._retry_at:
+            if not space.shorten_log(db):
+                self._note_blocked(log_bytes, now)
+            log_bytes = self.check_log()
         if log_bytes <= self._max_log_bytes and self._is_blocked:
             self._is_blocked, self._retry_s, self._warn_at = False, self._every_s, 0.0
             log.info("outbox log emptied")
