@@ -150,9 +150,9 @@ class Outbox(Sink):
 
         A large one may be overtaken by others that are appended before it is on disk.
 
-        Each is completed once its messages are on disk, or with NotDurable if none was stored:
+        Each is completed once its messages are on disk, or with NotDurable if they are not all:
         too much waits for the disk (OutboxFull), it can't be written, or the outbox is closed.
-        What was completed because the disk hangs may be stored once it answers again.
+        Of a large one some may be stored all the same, and of any once a disk that hung answers.
         """
         if self._is_closed or self._is_hanging:
             complete_all(deliveries, NotDurable(_HANGS if self._is_hanging else _CLOSES))
@@ -221,6 +221,7 @@ class Outbox(Sink):
         """
         batch, confirmed = self._queue.take(), take_all(self._confirmed)
         result = self._store.commit(batch.rows, batch.size_bytes, confirmed)
+        batch = self._queue.with_rest(batch) if result.error else batch
         self._loop.call_soon_threadsafe(self._written, batch, result)
         self._store.finish_checkpoint()
         if self._queue:

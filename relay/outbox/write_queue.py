@@ -1,8 +1,8 @@
 """Deliveries that wait for a commit. The event loop queues them, the outbox's thread takes them.
 
-A commit holds up everyone behind it for as long as its bytes take, some 30 ms for 10 MiB. So what
-is taken for one is bounded, and large deliveries have commits of their own, by turns with the
-others.
+A commit holds up everyone behind it for as long as its bytes and rows take, some 30 ms for 10 MiB
+or 10,000 rows. So what is taken for one is bounded, and large deliveries have commits of their own,
+by turns with the others; several, where they hold many messages.
 """
 
 import itertools
@@ -12,11 +12,12 @@ from typing import NamedTuple, TypeVar
 
 from relay.errors import NotDurable
 from relay.events.message import Message
+from relay.outbox import database
 from relay.outbox.database import Pending
 from relay.sink import PendingDelivery, complete_all
 
 MAX_COMMIT_BYTES = 1024 * 1024
-"""Of what is queued, for one commit; one delivery may be larger. It takes some 4 ms, and ordinary
+"""Of what is queued, for one commit; one message may be larger. It takes some 4 ms, and ordinary
 traffic does not queue as much meanwhile."""
 _MIN_LARGE_BYTES = 256 * 1024
 """Of a delivery. Those that come later and are smaller need not wait behind it."""
@@ -28,21 +29,40 @@ class Append(NamedTuple):
     """Messages to insert with one commit.
 
     Args:
-        messages: of all its deliveries.
+        messages: of all its deliveries, or of a part of one.
         size_bytes: of these, in memory.
-        deliveries: those that are not completed yet.
+        deliveries: those that are not completed yet. The parts of a delivery share this list.
         queued_at: the event loop's time.
+        is_last: whether no part follows.
     """
 
     messages: Sequence[Message]
     size_bytes: int
     deliveries: list[PendingDelivery]
     queued_at: float
+    is_last: bool = True
 
     def complete(self, error: NotDurable | None) -> None:
-        """Complete its deliveries, unless that is done."""
-        complete_all(self.deliveries, error)
-        self.deliveries.clear()
+        """Complete its deliveries, unless that is done, or parts follow and there is no error."""
+        if error or self.is_last:
+            complete_all(self.deliveries, error)
+            self.deliveries.clear()
+
+    def parts(self) -> list["Append"]:
+        """Return what to insert with a commit each: at most MAX_COMMIT_BYTES, or one message."""
+        if self.size_bytes <= MAX_COMMIT_BYTES or len(self.messages) == 1:
+            return [self]
+        parts: list[Append] = []
+        messages: list[Message] = []
+        size_bytes = 0
+        for message in self.messages:
+            message_bytes = database.size(message)
+            if messages and size_bytes + message_bytes > MAX_COMMIT_BYTES:
+                parts.append(self._replace(messages=messages, size_bytes=size_bytes, is_last=False))
+                messages, size_bytes = [], 0
+            messages.append(message)
+            size_bytes += message_bytes
+        return [*parts, self._replace(messages=messages, size_bytes=size_bytes)]
 
 
 class CommitBatch(NamedTuple):
@@ -59,7 +79,7 @@ class CommitBatch(NamedTuple):
     size_bytes: int
 
     def complete(self, error: NotDurable | None) -> None:
-        """Complete all its deliveries."""
+        """Complete all its deliveries that are stored with it, or not stored."""
         for append in self.appends:
             append.complete(error)
 
@@ -86,8 +106,10 @@ class WriteQueue:
 
         Deliveries that arrived together are no large one, however many: they keep their order.
         """
-        is_large = append.size_bytes >= _MIN_LARGE_BYTES and len(append.deliveries) == 1
-        (self._large if is_large else self._queued).append(append)
+        if append.size_bytes >= _MIN_LARGE_BYTES and len(append.deliveries) == 1:
+            self._large += append.parts()
+        else:
+            self._queued.append(append)
 
     def numbered(self, messages: Sequence[Message]) -> list[Pending]:
         """Number messages in the order in which they are stored. Any thread may call it."""
@@ -115,6 +137,17 @@ class WriteQueue:
             queued.popleft()
         messages = [message for append in taken for message in append.messages]
         return CommitBatch(taken, self.numbered(messages), size_bytes)
+
+    def with_rest(self, batch: CommitBatch) -> CommitBatch:
+        """Return a batch that was not stored, with what is queued of its delivery.
+
+        Called by the thread.
+        """
+        size_bytes = batch.size_bytes
+        for append in batch.appends[-1:]:
+            while self._large and self._large[0].deliveries is append.deliveries:
+                size_bytes += self._large.popleft().size_bytes
+        return batch._replace(size_bytes=size_bytes)
 
     def oldest(self) -> float | None:
         """Return since when the delivery that has waited the longest does so."""

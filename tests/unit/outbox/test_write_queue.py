@@ -6,6 +6,7 @@ import pytest
 
 from relay.errors import NotDurable
 from relay.events.message import Message
+from relay.outbox import database
 from relay.outbox.write_queue import MAX_COMMIT_BYTES, Append, WriteQueue
 
 MIB = 1024 * 1024
@@ -138,3 +139,94 @@ def test_the_oldest_is_found_in_either_kind() -> None:
     queue.add(append("L", 5 * MIB)._replace(queued_at=3.0))
 
     assert queue.oldest() == 3.0
+
+
+def of_many(count: int, body_bytes: int) -> Append:
+    """Return a delivery of several messages, as large as it says."""
+    delivery = Delivery("0")
+    delivery.messages = [
+        delivery.messages[0]._replace(id=f"{n}", body=b"b" * body_bytes) for n in range(count)
+    ]
+    size_bytes = sum(map(database.size, delivery.messages))
+    return Append(delivery.messages, size_bytes, [delivery], queued_at=0.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "body_bytes", "commits"),
+    [(2, 500_000, 1), (10_000, 100, 11), (3, 5 * MIB, 3), (40, 100_000, 4), (1, 9 * MIB, 1)],
+)
+def test_a_delivery_of_many_messages_takes_several_commits_between_which_others_have_theirs(
+    count: int, body_bytes: int, commits: int
+) -> None:
+    append_of_many = of_many(count, body_bytes)
+    (delivery,) = append_of_many.deliveries
+    assert isinstance(delivery, Delivery)
+    queue = filled([append_of_many])
+    size_bytes, names, taken_bytes = append_of_many.size_bytes, [], 0
+
+    for n in range(commits):
+        assert delivery.errors == []
+        batch = queue.take()
+        assert batch.size_bytes <= MAX_COMMIT_BYTES or len(batch.rows) == 1
+        names += [row.message.id for row in batch.rows]
+        taken_bytes += batch.size_bytes
+        batch.complete(None)
+        queue.add(append(f"s{n}"))
+        assert [row.message.id for row in queue.take().rows] == [f"s{n}"]
+
+    assert names == [f"{n}" for n in range(count)]
+    assert taken_bytes == size_bytes
+    assert delivery.errors == [None]
+    assert not queue
+
+
+@pytest.mark.parametrize("failing", [0, 1, 3])
+@pytest.mark.parametrize("others", [[], ["s"], [*"abc"]])
+def test_of_a_delivery_no_part_is_stored_after_one_that_can_not_be(
+    failing: int, others: list[str]
+) -> None:
+    append_of_many, next_large = of_many(40, 100_000), append("L", 2 * MIB)
+    (delivery,) = append_of_many.deliveries
+    assert isinstance(delivery, Delivery)
+    queue = filled([append_of_many, next_large])
+    error, taken_bytes = NotDurable("full"), 0
+
+    for n in range(failing + 1):
+        batch = queue.take()
+        if n == failing:
+            batch = queue.with_rest(batch)
+        taken_bytes += batch.size_bytes
+        batch.complete(error if n == failing else None)
+    for name in others:
+        queue.add(append(name))
+
+    assert delivery.errors == [error]
+    assert taken_bytes == append_of_many.size_bytes
+    names = [name for each in taken(queue) for name in each]
+    assert sorted(names) == sorted(["L", *others])
+
+
+@pytest.mark.parametrize("queued", [[], ["a", "b"]])
+def test_nothing_else_is_dropped_with_a_batch_that_can_not_be_stored(queued: list[str]) -> None:
+    queue = filled([append(name) for name in queued])
+    batch = queue.take()
+    queue.add(append("L", 2 * MIB))
+
+    assert queue.with_rest(batch) == batch
+    assert taken(queue) == [["L"]]
+
+
+def test_a_delivery_is_refused_once_however_many_parts_wait() -> None:
+    append_of_many = of_many(40, 100_000)
+    (delivery,) = append_of_many.deliveries
+    assert isinstance(delivery, Delivery)
+    queue = filled([append_of_many])
+    batch, error = queue.take(), NotDurable("it hangs")
+
+    queue.refuse(error)
+    batch.complete(None)
+    while queue:
+        queue.take().complete(None)
+
+    assert delivery.errors == [error]
+    assert queue.oldest() is None
