@@ -116,8 +116,8 @@ class RelayLoad:
     async def _stop(self, relay: RelayProcess) -> None:
         """Stop a relay, and wait until its recording is complete."""
         assert await relay.stop() == 0
-        end = f"{relay.process.pid} +++ exited"
-        await eventually(lambda: _last_line(self.traces[-1]).startswith(end), _LIMIT_S)
+        end = [str(relay.process.pid), "+++", "exited"]  # strace pads short numbers
+        await eventually(lambda: _last_line(self.traces[-1]).split()[:3] == end, _LIMIT_S)
 
     async def _sends(self, phase: int) -> None:
         """Wait until so many of the phases' deliveries were answered, one way or the other."""
