@@ -5,6 +5,7 @@ WAL mode with `synchronous=FULL`: a commit that returned survives a power cut.
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ PAGE_BYTES = 4096
 MAX_READ_BYTES = 2 * 1024 * 1024
 """What one read returns at most, give or take a row. It holds up commits for some 5 ms, and is more
 than 500 ordinary rows."""
+READ_TEXT = partial(str, encoding="utf-8", errors="replace")
+"""For `text_factory`: damaged text is read all the same. With an error in its place, nothing behind
+it would go out. An event whose routing key is damaged goes to the unrouted ones."""
 PROBE_BYTES = 64 * 1024
 """A delivery of ordinary size; an outbox without room for it is as good as full."""
 
@@ -57,7 +61,19 @@ _INSERTS = {
     count: f"INSERT INTO outbox ({_COLUMNS}) VALUES {','.join(['(?,?,?,?,?,?,?)'] * count)}"
     for count in (256, 64, 16, 4, 1)
 }
-_SELECT = f"SELECT {_COLUMNS} FROM outbox"
+_READ_AS = {
+    "id": "TEXT",
+    "routing_key": "TEXT",
+    "properties": "BLOB",
+    "body": "BLOB",
+    "received_at": "REAL",
+    "is_quarantined": "INTEGER",
+}
+"""A damaged row may hold values of other types."""
+_SELECT = (
+    f"SELECT seq, {', '.join(f'CAST({name} AS {_READ_AS[name]})' for name in Message._fields)} "
+    "FROM outbox"
+)
 
 
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
@@ -90,6 +106,7 @@ def _prepare(db: sqlite3.Connection, path: Path, max_bytes: int) -> None:
     """Set up the connection and, in a new file, the table."""
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     space.let_shrink(db)
+    db.text_factory = READ_TEXT
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     # Debian's SQLite writes zeros over all that is deleted, which is each event once more.

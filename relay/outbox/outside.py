@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from relay.errors import OutboxError
 from relay.outbox import layout, parked
-from relay.outbox.database import FILE_NAME
+from relay.outbox.database import FILE_NAME, READ_TEXT
 
 _BUSY_TIMEOUT_S = 10.0
 
@@ -156,6 +156,7 @@ def _in_each(root: Path, work: Callable[[int, sqlite3.Connection], list[T]]) -> 
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     uri = f"{path.absolute().as_uri()}?mode=rw"
     db = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    db.text_factory = READ_TEXT
     with contextlib.closing(db):
         db.executescript(parked.SCHEMA)  # a relay of an earlier version has none
         yield db

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relay.errors import OutboxError
 from relay.outbox import layout, parked, space
-from relay.outbox.database import FILE_NAME, PAGE_BYTES
+from relay.outbox.database import FILE_NAME, PAGE_BYTES, READ_TEXT
 from relay.outbox.parked import NONE_PARKED, ParkedSummary
 
 _MAX_COUNTED = 1_000
@@ -169,6 +169,7 @@ def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
         if not path.exists():
             raise OutboxError(f"There is no outbox in {directory}.")
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        db.text_factory = READ_TEXT
         try:
             db.execute("BEGIN")  # all that follows sees one moment, whatever a relay deletes
             yield db

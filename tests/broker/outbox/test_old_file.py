@@ -83,6 +83,26 @@ async def test_an_earlier_versions_outbox_is_delivered_byte_for_byte(
     assert rows_of(path, exchange) == []
 
 
+async def test_a_damaged_row_goes_out_and_so_does_what_is_behind_it(
+    tmp_path: Path, broker_url: str, exchange: str, received: list[Wired]
+) -> None:
+    path = tmp_path / "outbox" / database.FILE_NAME
+    path.parent.mkdir()
+    shutil.copyfile(OLD_FILE, path)
+    with closing(sqlite3.connect(path)) as db, db:
+        (first,) = db.execute("SELECT min(seq) FROM outbox WHERE NOT is_quarantined").fetchone()
+        damage = "UPDATE outbox SET routing_key = CAST(X'7377FF' AS TEXT) WHERE seq = ?"
+        db.execute(damage, (first,))
+    rows = rows_of(OLD_FILE, exchange)
+
+    async with RelayProcess(tmp_path, broker_url=broker_url, exchange=exchange) as relay:
+        await eventually(lambda: len(received) >= len(rows))
+        await eventually(relay.is_drained)
+
+    damaged = rows[first - 1]._replace(routing_key="sw\ufffd")
+    assert received == [*rows[: first - 1], damaged, *rows[first:]]
+
+
 def test_the_schema_has_not_changed(tmp_path: Path) -> None:
     new = database.connect(tmp_path / database.FILE_NAME, 1 << 30)
 

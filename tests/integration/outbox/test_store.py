@@ -1,12 +1,14 @@
 """The outbox on a disk that fails, and what is written to one that does not."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from relay.errors import NotDurable, OutboxError
-from relay.outbox import database
+from relay.outbox import database, stats
 from relay.outbox.reserve import RESERVE_NAME
 from tests.integration.outbox.conftest import (
     Open,
@@ -123,3 +125,36 @@ async def test_what_was_confirmed_is_not_written_once_more(
 
     assert written > 3_000_000
     assert log.stat().st_size - written < 300_000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "routing_key = CAST(X'7377FF2E6D' AS TEXT)",
+        "routing_key = CAST(routing_key AS BLOB)",
+        "id = CAST(X'C3' AS TEXT)",
+        "id = CAST(X'C3' AS BLOB)",
+        "body = CAST(X'7BFF7D' AS TEXT)",
+        "properties = CAST(X'80FE' AS TEXT)",
+        "received_at = 'FF'",
+    ],
+)
+async def test_a_damaged_row_holds_up_none_behind_it(
+    open_outbox: Open, directory: Path, damage: str
+) -> None:
+    box = await open_outbox()
+    await box.append([message("1")])
+    await box.append([message("2")])
+    await box.append([message("3")])
+    await box.close()
+    with contextlib.closing(sqlite3.connect(directory / database.FILE_NAME)) as db, db:
+        db.execute(f"UPDATE outbox SET {damage} WHERE seq = 2")  # noqa: S608  a row above
+    box = await open_outbox()
+
+    before, damaged, after = await box.pending(after=0, limit=10)
+
+    assert (before.message, after.message) == (message("1"), message("3"))
+    assert [type(value) for value in damaged.message] == [type(value) for value in after.message]
+    assert await box.fetch([2]) == [damaged]
+    _, keys = stats.inspect(directory, 1_000_000)
+    assert sum(count for _, count in keys) == 3
