@@ -50,6 +50,7 @@ async def test_stopped_and_started_under_load_it_handles_each_event_once(
     async with service(tmp_path, "printing.py", broker_url) as (program, exchange):
         publishing = asyncio.create_task(publish(exchange, 0, 3000))
         for stops in range(3):
+            await eventually(lambda stops=stops: program.logged("consuming") > stops)
             await eventually(lambda stops=stops: len(program.texts()) > 300 * (stops + 1))
             assert await program.end(signal.SIGTERM) == 0
             await program.start()
