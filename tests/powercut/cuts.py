@@ -152,6 +152,7 @@ def content_of(directory: Path) -> Content:
     )
     try:
         with closing(opened.open()) as db:
+            db.text_factory = str  # the relay reads damaged text, too; here it is a fault
             content = _read(db)
     except OutboxError as error:
         return Content([], fault=f"does not open: {error}")
