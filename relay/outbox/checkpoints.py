@@ -13,8 +13,6 @@ import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import structlog
-
 from relay.outbox.database import PAGE_BYTES
 
 _CHECKPOINT_PAGES = 1024
@@ -25,8 +23,6 @@ _OWN_CHECKPOINT_PAGES = 8 * _CHECKPOINT_PAGES
 largest deliveries are half of it."""
 _PAGES_PER_COMMIT = 4
 """Beside those that new rows fill: the table's inner pages, and what rows are deleted from."""
-
-log = structlog.get_logger("relay.outbox")
 
 
 class Checkpoints:

@@ -20,8 +20,8 @@ from tests.support.eventually import LIMIT_S, eventually
 
 SECRET = "s3cret"
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
-_LISTENERS = ("ingress", "admin")
 """The URL of a broker that nobody runs."""
+_LISTENERS = ("ingress", "admin")
 _discovered = functools.cache(vendors.discover)
 
 
