@@ -11,7 +11,7 @@ from playwright.async_api import Browser as Chromium
 from deploy.local.chromium import PROGRAM, opened_chromium
 from relay.events import topology
 from tests.support.relay_process import RelayProcess
-from tests.support.servers.console import Browser, opened_console
+from tests.support.servers.console import Browser, console_beside
 
 
 @contextlib.asynccontextmanager
@@ -50,11 +50,6 @@ async def relay(
 
 
 @pytest.fixture
-async def console(
-    tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str
-) -> AsyncIterator[Browser]:
-    settings = f'receivers = ["{relay.admin_url}"]'
-    async with opened_console(
-        tmp_path, broker_url=broker_url, exchange=exchange, console=settings
-    ) as browser:
+async def console(relay: RelayProcess) -> AsyncIterator[Browser]:
+    async with console_beside(relay) as browser:
         yield browser

@@ -11,7 +11,7 @@ from playwright.async_api import Page
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all
 from tests.support.servers.chromium import opened_page
-from tests.support.servers.console import Browser, opened_console
+from tests.support.servers.console import Browser, console_beside
 
 SHOTS = Path(".run/console")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,13 +24,8 @@ def shots() -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def console(
-    tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str
-) -> AsyncIterator[Browser]:
-    settings = f'receivers = ["{relay.admin_url}"]'
-    async with opened_console(
-        tmp_path, broker_url=broker_url, exchange=exchange, console=settings
-    ) as browser:
+async def console(relay: RelayProcess) -> AsyncIterator[Browser]:
+    async with console_beside(relay) as browser:
         yield browser
 
 

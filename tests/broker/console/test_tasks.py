@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import aio_pika
 import aiohttp
@@ -20,7 +19,7 @@ from tests.support.consuming import running
 from tests.support.eventually import eventually
 from tests.support.relay_process import RelayProcess, numbered, post_all, post_signed
 from tests.support.servers.chromium import opened_page
-from tests.support.servers.console import Browser, opened_console
+from tests.support.servers.console import Browser, console_beside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 OLDER = """
@@ -66,13 +65,8 @@ async def service(
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def console(
-    tmp_path: Path, relay: RelayProcess, broker_url: str, exchange: str, name: str
-) -> AsyncIterator[Browser]:
-    settings = f'receivers = ["{relay.admin_url}"]\nservices = {{"{name}" = ""}}'
-    async with opened_console(
-        tmp_path, broker_url=broker_url, exchange=exchange, console=settings
-    ) as browser:
+async def console(relay: RelayProcess, name: str) -> AsyncIterator[Browser]:
+    async with console_beside(relay, f'services = {{"{name}" = ""}}') as browser:
         yield browser
 
 

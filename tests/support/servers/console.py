@@ -12,6 +12,7 @@ from aiohttp import web
 from relay.console.deployment import Deployment
 from relay.console.server import running
 from relay.settings import load
+from tests.support.relay_process import RelayProcess
 
 SOURCE = '[sources.swiftsell]\nvendor = "swiftsell"\nsecrets = ["s3cret"]\n'
 
@@ -63,6 +64,19 @@ def groups_in(page: str) -> list[str]:
 def fields_of(link: str) -> dict[str, str]:
     """Return the queue and the key of a group from a link to it."""
     return dict(part.split("=", 1) for part in link.partition("?")[2].split("&"))
+
+
+def console_beside(
+    relay: RelayProcess, console: str = ""
+) -> contextlib.AbstractAsyncContextManager[Browser]:
+    """Run a console that watches a relay, with the relay's RabbitMQ."""
+    broker = relay.sections["broker"]
+    return opened_console(
+        relay.directory,
+        broker_url=broker["urls"][0],
+        exchange=broker["exchange"],
+        console=f'receivers = ["{relay.admin_url}"]\n{console}',
+    )
 
 
 @contextlib.asynccontextmanager
