@@ -93,13 +93,22 @@ def _waiting(receivers: Sequence[Polled]) -> Part:
 
 
 def _for_a_person(receivers: Sequence[Polled], queues: Mapping[str, int | None]) -> Part:
-    places = [name for name, count in queues.items() if count]
-    parked = [each for each in receivers if each.parked.get("count")]
-    count = len(places) + len(parked)
-    if not count:
+    queued = [count for count in queues.values() if count]
+    parked = sum(int(each.parked.get("count") or 0) for each in receivers)
+    if not queued and not parked:
         if queues and all(count is None for count in queues.values()):
             text = "What needs a person is not known."
             return Part(text=text, href="/system#queues", tone="warn")
         return Part(text="Nothing needs a person.", href="/system#queues", tone="good")
-    text = "1 thing needs a person." if count == 1 else f"{count} things need a person."
-    return Part(text=text, href="/triage" if places else "/system#receivers", tone="warn")
+    amounts = []
+    if queued:
+        amounts.append(f"{_counted(sum(queued), 'message')} in {_counted(len(queued), 'queue')}")
+    if parked:
+        amounts.append(_counted(parked, "parked message"))
+    verb = "needs" if sum(queued) + parked == 1 else "need"
+    text = f"{' and '.join(amounts)} {verb} a person."
+    return Part(text=text, href="/triage" if queued else "/system#receivers", tone="warn")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -96,7 +96,7 @@ async def test_it_counts_what_waits_also_where_it_may_not_read(
         await put(operator, name, b"{}")
 
     async def shows_three() -> bool:
-        return "3 things need a person" in (await console.get("/"))[1]
+        return "3 messages in 3 queues need a person" in (await console.get("/"))[1]
 
     await eventually(shows_three)
 

@@ -122,8 +122,8 @@ async def test_a_bad_delivery_is_seen_tried_released_and_delivered(
     async with aiohttp.ClientSession() as http:
         await post_signed(http, relay.url, "swiftsell", b"{")
 
-    await reads(page, "1 thing needs a person", "/")
-    await page.get_by_role("link", name="1 thing needs a person").click()
+    await reads(page, "in 1 queue need a person", "/")
+    await page.get_by_role("link", name="in 1 queue need a person").click()
     await page.wait_for_url("**/triage")
     await open_group(page, "not_json")
     await page.get_by_role("button", name="Try").click()

@@ -196,9 +196,7 @@ def test_the_verdict_is_one_line_when_all_is_well() -> None:
         ("No receiver was found.", [], {}),
         ("1 of 2 receivers ready.", [receiver(), Polled(name="b", url="http://b")], {}),
         ("1,200 waiting, the oldest for 90 s.", [receiver(waiting=1200, age_s=90)], {}),
-        ("2 things need a person.", [receiver(parked=1)], {"a.dead": 3, "b.dead": 0, "c": None}),
         ("What needs a person is not known.", [receiver()], {"webhooks.quarantine": None}),
-        ("1 thing needs a person.", [receiver()], {"webhooks.quarantine": 1}),
         ("1 source is silent.", [receiver(silent={"a": QUIET})], {}),
         ("2 sources are silent.", [receiver(silent={"a": QUIET, "b": QUIET})] * 2, {}),
         ("1 source is silent.", [receiver(silent={"a": QUIET}), Polled(name="b", url="")], {}),
@@ -208,3 +206,26 @@ def test_the_verdict_says_what_is_amiss(
     said: str, receivers: list[Polled], queues: dict[str, int | None]
 ) -> None:
     assert said in sentence(*receivers, queues=queues)
+
+
+@for_each_row(
+    ("said", "parked", "queues"),
+    [
+        ("1 message in 1 queue needs a person.", [], {"webhooks.quarantine": 1}),
+        ("12 messages in 1 queue need a person.", [], {"webhooks.quarantine": 12, "a.dead": 0}),
+        ("2 messages in 2 queues need a person.", [0, 0], {"a.dead": 1, "b.dead": 1, "c": None}),
+        ("1,203 messages in 3 queues need a person.", [], {"a": 1200, "b": 1, "c": 2}),
+        ("1 parked message needs a person.", [1, 0], {"a.dead": 0}),
+        ("1,005 parked messages need a person.", [1000, 5], {}),
+        ("1 message in 1 queue and 1 parked message need a person.", [1], {"a.dead": 1}),
+        ("3 messages in 1 queue and 4 parked messages need a person.", [2, 2], {"a.dead": 3}),
+    ],
+)
+def test_the_verdict_counts_the_messages_that_need_a_person(
+    said: str, parked: list[int], queues: dict[str, int | None]
+) -> None:
+    *_, needs_a_person = sentence(
+        *[receiver(parked=count) for count in parked], queues=queues
+    ).partition("waiting. ")
+
+    assert needs_a_person == said
