@@ -94,13 +94,13 @@ def read_batch(body: bytes, name: str) -> tuple[Mapping[str, Any], Sequence[byte
     if document.get(name) and document[name] != [0] * len(elements):
         # Others are in an array of that name elsewhere. To look for the outermost takes longer.
         rest, outermost = split_batch(body, {name})
-        if len(outermost) > MAX_EVENTS:
-            raise Malformed("too_many_events")
         return mapping(raw_json.parse(raw_json.repair(rest))), outermost
     return document, elements
 
 
-def split_batch(body: bytes, *path: AbstractSet[str]) -> tuple[bytes, Sequence[bytes]]:
+def split_batch(
+    body: bytes, *path: AbstractSet[str], limit: int = MAX_EVENTS
+) -> tuple[bytes, Sequence[bytes]]:
     """Cut a JSON object that has an array whose elements may be no JSON.
 
     Only strings and brackets are looked at, so an element may hold NaN, a line break in a string
@@ -110,24 +110,33 @@ def split_batch(body: bytes, *path: AbstractSet[str]) -> tuple[bytes, Sequence[b
         body: the object.
         path: what the member may be called that is the array, or, one after the other, the objects
             that lead to it.
+        limit: how many elements are cut at most.
 
     Returns:
         The body with a 0 in the place of each element, to be parsed by the caller, and the
         elements as sent. If the body is no such object, they mean nothing, nor is the first JSON.
+
+    Raises:
+        Malformed: `too_many_events`.
     """
     names, *inner = path
     if inner:
         spans = list(_spans(body, names, b"{"))
         begin, stop = (spans[0][0] - 1, spans[-1][1] + 1) if spans else (0, 0)
-        rest, found = split_batch(body[begin:stop], *inner)
+        rest, found = split_batch(body[begin:stop], *inner, limit=limit)
         return b"".join([body[:begin], rest, body[stop:]]), found
-    parts, elements, end = [], [], 0
+    parts: list[bytes] = []
+    elements: list[bytes] = []
+    end = 0
     for start, stop in _spans(body, names, b"["):
         element = body[start:stop].strip(raw_json.WHITE_SPACE)
         parts += [body[end:start], b"0" if element else b""]
-        elements.append(element)
         end = stop
-    return b"".join([*parts, body[end:]]), [element for element in elements if element]
+        if element:
+            if len(elements) == limit:
+                raise Malformed("too_many_events")
+            elements.append(element)
+    return b"".join([*parts, body[end:]]), elements
 
 
 def split_arrays(body: bytes, begin: re.Pattern[bytes]) -> tuple[bytes, list[bytes]]:

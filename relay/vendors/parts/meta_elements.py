@@ -155,7 +155,7 @@ def _of_entry(entry: bytes, object_type: str | None) -> Iterator[Element | NotUn
     try:
         members, kinds, texts = _listed(entry, cut, _LISTS)
     except Malformed as error:
-        yield NotUnderstood(reason=error.reason, raw=entry)
+        yield _unread(entry, error)
         return
     account_id = identifier(members.get("id"))
     if not texts or len(kinds) != len(texts):
@@ -176,7 +176,7 @@ def _of_change(change: bytes, context: ElementContext) -> Iterator[Element | Not
     try:
         members, kinds, texts = _listed(change, cut, meta_whatsapp.LISTS, "value")
     except Malformed as error:
-        yield NotUnderstood(reason=error.reason, raw=change)
+        yield _unread(change, error)
         return
     value = mapping(members.get("value"))
     if text(members.get("field")) in _WHATSAPP_FIELDS and texts and len(kinds) == len(texts):
@@ -184,6 +184,13 @@ def _of_change(change: bytes, context: ElementContext) -> Iterator[Element | Not
             yield _read(element, context._replace(kind=kind, value=value))
     else:
         yield _read(change, context)
+
+
+def _unread(raw: bytes, error: Malformed) -> NotUnderstood:
+    """Return an entry or change that can't be cut; too many events are the whole delivery's."""
+    if error.reason == "too_many_events":
+        raise error
+    return NotUnderstood(reason=error.reason, raw=raw)
 
 
 def _listed(
@@ -200,7 +207,7 @@ def _listed(
         holder: the member that holds them, if it is not the object itself.
 
     Raises:
-        Malformed: `not_json` or `too_deep`, leaving the elements aside.
+        Malformed: `not_json` or `too_deep`, leaving the elements aside; `too_many_events`.
     """
     rest, texts = cut
     members, kinds = _rest(rest, names, *holder)

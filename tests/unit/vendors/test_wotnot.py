@@ -77,6 +77,7 @@ def test_every_event_of_an_array_is_understood_in_order() -> None:
         ('{"events": [{"event": {"type": "a"}}\x0c]}', "not_json"),
         ('{"events": [' + '{"a":' * 250 + "1" + "}" * 250 + "]}", "too_deep"),
         ('{"events": [' + "1," * MAX_EVENTS + "1]}", "too_many_events"),
+        ('{"events": [' + "NaN," * MAX_EVENTS + "1]}", "too_many_events"),
         ("{" + '"":0,' * raw_json.MAX_MEMBERS + '"events": []}', "too_many_members"),
         (
             '{"events": [{"token": "t",'

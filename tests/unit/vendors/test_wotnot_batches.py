@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from relay import vendors
+from relay.events.event import MAX_EVENTS
 from relay.events.message import Origin
 from relay.ingress import http_response
 from relay.ingress.processing import ProcessedDelivery, Source, process_delivery
@@ -127,3 +128,13 @@ def test_an_element_alone_is_understood_as_it_would_have_been_among_others() -> 
     ).messages
 
     assert alone == processed(BETTER, GOOD).messages[1]
+
+
+def test_a_broken_delivery_of_too_many_events_is_known_by_its_token_and_kept() -> None:
+    body = b'{"token":"tok-1","events":[%b1]}' % (b"NaN," * MAX_EVENTS)
+
+    [message] = process_delivery(Request(body=body), SOURCE, 1.5, "d1").messages
+
+    assert message.is_quarantined
+    assert b"too_many_events" in message.properties
+    assert b"tok-1" not in message.body

@@ -86,8 +86,28 @@ def test_more_elements_than_a_delivery_may_hold_are_not_cut(element: bytes) -> N
     allowed = b'{"events":[' + b",".join([element] * MAX_EVENTS) + b"]}"
 
     assert len(split_arrays(allowed, EVENTS)[1]) == MAX_EVENTS
+    assert len(split_batch(allowed, {"events"})[1]) == MAX_EVENTS
+    one_more = allowed.replace(b"[", b"[1,")
     with pytest.raises(Malformed, match="too_many_events"):
-        split_arrays(allowed.replace(b"[", b"[1,"), EVENTS)
+        split_arrays(one_more, EVENTS)
+    with pytest.raises(Malformed, match="too_many_events"):
+        split_batch(one_more, {"events"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"v":{"a":[%b],"b":[%b]}}' % (b"1," * 6_000, b"{},[]," * 3_000),
+        b'{"v":{"\\u0061":[%b1]}}' % (b"NaN," * MAX_EVENTS),
+        b'{"v":{"a":[1]},"v":{"b":[1,%b]}}' % (b'"\n",' * MAX_EVENTS),
+    ],
+    ids=["in two arrays", "named with an escape", "in two objects"],
+)
+def test_the_elements_of_all_arrays_that_are_cut_are_counted_together(body: bytes) -> None:
+    with pytest.raises(Malformed, match="too_many_events"):
+        split_batch(body, {"v"}, {"a", "b"})
+
+    assert len(split_batch(body, {"v"}, {"a", "b"}, limit=50_000)[1]) > MAX_EVENTS
 
 
 @pytest.mark.parametrize(
