@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,6 @@ from relay.process.owned_thread import OwnedThread
 _BATCH = 250
 """Events moved with one commit: so few that a delivery beside them hardly waits longer."""
 _UNBOUNDED_BYTES = 2**43  # only deletes are written there; SQLite's own bound is 2**44
-
-_LIMIT_S = 10.0
 _LAST_MOVE_S = 3.0
 """For what is under way at shutdown. A disk that hangs is left alone then."""
 _CLOSE_S = 1.0
@@ -40,6 +39,24 @@ _LOOK_S = 2.0
 log = structlog.get_logger("relay.outbox")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainTimes:
+    """How long a drain waits, in seconds.
+
+    Args:
+        search_every_s: before it looks again for what is orphaned.
+        wait_for_room_s: before it tries again when the outbox has no room.
+        step_limit_s: for a step in an orphaned outbox, at most.
+    """
+
+    search_every_s: float = 300.0
+    wait_for_room_s: float = 1.0
+    step_limit_s: float = 10.0
+
+
+_TIMES = DrainTimes()
+
+
 class OrphanDrain:
     """Move the events of orphaned outboxes into one that is forwarded, then remove the files.
 
@@ -47,7 +64,7 @@ class OrphanDrain:
         root: the directory of all outboxes of this receiver.
         worker, count: which worker this is, of how many; each drains its share.
         outbox: this worker's own, open.
-        wait_for_room_s: how long to wait before trying again when the outbox has no room.
+        times: how long it waits for what.
     """
 
     def __init__(
@@ -57,26 +74,19 @@ class OrphanDrain:
         worker: int,
         count: int,
         outbox: Outbox,
-        wait_for_room_s: float = 1,
+        times: DrainTimes = _TIMES,
     ) -> None:
         self._root = root
         self._worker = worker
         self._count = count
         self._outbox = outbox
-        self._wait_for_room_s = wait_for_room_s
-        self._limit_s = _LIMIT_S
+        self._times = times
         self._search_thread = OwnedThread("orphan-search")
         self._look_threads: dict[Path, OwnedThread] = {}
         self._drain_threads: dict[Path, OwnedThread] = {}  # those that were left to themselves
 
-    async def run(self, *, search_every_s: float = 300, limit_s: float = _LIMIT_S) -> None:
-        """Drain what is orphaned, and look again from time to time, forever.
-
-        Args:
-            search_every_s: how long to wait before looking again.
-            limit_s: how long a step in an orphaned outbox may take.
-        """
-        self._limit_s = limit_s
+    async def run(self) -> None:
+        """Drain what is orphaned, and look again from time to time, forever."""
         while True:
             for directory in await self._orphaned():
                 try:
@@ -86,7 +96,7 @@ class OrphanDrain:
                     log.error(  # noqa: TRY400  the sentence says it all
                         "orphaned outbox not drained", directory=str(directory), reason=reason
                     )
-            await asyncio.sleep(search_every_s)
+            await asyncio.sleep(self._times.search_every_s)
 
     async def stats(self) -> Stats:
         """Return how much is in this worker's own outbox and in those it has still to drain.
@@ -160,8 +170,9 @@ class OrphanDrain:
             return resources.enter_context(contextlib.closing(db))
 
         try:
-            db = await thread.do_within(self._limit_s, connect)
-            yield _OrphanedOutbox(directory, db, thread, self._limit_s) if db else None
+            limit_s = self._times.step_limit_s
+            db = await thread.do_within(limit_s, connect)
+            yield _OrphanedOutbox(directory, db, thread, limit_s) if db else None
         finally:
             if thread.is_blocked:
                 self._drain_threads[directory] = thread
@@ -173,14 +184,14 @@ class OrphanDrain:
             stats = await self._outbox.stats()
             if stats.used_bytes <= stats.max_bytes // 2:
                 return
-            await asyncio.sleep(self._wait_for_room_s)
+            await asyncio.sleep(self._times.wait_for_room_s)
 
     async def _move(self, rows: list[Pending], orphaned: "_OrphanedOutbox") -> int:
         """Move all of rows, or none while there is no room. Return how many."""
         try:
             await self._outbox.append([row.message for row in rows])
         except NotDurable:  # as any delivery now; the outbox itself logs why
-            await asyncio.sleep(self._wait_for_room_s)
+            await asyncio.sleep(self._times.wait_for_room_s)
             return 0
         await orphaned.delete(rows)
         return len(rows)

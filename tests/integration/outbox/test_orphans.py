@@ -14,13 +14,13 @@ from structlog.testing import capture_logs
 from relay.events.message import Message
 from relay.outbox import database
 from relay.outbox.layout import directory_of
-from relay.outbox.orphans import OrphanDrain
+from relay.outbox.orphans import DrainTimes, OrphanDrain
 from relay.outbox.outbox import Outbox
 from relay.outbox.parked import Parking
 from relay.process import tasks
 from tests.support.eventually import LIMIT_S, eventually
 
-LIMIT_OF_A_STEP_S = 0.5
+TIMES = DrainTimes(search_every_s=0.02, wait_for_room_s=0.01, step_limit_s=0.5)
 NOT_DRAINED = "orphaned outbox not drained"
 
 
@@ -56,8 +56,8 @@ async def ids(outbox: Outbox) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def draining(root: Path, outbox: Outbox) -> AsyncIterator[OrphanDrain]:
-    drain = OrphanDrain(root=root, worker=0, count=1, outbox=outbox, wait_for_room_s=0.01)
-    async with tasks.task("drain", drain.run(search_every_s=0.02, limit_s=LIMIT_OF_A_STEP_S)):
+    drain = OrphanDrain(root=root, worker=0, count=1, outbox=outbox, times=TIMES)
+    async with tasks.task("drain", drain.run()):
         yield drain
 
 
