@@ -1,10 +1,14 @@
 """What the console watches, out of the settings: the one module here that reads them."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import structlog
 from aio_pika.abc import AbstractConnection
 
 from consumers.archive.record import Archive
@@ -21,17 +25,22 @@ from relay.console.watching.queues import QueueWatch
 from relay.errors import BrokerError, SettingsError
 from relay.events.message import Message
 from relay.events.topology import Topology, history_exchange, quarantine_exchange, unrouted_exchange
-from relay.settings import BrokerSettings, Settings
+from relay.settings import BrokerSettings, Settings, load
 from relay.settings_file import listed, resolve_secrets
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SHOWN_SECTIONS = ("ingress", "admin", "broker", "history", "outbox", "log", "tracing", "console")
 _HINT = "set console.tokens, or console.trusted_proxies for a proxy that says who somebody is."
 _NOT_SHOWN = {"urls", "tokens"}
+_LOOK_EVERY_S = 1.0
+
+log = structlog.get_logger("relay")
 
 
 class Deployment:
     """The relay that the settings describe, with its services.
+
+    Sources are those that the file has by now, if `follow` runs; the rest is as at the start.
 
     Args:
         settings: of the relay.
@@ -42,6 +51,9 @@ class Deployment:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.has_problems = False
+        """Whether the file has changed, and can't be read."""
+        self._version = _version(settings.file)
         self.console = settings.console
         self.sources = sources_of(settings)
         self.exchange = settings.broker.exchange
@@ -51,6 +63,29 @@ class Deployment:
         self.access = Access(tokens=self._tokens(), proxies=self.console.trusted_proxies)
         if self.access.is_open and self.console.host not in _LOOPBACK:
             raise SettingsError([f"console.host = {self.console.host!r} lets everyone in; {_HINT}"])
+
+    async def follow(self, every_s: float = _LOOK_EVERY_S) -> None:
+        """Read the sources again whenever the file changes, for ever; a bad file is logged.
+
+        The relay does so upon SIGHUP, which need not come here.
+        """
+        while True:
+            await asyncio.sleep(every_s)
+            version = _version(self.settings.file)
+            if version is None or version == self._version:
+                continue
+            self._version = version
+            try:
+                settings = await asyncio.to_thread(load, self.settings.file)
+                sources = await asyncio.to_thread(sources_of, settings)
+            except SettingsError as error:
+                self.has_problems = True
+                log.warning("console keeps its settings", problems=error.problems)
+                continue
+            self.has_problems = False
+            self.settings = self.settings.model_copy(update={"sources": settings.sources})
+            self.sources = sources
+            log.info("console has new sources", sources=sorted(sources))
 
     def _tokens(self) -> dict[Role, list[str]]:
         tokens = self.console.tokens
@@ -173,6 +208,15 @@ class Deployment:
             values["secrets"] = len(source.secrets)
             sections.append((f"sources.{name}", _shown(values)))
         return sections
+
+
+def _version(file: Path | None) -> tuple[int, ...] | None:
+    """Return what changes with a file; None if there is none, such as for a moment now."""
+    with contextlib.suppress(OSError):
+        if file:
+            status = file.stat()
+            return status.st_mtime_ns, status.st_size, status.st_ino
+    return None
 
 
 def listed_patterns(patterns: Any) -> list[str]:

@@ -73,9 +73,10 @@ async def running(
         async with (
             tasks.task("queues", queues.run()) as watching,
             tasks.task("poller", poller.run()) as polling,
+            tasks.task("settings", deployment.follow()) as following,
         ):
             try:
-                yield application, (watching, polling)
+                yield application, (watching, polling, following)
             finally:
                 feed.stop()
                 await actions.stop()

@@ -151,6 +151,7 @@ class StatusPages:
             addresses=deployment.broker_addresses(),
             topology=deployment.topology,
             sections=deployment.shown_settings(),
+            has_problems=deployment.has_problems,
             versions=[
                 (name, metadata.version(name)) for name in (DISTRIBUTION, "aiohttp", "aio-pika")
             ],

@@ -58,8 +58,9 @@ async def _watch(deployment: Deployment, *, is_once: bool) -> None:
         async with (
             tasks.task("poller", poller.run()) as polling,
             tasks.task("queues", queues.run()) as watching,
+            tasks.task("settings", deployment.follow()) as following,
         ):
-            await tasks.first(_refresh(overview, stop), polling, watching)
+            await tasks.first(_refresh(overview, stop), polling, watching, following)
 
 
 async def _ask_twice(poller: Poller, queues: QueueWatch, stop: asyncio.Event) -> None:

@@ -89,6 +89,13 @@ async def opened_console(
         f"[console]\n{console}\n[broker]\n"
         f'urls = ["{broker_url}"]\nexchange = "{exchange}"\n{SOURCE}'
     )
+    async with served_console(config) as browser:
+        yield browser
+
+
+@contextlib.asynccontextmanager
+async def served_console(config: Path) -> AsyncIterator[Browser]:
+    """Run a console with the settings of a file while the context is open."""
     async with running(Deployment(load(config))) as (application, _):
         runner = web.AppRunner(application, shutdown_timeout=1)
         await runner.setup()
