@@ -33,6 +33,9 @@ _MIN_TOKEN_CHARACTERS = 8
 _ADMIN_URL = re.compile(r"(?:https?|dns)://[A-Za-z0-9._\[\]:-]+/?")
 
 
+_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared
+
+
 class IngressSettings(Section):
     """The public listener."""
 
@@ -317,6 +320,16 @@ class Settings(File):
     console: ConsoleSettings = ConsoleSettings()
     sources: dict[SourceName, SourceSettings] = Field(default={})
     consumers: dict[str, dict[str, Any]] = Field(default={})
+
+    @field_validator("admin")
+    @classmethod
+    def _check_admin(cls, admin: AdminSettings, info: ValidationInfo) -> AdminSettings:
+        ingress: IngressSettings | None = info.data.get("ingress")
+        if ingress and admin.port and admin.port == ingress.port:
+            taken = [ingress.host] if isinstance(ingress.host, str) else ingress.host
+            if admin.host in taken or _EVERYWHERE.intersection({admin.host, *taken}):
+                raise ValueError(f"port {admin.port} is ingress.port, too; set it to another")
+        return admin
 
     @field_validator("outbox")
     @classmethod

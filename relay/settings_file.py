@@ -6,6 +6,7 @@ The sections are elsewhere: those of the relay in settings.py, those of a servic
 import codecs
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
     except (OSError, ValueError) as error:
-        raise SettingsError([*problems, f"{file} can't be read: {error}."]) from error
+        raise SettingsError([*problems, f"{file} can't be read: {_words(error)}."]) from error
     if problems:
         raise SettingsError(problems)
     return settings
@@ -140,7 +141,7 @@ def _resolve(secret: str) -> str:
     except KeyError as error:
         raise ValueError(f"the environment variable {rest} is not set") from error
     except (OSError, ValueError) as error:
-        raise ValueError(f"the file {rest} can't be read: {error}") from error
+        raise ValueError(f"the file {rest} can't be read: {_words(error)}") from error
     if not value:
         raise ValueError(f"{secret or 'one'} is empty")
     try:
@@ -169,14 +170,25 @@ def read_text(file: Path) -> str:
 
 def _find(path: Path | None) -> Path | None:
     named = path or (Path(found) if (found := os.environ.get("RELAY_CONFIG")) else None)
-    if named is None:
-        default = Path(DEFAULT_FILE)
-        return default if default.exists() else None
-    if not named.exists():
-        raise SettingsError([f"The settings file {named} does not exist."])
-    if not named.is_file():  # pydantic-settings would ignore it
-        raise SettingsError([f"The settings file {named} is no regular file."])
-    return named
+    file = named or Path(DEFAULT_FILE)
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError as error:
+        if named is None:
+            return None
+        raise SettingsError([f"The settings file {file} does not exist."]) from error
+    except OSError as error:  # such as a directory above it that this user may not enter
+        raise SettingsError(
+            [f"The settings file {file} can't be read: {_words(error)}."]
+        ) from error
+    if not stat.S_ISREG(mode):  # pydantic-settings would ignore it
+        raise SettingsError([f"The settings file {file} is no regular file."])
+    return file
+
+
+def _words(error: OSError | ValueError) -> str:
+    """Return what is wrong, without the path that a sentence names before."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iterator[str]:
@@ -198,6 +210,10 @@ def sentences(error: ValidationError, section: str = "") -> Iterator[str]:
                 yield f"{name} is no setting."
             case "missing":
                 yield f"{name} is missing."
+            case "model_type" | "dict_type":
+                yield f"{name}: it must be a table, such as a section [{name}]."
+            case "path_type":
+                yield f"{name}: it must be a path, as text."
             case "several":  # each begins with the name of a setting beside this one
                 section_name = name.rpartition(".")[0]
                 yield from (f"{section_name}.{one}." for one in problem["ctx"]["problems"])

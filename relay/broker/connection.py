@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import os
 import platform
-import traceback
 from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
 
 import aio_pika
 import aiormq.exceptions
@@ -17,11 +17,10 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractChannel
 from aiormq.abc import AbstractConnection as WireConnection
-from pamqp import commands as spec
 from yarl import URL
 
 from relay import broker_url
-from relay.broker import certificates, lenient_decoding
+from relay.broker import connect_failure, lenient_decoding
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Exchange, Queue, Topology
 
@@ -30,6 +29,7 @@ Connection = AbstractConnection
 CONNECT_TIMEOUT_S = 10
 _ANSWER_TIMEOUT_S = 10
 _CLOSE_TIMEOUT_S = 5
+_FILES = ("cafile", "certfile", "keyfile")
 
 CONNECTION_ERRORS = (*CONNECTION_EXCEPTIONS, EOFError, ValueError)
 """What the libraries raise when a connection can't be opened or is lost."""
@@ -58,17 +58,31 @@ async def connect(url: str, *, heartbeat_s: int) -> AbstractConnection:
         BrokerError: its text says what went wrong, without the password.
     """
     lenient_decoding.install()
+    _require_files(url)
     address = URL(url).update_query(heartbeat=heartbeat_s)
     name = f"relay {platform.node()} {os.getpid()}"
     connection = aio_pika.Connection(address, client_properties={"connection_name": name})
     try:
         await connection.connect(timeout=CONNECT_TIMEOUT_S)
     except CONNECTION_ERRORS as error:
-        raise BrokerError(f"RabbitMQ at {public_address(url)} {_explain(error)}.") from error
+        text = connect_failure.described(error, limit_s=CONNECT_TIMEOUT_S)
+        raise BrokerError(f"RabbitMQ at {public_address(url)} {text}.") from error
     finally:
         if connection.transport is None:
             await connection.close()  # else its destructor does, when no loop runs any more
     return connection
+
+
+def _require_files(url: str) -> None:
+    """Raise BrokerError if a file that the URL names can't be read; the library says not which."""
+    for name in _FILES:
+        if path := URL(url).query.get(name):
+            try:
+                with Path(path).open("rb"):
+                    pass
+            except OSError as error:
+                reason = f"{name} {path} can't be read: {error.strerror}"
+                raise BrokerError(f"broker.urls: {reason}.") from error
 
 
 def wire_of(connection: AbstractConnection) -> WireConnection:
@@ -164,37 +178,6 @@ def public_address(url: str) -> str:
     port = parsed.port or (5671 if parsed.scheme == "amqps" else 5672)
     vhost = parsed.path.removeprefix("/")
     return f"{parsed.host}:{port}{'/' + vhost if vhost else ''}"
-
-
-def _explain(error: BaseException) -> str:
-    """Describe what a failed connect means, in the words of the broker or the system."""
-    match error:
-        case TimeoutError():
-            return f"did not answer within {CONNECT_TIMEOUT_S} s"
-        case aiormq.exceptions.ProbableAuthenticationError():
-            return "refused the user name or password"
-        case aiormq.exceptions.AuthenticationError():
-            return "offers no login method this relay knows"
-        case aiormq.exceptions.InvalidFrameError() if "Connection.OpenOk" in str(error):
-            # The broker closed the connection instead of opening the virtual host.
-            return f"refused the virtual host: {_refusal(error)}"
-        case aiormq.exceptions.IncompatibleProtocolError():
-            return "does not speak AMQP 0-9-1"
-        case _:
-            reason = certificates.problem(error) or str(error) or type(error).__name__
-            return f"can't be reached: {reason.rstrip('.')}"
-
-
-def _refusal(error: BaseException) -> str:
-    """Return the broker's words, which aiormq 7.2 drops: they are in the frame it did not expect.
-
-    Can go once aiormq raises ConnectionClosed here.
-    """
-    for stack_frame, _ in traceback.walk_tb(error.__traceback__):
-        for value in stack_frame.f_locals.values():
-            if isinstance(value, spec.Connection.Close):
-                return value.reply_text.rstrip(".")
-    return "it does not exist, this user may not use it, or a limit of connections is reached"
 
 
 def reason_of(closed: Iterable[asyncio.Future[None]]) -> str:

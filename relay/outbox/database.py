@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from relay.errors import OutboxCorrupt, OutboxError
 from relay.events.message import Message
 from relay.outbox import parked, reserve, space
-from relay.outbox.files import is_corrupt, sync_directory
+from relay.outbox.files import explained, is_corrupt, sync_directory
 
 SCHEMA_VERSION = 1
 FILE_NAME = "outbox.db"
@@ -89,13 +89,15 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
             path, isolation_level=None, check_same_thread=False, timeout=space.BUSY_TIMEOUT_S
         )
     except sqlite3.Error as error:
-        raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
+        raise OutboxError(
+            f"The outbox {path} can't be opened: {explained(path, error)}."
+        ) from error
     try:
         _prepare(db, path, max_bytes)
     except (OSError, sqlite3.Error) as error:
         db.close()
         kind = OutboxCorrupt if is_corrupt(error) else OutboxError
-        raise kind(f"The outbox {path} can't be opened: {error}.") from error
+        raise kind(f"The outbox {path} can't be opened: {explained(path, error)}.") from error
     except OutboxError:
         db.close()
         raise

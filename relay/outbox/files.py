@@ -47,6 +47,17 @@ def is_corrupt(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _CORRUPT
 
 
+def explained(path: Path, error: Exception) -> str:
+    """Return what an error says of a database, and what SQLite does not: why it can't be opened."""
+    words = getattr(error, "strerror", None) or str(error)
+    if path.is_dir():
+        return f"{words}; it is a directory"
+    for file in (path, log_of(path), _beside(path, _INDEX_SUFFIX)):
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            return f"{words}; this user needs the right to read and write {file.name}"
+    return words
+
+
 def set_aside(path: Path, now: float) -> Path:
     """Rename a corrupt database, with its log, so that a new one can be made in its place.
 

@@ -22,9 +22,7 @@ def lock(directory: Path) -> IO[str]:
         make_directory(directory)
         file = (directory / LOCK_NAME).open("a+")
     except OSError as error:
-        raise OutboxError(
-            f"The outbox directory {directory} can't be used: {error.strerror}."
-        ) from error
+        raise unusable(directory, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -39,3 +37,13 @@ def lock(directory: Path) -> IO[str]:
         os.truncate(file.fileno(), 0)
         os.write(file.fileno(), str(os.getpid()).encode())
     return file
+
+
+def unusable(directory: Path, error: OSError) -> OutboxError:
+    """Return the error of an outbox directory in which this user can't create and write files."""
+    part = Path(error.filename or directory)
+    where = "" if part == directory else f" ({part.name})"
+    return OutboxError(
+        f"The outbox directory {directory} can't be used: {error.strerror}{where}; set "
+        "outbox.directory to one that this user can write."
+    )

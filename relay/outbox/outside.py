@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from relay.errors import OutboxError
 from relay.outbox import layout, parked
 from relay.outbox.database import FILE_NAME, READ_TEXT
+from relay.outbox.files import explained
 
 _BUSY_TIMEOUT_S = 10.0
 
@@ -139,7 +140,11 @@ def _in_each(root: Path, work: Callable[[int, sqlite3.Connection], list[T]]) -> 
     try:
         numbers = layout.present(root)
     except OSError as error:
-        raise OutboxError(f"The outbox directory {root} can't be read: {error}.") from error
+        raise OutboxError(
+            f"The outbox directory {root} can't be read: {error.strerror}."
+        ) from error
+    if not numbers:
+        raise OutboxError(f"There is no outbox in {root}.")
     for number in numbers:
         path = layout.directory_of(root, number) / FILE_NAME
         try:
@@ -148,7 +153,9 @@ def _in_each(root: Path, work: Callable[[int, sqlite3.Connection], list[T]]) -> 
                 db.execute("PRAGMA secure_delete = FAST")
                 results += work(number, db)
         except (OSError, sqlite3.Error) as error:
-            raise OutboxError(f"The outbox {path} can't be used: {error}.") from error
+            raise OutboxError(
+                f"The outbox {path} can't be used: {explained(path, error)}."
+            ) from error
     return results
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from relay.errors import OutboxError
 from relay.outbox import layout, parked, space
 from relay.outbox.database import FILE_NAME, PAGE_BYTES, READ_TEXT
+from relay.outbox.files import explained
 from relay.outbox.parked import NONE_PARKED, ParkedSummary
 
 _MAX_COUNTED = 1_000
@@ -148,7 +149,9 @@ def inspect_all(
     try:
         numbers = layout.present(root)
     except OSError as error:
-        raise OutboxError(f"The outbox directory {root} can't be read: {error}.") from error
+        raise OutboxError(
+            f"The outbox directory {root} can't be read: {error.strerror}."
+        ) from error
     found = {}
     for number in numbers:
         directory = layout.directory_of(root, number)
@@ -176,7 +179,7 @@ def _opened(directory: Path) -> Iterator[sqlite3.Connection]:
         finally:
             db.close()
     except (OSError, sqlite3.Error) as error:
-        raise OutboxError(f"The outbox {path} can't be read: {error}.") from error
+        raise OutboxError(f"The outbox {path} can't be read: {explained(path, error)}.") from error
 
 
 def age_s(stats: Stats, now: float | None = None) -> float:

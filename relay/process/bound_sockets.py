@@ -90,10 +90,10 @@ def _bind_host(found: _Found, host: str, port: int, name: str, *, is_shared: boo
             is_bound = True
         except OSError as error:
             if error.errno not in _NOT_HERE:
-                raise _error(name, text, port, error) from error
+                raise not_listening(name, text, port, error) from error
             missing = error
     if missing and not is_bound:
-        raise _error(name, host, port, missing) from missing
+        raise not_listening(name, host, port, missing) from missing
 
 
 def _addresses(host: str, port: int, name: str) -> Iterator[_Address]:
@@ -104,7 +104,7 @@ def _addresses(host: str, port: int, name: str) -> Iterator[_Address]:
             for family, *_, address in dict.fromkeys(infos):
                 yield family, str(address[0]), address
     except OSError as error:
-        raise _error(name, host, port, error) from error
+        raise not_listening(name, host, port, error) from error
 
 
 def _is_specific(host: str) -> bool:
@@ -134,5 +134,21 @@ def _new_socket(
     return new
 
 
-def _error(name: str, host: str, port: int, error: OSError) -> RelayError:
-    return RelayError(f"{name}: can't listen on {address_text(host, port)}: {error.strerror}.")
+def not_listening(name: str, host: str, port: int, error: OSError) -> RelayError:
+    """Return the error of a listener that can't have its address: why, and what to do.
+
+    Args:
+        name: of the listener, which is also that of its section in the settings.
+        host: of its address.
+        port: likewise.
+        error: the system's.
+    """
+    match error.errno:
+        case errno.EADDRINUSE:
+            advice = f"stop what listens there, or set {name}.port to another"
+        case errno.EACCES:
+            advice = f"set {name}.port to 1024 or more, or give this process CAP_NET_BIND_SERVICE"
+        case _:
+            advice = f"set {name}.host to an address of this machine"
+    address = address_text(host, port)
+    return RelayError(f"{name}: can't listen on {address}: {error.strerror}; {advice}.")

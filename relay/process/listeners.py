@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from relay.errors import RelayError
-from relay.process.bound_sockets import Hosts, address_text, bound
+from relay.process.bound_sockets import Hosts, address_text, bound, not_listening
 
 _BACKLOG = 1024
 _OTHER_FILES = 200
@@ -28,7 +28,7 @@ async def listening(
         runner: what is served.
         hosts: a name or an address, or several; `::` stands for all addresses, of IPv4, too.
         port: 0 for any that is free.
-        name: of the listener.
+        name: of the listener, which is also that of its section in the settings.
         is_shared: whether other processes of this user may listen there, too.
 
     Raises:
@@ -38,13 +38,12 @@ async def listening(
         await runner.setup()
         try:
             for each in sockets:
-                address = address_text(*each.getsockname()[:2])
+                host, bound_port = each.getsockname()[:2]
                 try:
                     await web.SockSite(runner, each, backlog=_BACKLOG).start()
                 except OSError as error:
-                    reason = f"{name}: can't listen on {address}: {error.strerror}."
-                    raise RelayError(reason) from error
-                log.info("listening", listener=name, address=address)
+                    raise not_listening(name, host, bound_port, error) from error
+                log.info("listening", listener=name, address=address_text(host, bound_port))
             yield
         finally:
             await runner.cleanup()  # before the sockets are closed: asyncio's own loop fails else

@@ -257,8 +257,11 @@ async def test_a_missing_topology_that_may_not_be_declared_is_named_and_keeps_no
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("guest:guest", "guest:wrong"), "refused the user name or password"),
-        (("/", "/nowhere"), "refused the virtual host: NOT_ALLOWED - vhost nowhere not found"),
+        (("guest:guest", "guest:wrong"), "refused the user name or password; correct them in"),
+        (
+            ("/", "/nowhere"),
+            "refused the virtual host: NOT_ALLOWED - vhost nowhere not found; crea",
+        ),
     ],
 )
 async def test_a_login_that_fails_is_one_sentence(

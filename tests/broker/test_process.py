@@ -323,7 +323,7 @@ def test_a_read_only_outbox_is_one_sentence(tmp_path: Path, small_disk: Path) ->
     done = serve(config(tmp_path, outbox={"directory": str(small_disk / "outbox")}))
 
     assert done.returncode == 1
-    assert done.stderr.endswith("outbox can't be used: Read-only file system.\n")
+    assert "outbox can't be used: Read-only file system; set outbox.directory" in done.stderr
 
 
 async def test_logs_and_metrics_show_no_secret_and_no_body(

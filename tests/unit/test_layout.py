@@ -83,7 +83,7 @@ MAY_IMPORT = {
     " relay.ingress relay.process relay.settings relay.settings_file relay.vendors"
     " relay.vendors.kit",
     "relay.cli.checks": "consumers.kit.queues relay.broker relay.cli relay.configured relay.errors"
-    " relay.events relay.ingress relay.settings relay.vendors relay.vendors.kit",
+    " relay.events relay.ingress relay.process relay.settings relay.vendors relay.vendors.kit",
     "relay.cli.setup": "relay.broker_url relay.cli relay.errors relay.settings_file"
     " relay.settings_values relay.vendors relay.vendors.kit",
     "relay.cli.commands": "*",

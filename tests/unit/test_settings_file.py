@@ -51,6 +51,43 @@ def test_a_file_that_is_no_toml_is_a_problem(content: bytes, words: str, tmp_pat
     assert "broken.toml" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a" * 300, "File name too long"),
+        ("file/relay.toml", "Not a directory"),
+        ("loop.toml", "Too many levels of symbolic links"),
+        ("dangling.toml", "does not exist"),
+        ("directory", "is no regular file"),
+    ],
+)
+@pytest.mark.parametrize("is_named", [True, False], ids=["option", "environment"])
+def test_a_file_that_can_not_be_found_is_a_problem(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_named: bool
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "dangling.toml").symlink_to("nowhere")
+    path = tmp_path / name
+    monkeypatch.setenv("RELAY_CONFIG", str(path))
+
+    with pytest.raises(SettingsError) as caught:
+        load(path if is_named else None)
+
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"The settings file {path} ")
+    assert words in problem
+    assert "Errno" not in problem
+
+
+def test_a_default_file_that_can_not_be_read_is_no_missing_one() -> None:
+    Path("relay.toml").symlink_to("relay.toml")
+
+    with pytest.raises(SettingsError, match=r"relay\.toml can't be read: Too many levels"):
+        load()
+
+
 def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_bytes(b"\xef\xbb\xbf[admin]\r\nport = 1\r\n")

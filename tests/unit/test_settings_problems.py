@@ -101,11 +101,39 @@ def test_a_value_out_of_bounds_is_a_problem(
 
 
 @for_each_row(
+    ("ingress", "admin", "is_problem"),
+    [
+        ('"0.0.0.0"', "127.0.0.1", True),
+        ('"127.0.0.1"', "0.0.0.0", True),
+        ('["192.0.2.1", "127.0.0.1"]', "127.0.0.1", True),
+        ('["192.0.2.1", "::"]', "127.0.0.1", True),
+        ('"127.0.0.1"', "::", True),
+        ('"192.0.2.1"', "127.0.0.1", False),
+    ],
+)
+def test_two_listeners_can_not_have_one_port(
+    ingress: str, admin: str, problems_of: Callable[[str], list[str]], *, is_problem: bool
+) -> None:
+    listeners = f"[ingress]\nhost = {ingress}\nport = 80\n[admin]\nhost = '{admin}'\nport = 80\n"
+    other = "[log]\nx = 1\n"
+
+    *found, _ = problems_of(listeners + other)
+
+    same_port = ["admin: port 80 is ingress.port, too; set it to another."]
+    assert found == (same_port if is_problem else [])
+
+
+@for_each_row(
     ("text", "problem"),
     [
         ("[ingress]\nprt = 1\n", "ingress.prt is no setting."),
         ("[ingres]\nport = 1\n", "ingres is no setting."),
         ("file = 'x'\n", "file is no setting."),
+        ("broker = 'x'\n", "broker: it must be a table, such as a section [broker]."),
+        ("sources = 7\n", "sources: it must be a table, such as a section [sources]."),
+        ("[[sources]]\na = 7\n", "sources: it must be a table, such as a section [sources]."),
+        ("[sources]\na = 7\n", "sources.a: it must be a table, such as a section [sources.a]."),
+        ("[outbox]\ndirectory = 7\n", "outbox.directory: it must be a path, as text."),
         (source(secrets=["a"], token="x"), "sources.acme.token is no setting."),
         ("[sources.acme]\nsecrets = ['a']\n", "sources.acme.vendor is missing."),
         (
@@ -277,7 +305,7 @@ def test_tracing_without_its_extra_is_a_problem(
         ({"redact": '{"/contact/email": "hide"}'}, "redact", "hide"),
         ({"redact": '{"contact": "mask"}'}, "redact", "JSON pointer"),
         ({"redact": '{"/raw": "remove"}'}, "redact", "/raw/*"),
-        ({"redact": '["/a"]'}, "redact", "dictionary"),
+        ({"redact": '["/a"]'}, "redact", "a table"),
         ({"redact": '{"/contact/id": "pseudonym"}'}, "redaction_key", "there is none"),
         ({"redaction_key": "short"}, "redaction_key", "fewer than 16"),
         ({"redaction_key": "env:NO_SUCH_VARIABLE"}, "redaction_key", "NO_SUCH_VARIABLE"),

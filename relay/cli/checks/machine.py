@@ -1,4 +1,4 @@
-"""This machine: its clock, and the disk that the outbox is on."""
+"""This machine: its clock, its ports, and the disk that the outbox is on."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,14 @@ import struct
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from relay.cli.checks.finding import Finding
-from relay.errors import OutboxError
+from relay.errors import OutboxError, RelayError
+from relay.process.bound_sockets import Hosts, bound
 
 T = TypeVar("T")
 
@@ -77,8 +78,12 @@ def _fail(done: asyncio.Future[T], error: Exception) -> None:
 
 
 def existing(directory: Path) -> Path:
-    """Return a directory, or its nearest parent that exists."""
-    return next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    """Return a directory, or its nearest parent that exists, as far as this user may know."""
+    return next(
+        path
+        for path in (directory, *directory.absolute().parents)
+        if os.path.exists(path)  # noqa: PTH110  Path.exists raises
+    )
 
 
 async def clock() -> Finding:
@@ -96,6 +101,18 @@ async def clock() -> Finding:
         return Finding("the kernel does not say here whether anything keeps it right")
     max_error_ms = _TIMEX.unpack_from(kept)[3] / 1000
     return Finding(f"kept right, at most {max_error_ms:.0f} ms off")
+
+
+async def ports(listeners: Sequence[tuple[str, Hosts, int]]) -> Finding:
+    """Try to bind the addresses of listeners: their names, hosts and ports."""
+    try:
+        with contextlib.ExitStack() as stack:
+            for name, hosts, port in listeners:
+                stack.enter_context(bound(hosts, port, name))
+    except RelayError as error:
+        text = f"{error} Unless the relay of these settings runs here already."
+        return Finding(text, is_warning=True)
+    return Finding("free")
 
 
 async def disk(directory: Path, limit_s: float) -> Finding:
@@ -183,9 +200,8 @@ async def space(directory: Path, max_bytes: int, limit_s: float) -> Finding:
 
 def _bytes_in(directory: Path) -> int:
     total = 0
-    for path in directory.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue  # gone meanwhile
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                total += (Path(folder) / name).stat().st_size
     return total

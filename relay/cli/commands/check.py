@@ -1,6 +1,8 @@
 """`relay check`: would `relay serve` work with these settings, here and now?"""
 
 import asyncio
+import errno
+import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,10 +19,13 @@ from relay.cli.connection import connected
 from relay.cli.main import json_option
 from relay.cli.output import is_terminal, show_json, show_row
 from relay.configured import sources_of, topology_of
-from relay.errors import BrokerError, OutboxError, RelayError, TopologyError
+from relay.errors import BrokerError, RelayError, TopologyError
 from relay.events.topology import Topology
 from relay.outbox import layout
 from relay.outbox import stats as outbox_stats
+from relay.outbox.database import FILE_NAME
+from relay.outbox.lock import LOCK_NAME, unusable
+from relay.outbox.reserve import RESERVE_NAME
 from relay.process.command import FAILED, config_option, run
 from relay.settings import Settings, load
 
@@ -36,7 +41,10 @@ _Named = tuple[str, _Check]
 @config_option
 @click.option("--offline", is_flag=True, help="Leave the broker out.")
 @click.option(
-    "--deep", "is_deep", is_flag=True, help="Also clock, disk, rights, queues and a round trip."
+    "--deep",
+    "is_deep",
+    is_flag=True,
+    help="Also clock, ports, disk, rights, queues and a round trip.",
 )
 @json_option
 def command(config: Path | None, *, offline: bool, is_deep: bool, as_json: bool) -> None:
@@ -58,7 +66,10 @@ def command(config: Path | None, *, offline: bool, is_deep: bool, as_json: bool)
 
 def _deep_here(settings: Settings) -> Iterator[_Named]:
     """Yield the checks of this machine."""
+    ingress, admin = settings.ingress, settings.admin
+    listeners = [("ingress", ingress.host, ingress.port), ("admin", admin.host, admin.port)]
     yield "clock", lambda _: machine.clock()
+    yield "ports", lambda _: machine.ports(listeners)
     if settings.ingress.ack_after == "outbox":
         outbox = settings.outbox
         yield "fsync", lambda _: machine.disk(outbox.directory, outbox.write_timeout_s)
@@ -149,16 +160,26 @@ def _look_at_outbox(settings: Settings) -> Finding:
         with tempfile.TemporaryFile(dir=machine.existing(directory)):
             pass
         is_new = not layout.present(directory)
+        for path in _files(directory):
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     except OSError as error:
-        raise OutboxError(
-            f"The outbox directory {directory} can't be used: {error.strerror}."
-        ) from error
+        raise unusable(directory, error) from error
     if is_new:
         return Finding(f"{directory}, not made yet")
     found = outbox_stats.inspect_all(directory, settings.outbox.max_bytes, settings.ingress.workers)
     depth = sum(stats.depth for stats, _ in found.values())
     where = f" in {len(found)} outboxes" if len(found) > 1 else ""
     return Finding(f"{directory}, {depth} messages waiting{where}")
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Yield the outboxes' directories and files, as far as they are there."""
+    for number in layout.present(root):
+        directory = layout.directory_of(root, number)
+        yield directory
+        names = (FILE_NAME, LOCK_NAME, RESERVE_NAME)
+        yield from [path for name in names if (path := directory / name).exists()]
 
 
 async def _check_broker(url: str, settings: Settings) -> Finding:

@@ -71,7 +71,7 @@ def test_an_address_in_use_is_one_sentence(
 
     assert done.returncode == 1
     assert re.search(
-        rf"^relay: ingress: can't listen on \S+:{port}: Address already in use\.$",
+        rf"^relay: ingress: can't listen on \S+:{port}: Address already in use; stop .*\.$",
         done.stderr.splitlines()[-1],
     )
 

@@ -1,12 +1,14 @@
 """Which addresses a listener is bound to."""
 
+import errno
+import os
 import socket
 from collections.abc import Sequence
 
 import pytest
 
 from relay.errors import RelayError
-from relay.process.bound_sockets import address_text, bound
+from relay.process.bound_sockets import address_text, bound, not_listening
 from tests.support.rows import for_each_row
 
 ANY_IPV4 = "0.0.0.0"
@@ -74,7 +76,9 @@ def test_the_address_that_is_in_use_is_named_and_the_others_are_free_again(
     with socket.create_server((taken, 0), family=family) as other:
         port = other.getsockname()[1]
         with (
-            pytest.raises(RelayError, match=f"^ingress: can't listen on {named.format(port)}: Ad"),
+            pytest.raises(
+                RelayError, match=f"^ingress: can't listen on {named.format(port)}: Ad.*; stop what"
+            ),
             bound(hosts, port, "ingress"),
         ):
             pass
@@ -94,10 +98,24 @@ def test_the_address_that_is_in_use_is_named_and_the_others_are_free_again(
 )
 def test_a_host_that_is_not_ours_is_an_error(hosts: str | list[str], named: str) -> None:
     with (
-        pytest.raises(RelayError, match=f"^ingress: can't listen on .?{named}"),
+        pytest.raises(RelayError, match=f"^ingress: can't listen on .?{named}.*; set ingress.host"),
         bound(hosts, 0, "ingress"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.EADDRINUSE, "Address already in use; stop what listens there, or set admin.port to"),
+        (errno.EACCES, "Permission denied; set admin.port to 1024 or more, or give this process"),
+        (errno.EADDRNOTAVAIL, "Cannot assign requested address; set admin.host to an address of"),
+    ],
+)
+def test_what_to_do_about_an_address_is_said(number: int, sentence: str) -> None:
+    error = not_listening("admin", "::1", 80, OSError(number, os.strerror(number)))
+
+    assert str(error).startswith(f"admin: can't listen on [::1]:80: {sentence}")
 
 
 def test_an_address_is_written_as_in_a_url() -> None:

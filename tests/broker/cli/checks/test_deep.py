@@ -129,7 +129,7 @@ async def test_a_program_reads_a_line_of_json_per_check(relay: RelayCommand) -> 
     lines = [json.loads(line) for line in result.out.splitlines()]
     assert result.code == 1
     assert [line["check"] for line in lines] == [
-        *("settings", "outbox", "clock", "fsync", "free space", "broker 127.0.0.1:1"),
+        *("settings", "outbox", "clock", "ports", "fsync", "free space", "broker 127.0.0.1:1"),
     ]
     assert lines[-1]["status"] == "failed"  # and what needs the broker is not tried
     assert "can't be reached" in lines[-1]["text"]

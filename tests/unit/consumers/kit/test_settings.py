@@ -222,7 +222,10 @@ def test_a_value_out_of_bounds_is_one_problem(
         ),
         ("[brokr]\nurls = []\n", "brokr is no setting."),
         ("[log]\nlevl = 'info'\n", "log.levl is no setting."),
-        ("[consumers]\ncrm-sync = 1\n", "consumers.crm-sync: Input should be a valid dictionary."),
+        (
+            "[consumers]\ncrm-sync = 1\n",
+            "consumers.crm-sync: it must be a table, such as a section [consumers.crm-sync].",
+        ),
     ],
 )
 def test_a_problem_is_reported_in_one_sentence(
