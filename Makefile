@@ -17,6 +17,8 @@ define ensure_programs
 endef
 
 SBOM := .run/sbom.cdx.json
+# uv knows public authorities alone, unless told to trust this machine's, such as that of a proxy.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/*.crt /etc/pki/tls/certs/*.crt),true,false)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo check test coverage test-lowest test-highest compiled debian13 faults model powercut hostile fuzz bench bench-peers capacity soak screenshot profile lint lock dist sbom image-check clean

@@ -214,3 +214,16 @@ def test_pipx_installs_it(wheel: Path, tmp_path: Path) -> None:
     run([*pipx, "install", limits, str(wheel)], tmp_path, **places)
 
     check_the_command_works([str(tmp_path / "bin/relay")], tmp_path)
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, "true"), ({"UV_SYSTEM_CERTS": "no"}, "no")])
+def test_uv_trusts_whom_this_machine_trusts_unless_told_otherwise(
+    tmp_path: Path, given: dict[str, str], used: str
+) -> None:
+    if not [*Path("/etc/ssl/certs").glob("*.crt")]:
+        pytest.skip("this machine names no authorities")
+    (tmp_path / "Makefile").write_text(
+        f"include {Path('Makefile').absolute()}\nshown: ; @echo $$UV_SYSTEM_CERTS\n"
+    )
+
+    assert run(["make", "--no-print-directory", "shown"], tmp_path, **given).strip() == used
