@@ -139,7 +139,7 @@ async def test_offline_only_this_machine_is_looked_at(relay: RelayCommand) -> No
     result = await relay("check", "--deep", "--offline")
 
     assert result.code == 0, result.out
-    assert list(rows_of(result)) == ["settings", "outbox", "clock", "fsync", "free space"]
+    assert list(rows_of(result)) == ["settings", "outbox", "clock", "ports", "fsync", "free space"]
 
 
 # Users with fewer rights
