@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -81,18 +81,25 @@ class Parts:
     Args:
         directory: of both files.
         order: of scenarios in the table.
-        is_fresh: whether to begin anew; what was there stays until something is added.
+        forgotten: scenarios that begin anew; both files stay as they are until one is added.
     """
 
     def __init__(
-        self, directory: Path = RESULTS, *, order: Sequence[str] = (), is_fresh: bool = False
+        self,
+        directory: Path = RESULTS,
+        *,
+        order: Sequence[str] = (),
+        forgotten: Collection[str] = (),
     ) -> None:
         self._directory = directory
         self._order = order
         self._parts: list[Part] = []
-        if not is_fresh and (directory / _PARTS).exists():
+        if (directory / _PARTS).exists():
             found = json.loads((directory / _PARTS).read_text())
             self._parts = [Part.from_json(part) for part in found["parts"]]
+        for part in self._parts:
+            part.played = [each for each in part.played if each.scenario not in forgotten]
+        self._parts = [part for part in self._parts if part.played]
 
     def begin(self, part: Part) -> None:
         """Begin another part. It is written once something is added to it."""

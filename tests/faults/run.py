@@ -5,8 +5,9 @@
 
 With `--events`, N events are acknowledged, shared equally by the scenarios. With `--until`, it
 goes on until N are acknowledged in all parts together, and always plays the scenario that has the
-fewest. Each run is a part, added to those before unless `--fresh`; what it played is written after
-each scenario, so a run that is cut off keeps it, and another one goes on from there. `--minutes`
+fewest. Each run is a part, added to those before; what it played is written after each scenario,
+so a run that is cut off keeps it, and another one goes on from there. With `--fresh`, the scenarios
+of this run begin anew, so one that failed can be played again once the cause is gone. `--minutes`
 says after how many no other scenario begins.
 
 The seed decides the deliveries and all moments drawn by lot; what the machine makes of them is its
@@ -158,7 +159,9 @@ def _options() -> argparse.Namespace:
     amount.add_argument("--events", type=int, default=1_000_000, help="to acknowledge in this run")
     amount.add_argument("--until", type=int, help="events acknowledged in all parts together")
     parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--fresh", action="store_true", help="forget the parts before")
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what was played of these scenarios before"
+    )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--rate", type=float, default=600, help="deliveries per second")
@@ -188,7 +191,8 @@ def main() -> int:
         machine=summary.machine(),
     )
     order = [scenario.name for scenario in catalogue.ALL]
-    kept = Parts(options.results, order=order, is_fresh=options.fresh)
+    forgotten = {scenario.name for scenario in scenarios} if options.fresh else ()
+    kept = Parts(options.results, order=order, forgotten=forgotten)
     kept.begin(part)
     turns = Turns(scenarios, events=options.until or options.events, until=bool(options.until))
     console = Console(stderr=True)

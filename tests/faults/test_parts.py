@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,8 @@ def scenario_played(name: str, acknowledged: int, seed: int = 7) -> Played:
     )
 
 
-def begun(directory: Path, seed: int = 7, *, is_fresh: bool = False) -> Parts:
-    kept = Parts(directory, order=NAMES, is_fresh=is_fresh)
+def begun(directory: Path, seed: int = 7, *, forgotten: Collection[str] = ()) -> Parts:
+    kept = Parts(directory, order=NAMES, forgotten=forgotten)
     kept.begin(
         Part(seed=seed, date="2026-11-29", commit="0123456789ab", rate=600, machine="2 cores")
     )
@@ -90,12 +92,26 @@ def test_all_that_is_counted_is_there_after_reading_it_again(tmp_path: Path) -> 
 
 def test_what_was_there_goes_only_once_a_fresh_run_has_something(tmp_path: Path) -> None:
     begun(tmp_path).add(scenario_played("first", 5))
-    fresh = begun(tmp_path, 8, is_fresh=True)
+    fresh = begun(tmp_path, 8, forgotten=NAMES)
     assert Parts(tmp_path).acknowledged == Counter({"first": 5})
 
     fresh.add(scenario_played("first", 6))
 
     assert Parts(tmp_path).acknowledged == Counter({"first": 6})
+
+
+def test_a_scenario_that_failed_begins_anew_and_the_others_stay(tmp_path: Path) -> None:
+    kept = begun(tmp_path)
+    kept.add(scenario_played("first", 5))
+    kept.add(replace(scenario_played("second", 5), violations={"held_up": [4]}))
+    begun(tmp_path, 8).add(scenario_played("second", 7))
+
+    begun(tmp_path, 9, forgotten=["second"]).add(scenario_played("second", 6))
+
+    found = json.loads((tmp_path / "faults.json").read_text())["parts"]
+    assert [part["seed"] for part in found] == [7, 9]
+    assert Parts(tmp_path).acknowledged == Counter({"first": 5, "second": 6})
+    assert "not good" not in (tmp_path / "faults.md").read_text()
 
 
 def test_a_run_that_is_cut_off_while_it_writes_leaves_what_was_there(
