@@ -3,9 +3,13 @@
 By itself SQLite does so within the commit that makes the log long enough: whoever waits for it, or
 behind it, waits for 4 MiB more and for two more fsyncs. A thread of its own does it here. SQLite
 begins the log anew only once all of it is in the file, which beside steady commits never happens:
-what was committed meanwhile is left. Where the log has become long, the outbox's thread writes this
-rest, between two commits.
-https://www.sqlite.org/wal.html#ckpt, https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+what was committed meanwhile is left. So where the log has become long, the thread writes what was
+added meanwhile, and the outbox's thread the little that is left after that, between two commits.
+
+SQLite before 3.51.3 may damage the file if a commit begins the log anew in the moment in which
+another connection begins a checkpoint. That can only be while all of the log is in the file: the
+thread never begins one then, and nobody but it and the outbox's thread does one.
+https://www.sqlite.org/wal.html#ckpt, https://www.sqlite.org/wal.html#walresetbug
 """
 
 import contextlib
@@ -13,16 +17,19 @@ import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import structlog
+
+from relay.errors import OutboxError
 from relay.outbox.database import PAGE_BYTES
+from relay.process.safe_traceback import safe_traceback
 
 _CHECKPOINT_PAGES = 1024
 """4 MiB, as SQLite's own: more in the log saves little."""
 _LONG_LOG_PAGES = 2 * _CHECKPOINT_PAGES
-_OWN_CHECKPOINT_PAGES = 8 * _CHECKPOINT_PAGES
-"""32 MiB. A commit that makes the log as long does checkpoint, should this thread not keep up. The
-largest deliveries are half of it."""
 _PAGES_PER_COMMIT = 4
 """Beside those that new rows fill: the table's inner pages, and what rows are deleted from."""
+
+log = structlog.get_logger("relay.outbox")
 
 
 class Checkpoints:
@@ -31,20 +38,35 @@ class Checkpoints:
     Args:
         path: of the database, which exists.
         db: the connection that writes to it; it leaves checkpoints to this from now on.
+
+    Raises:
+        OutboxError: there is no thread or connection to be had.
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
-        self._db = self._thread.submit(_connect, path).result()  # so the thread is there
-        db.execute(f"PRAGMA wal_autocheckpoint = {_OWN_CHECKPOINT_PAGES}")
+        try:
+            self._db = self._thread.submit(_connect, path).result()  # so the thread is there
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+        except (RuntimeError, sqlite3.Error) as error:
+            self._thread.shutdown(wait=False)
+            raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
+        self.is_closed = False
         self._pages = 0  # that were committed since the last checkpoint began, about
-        self._running: Future[None] | None = None
-        self._has_rest = False
+        self._running: Future[int] | None = None
+        self._was_running = False  # when the last commit had ended
+        self._is_second = False
+        self._is_failing = False
 
     @property
     def is_running(self) -> bool:
         """Whether a checkpoint is under way; another one on another connection would fail."""
         return self._running is not None and not self._running.done()
+
+    @property
+    def _is_log_long(self) -> bool:
+        """Whether it was when the last checkpoint began, which has ended."""
+        return self._running is not None and self._running.result() >= _LONG_LOG_PAGES
 
     def note_commit(self, size_bytes: int) -> None:
         """Begin a checkpoint if enough was committed since the last one began.
@@ -53,16 +75,37 @@ class Checkpoints:
             size_bytes: of the rows that were inserted.
         """
         self._pages += size_bytes // PAGE_BYTES + _PAGES_PER_COMMIT
-        if self._pages >= _CHECKPOINT_PAGES and not (self.is_running or self._has_rest):
+        # A checkpoint that ended during this commit may have left nothing to write, see above.
+        was_running, self._was_running = self._was_running, self.is_running
+        if not (was_running or self._was_running) and self._is_due():
+            self._is_second = self._is_log_long
             self._pages = 0
             self._running = self._thread.submit(self._checkpoint)
+            self._was_running = True
 
-    def _checkpoint(self) -> None:
-        """Write back what is in the log now, and if that is much, what was added meanwhile."""
-        with contextlib.suppress(sqlite3.Error):  # a commit that fails, too, is what matters
-            log_pages = _write_back(self._db)
-            if log_pages >= _LONG_LOG_PAGES:
-                self._has_rest = _write_back(self._db) != log_pages
+    def _is_due(self) -> bool:
+        """Return whether to begin one, while none is under way."""
+        return not self._is_second and (self._pages >= _CHECKPOINT_PAGES or self._is_log_long)
+
+    def _checkpoint(self) -> int:
+        """Write back what is in the log. Return how many pages it had, 0 if that failed."""
+        try:
+            pages = _write_back(self._db)
+        except Exception as failure:  # noqa: BLE001  commits and the outbox's upkeep go on
+            self._note_failure(failure)
+            return 0
+        if self._is_failing:
+            self._is_failing = False
+            log.info("outbox checkpoints recovered")
+        return pages
+
+    def _note_failure(self, failure: Exception) -> None:
+        if self._is_failing:
+            return
+        self._is_failing = True
+        is_disk = isinstance(failure, sqlite3.Error)
+        why = {"reason": str(failure)} if is_disk else safe_traceback(failure)
+        log.error("outbox checkpoints failing", **why)
 
     def finish(self, db: sqlite3.Connection) -> None:
         """Write back the rest of a long log, so that it begins anew.
@@ -70,9 +113,9 @@ class Checkpoints:
         Args:
             db: the connection that writes to the database.
         """
-        if self._has_rest and not self.is_running:
-            self._has_rest = False
-            with contextlib.suppress(sqlite3.Error):
+        if self._is_second and not self.is_running:
+            self._is_second, self._running = False, None
+            with contextlib.suppress(sqlite3.Error):  # the next checkpoint will log it
                 _write_back(db)
 
     def wait(self) -> None:
@@ -84,6 +127,7 @@ class Checkpoints:
         """Wait for the checkpoint that is under way, and end."""
         self._thread.shutdown()
         self._db.close()
+        self.is_closed = True
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -88,26 +88,32 @@ class OutboxDirectory:
             raise OutboxError(f"{error} It can't be set aside: {failure}.") from failure
         log.error("outbox set aside", reason=str(error), file=str(kept))
 
-    def ensure_current(self, db: sqlite3.Connection) -> sqlite3.Connection:
-        """Return db; or, if its file was removed and all its rows are delivered, a new database.
+    def is_gone(self, db: sqlite3.Connection) -> bool:
+        """Return whether db's file was removed and all its rows are delivered: recreate it then.
 
         A removed file can be used as long as it is open, but its rows end with this process.
 
         Raises:
             OSError: the file was removed, and there are rows left in it.
-            OutboxError: the file was removed, and a new one can't be created.
         """
         if self._identity and time.monotonic() - self._checked_at < self._check_every_s:
-            return db
+            return False
         self._checked_at = time.monotonic()
         if self._identity and files.identity(self._database_path) == self._identity:
-            return db
+            return False
         self._identity = ()  # from now on, check each time
-        if self._is_open:
-            if database.last_seq(db):
-                raise OSError("its file was removed; a new one is begun once all is delivered")
-            db.close()
-            self._is_open = False
+        if self._is_open and database.last_seq(db):
+            raise OSError("its file was removed; a new one is begun once all is delivered")
+        return True
+
+    def recreate(self, db: sqlite3.Connection) -> sqlite3.Connection:
+        """Close db, whose file is gone, and return a new database. Nobody else may have it open.
+
+        Raises:
+            OutboxError: a new one can't be created.
+        """
+        db.close()
+        self._is_open = False
         created = self.open()
         log.error("outbox recreated", reason="its file was removed")
         return created

@@ -165,5 +165,6 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     db = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     db.text_factory = READ_TEXT
     with contextlib.closing(db):
+        db.execute("PRAGMA wal_autocheckpoint = 0")  # that is the relay's, see `checkpoints`
         db.executescript(parked.SCHEMA)  # a relay of an earlier version has none
         yield db

@@ -66,15 +66,22 @@ class OutboxStore:
             OutboxError: see Outbox.open.
         """
         self.db = self._directory.open()
-        self._checkpoints = Checkpoints(self._path, self.db)
+        try:
+            self._checkpoints = Checkpoints(self._path, self.db)
+        except OutboxError:
+            self.db.close()
+            self._directory.unlock()
+            raise
         return database.last_seq(self.db)
 
     def _ensure_current(self) -> None:
-        db = self._directory.ensure_current(self.db)
-        if db is not self.db:
-            self.db = db
+        """Begin a new database if its file was removed. Raises OSError, OutboxError."""
+        if self._directory.is_gone(self.db):
+            # First: while any connection is open, SQLite trusts what it knows of a removed log.
             self._checkpoints.close()
-            self._checkpoints = Checkpoints(self._path, db)
+            self.db = self._directory.recreate(self.db)
+        if self._checkpoints.is_closed:  # also if that failed the last time
+            self._checkpoints = Checkpoints(self._path, self.db)
 
     def close(self) -> None:
         """Close the database, then release the lock."""
@@ -130,8 +137,7 @@ class OutboxStore:
 
     def _log_full(self) -> OutboxFull:
         return OutboxFull(
-            f"The log of the outbox {self._path} can't be emptied, because another process reads "
-            "the database; end that process."
+            f"The log of the outbox {self._path} can't be emptied: {self._upkeep.blocked_by}."
         )
 
     def keep_up(self, *, is_idle: bool) -> float:

@@ -45,12 +45,19 @@ class Upkeep:
         self.blocked = 0
         """How often the log could not be emptied."""
         self.is_log_full = False
+        self._reader = (
+            "another process reads the database for long, or the disk hangs; end that process, "
+            f"which `fuser -v {path}` shows"
+        )
+        self.blocked_by = self._reader
+        """Why it could not, the last time, and what to do."""
         self._path = path
         self._max_log_bytes = max_log_bytes
         self._full_log_bytes = full_log_bytes
         self._every_s = every_s
         self._step_pages = _MAX_STEP_PAGES
         self._is_giving_back = False
+        self._give_back_at = 0.0
         self._retry_s = every_s
         self._retry_at = 0.0
         self._warn_at = 0.0
@@ -58,12 +65,14 @@ class Upkeep:
 
     def run(self, db: sqlite3.Connection, *, is_idle: bool) -> float:
         """Do what is due. Return after how many seconds to call again."""
-        try:
-            pause_s = self._give_back(db, is_idle=is_idle)
-            self._bound_log(db, time.monotonic())
-        except sqlite3.Error as error:  # a commit that fails, too, is what matters
-            log.debug("outbox not shortened", reason=str(error))
-            return _FAILED_PAUSE_S
+        now, pause_s = time.monotonic(), self._every_s
+        if now >= self._give_back_at:
+            try:
+                pause_s = self._give_back(db, is_idle=is_idle)
+            except sqlite3.Error as error:  # a commit that fails, too, is what matters
+                log.debug("outbox not shortened", reason=str(error))
+                self._give_back_at = now + _FAILED_PAUSE_S
+        self._bound_log(db, now)
         return pause_s
 
     def _give_back(self, db: sqlite3.Connection, *, is_idle: bool) -> float:
@@ -100,12 +109,21 @@ class Upkeep:
     def _bound_log(self, db: sqlite3.Connection, now: float) -> None:
         log_bytes = self.check_log()
         if log_bytes > self._max_log_bytes and now >= self._retry_at:
-            if not space.shorten_log(db):
+            if not self._shorten_log(db):
                 self._note_blocked(log_bytes, now)
             log_bytes = self.check_log()
         if log_bytes <= self._max_log_bytes and self._is_blocked:
             self._is_blocked, self._retry_s, self._warn_at = False, self._every_s, 0.0
             log.info("outbox log emptied")
+
+    def _shorten_log(self, db: sqlite3.Connection) -> bool:
+        """Empty the log. Return whether that was possible; else `blocked_by` says why not."""
+        self.blocked_by = self._reader
+        try:
+            return space.shorten_log(db)
+        except sqlite3.Error as error:
+            self.blocked_by = f"it can't be written into the database ({error}); check the disk"
+            return False
 
     def _note_blocked(self, log_bytes: int, now: float) -> None:
         self.blocked += 1
@@ -118,6 +136,5 @@ class Upkeep:
                 "outbox log grows",
                 log_bytes=log_bytes,
                 refused_beyond_bytes=self._full_log_bytes,
-                reason="another process has been reading the database for long; end it: "
-                f"`fuser -v {self._path}` shows which",
+                reason=self.blocked_by,
             )
