@@ -24,6 +24,7 @@ from consumers.archive.record import (
     search,
 )
 from consumers.kit import Event, Unavailable
+from relay.outbox.files import explained
 from relay.process.owned_thread import OwnedThread
 
 _CACHE_KIB = 65_536
@@ -174,7 +175,8 @@ class SqliteArchive:
                 self._check(db)
                 yield db
         except (OSError, sqlite3.Error) as error:
-            raise ArchiveError(f"The archive {self._path} can't be {what}: {error}.") from error
+            reason = explained(self._path, error)
+            raise ArchiveError(f"The archive {self._path} can't be {what}: {reason}.") from error
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -186,7 +188,8 @@ class SqliteArchive:
                 db.close()
                 raise
         except (OSError, sqlite3.Error) as error:
-            raise ArchiveError(f"The archive {self._path} can't be opened: {error}.") from error
+            reason = explained(self._path, error)
+            raise ArchiveError(f"The archive {self._path} can't be opened: {reason}.") from error
         return db
 
     def _prepare(self, db: sqlite3.Connection) -> None:

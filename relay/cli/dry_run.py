@@ -1,5 +1,6 @@
 """What would become of deliveries: of one, or of all in a folder. Nothing is stored or sent."""
 
+import os
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -73,16 +74,27 @@ def inspect(delivery: Request, source: Source, *, must_authenticate: bool = Fals
     )
 
 
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True  # whoever reads it says why that can't be done
+
+
 def payloads_in(folder: Path) -> list[Path]:
     """Return the payloads in a folder and below it: `.json` and `.txt`, but no `.expected.json`.
 
     Raises:
-        RelayError: there is none, or the folder is too large.
+        RelayError: there is none, or the folder is too large or can't be read.
     """
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise RelayError(f"The folder {folder} can't be read: {error.strerror}.") from error
     entries = list(islice(folder.rglob("*"), _MAX_ENTRIES + 1))
     if len(entries) > _MAX_ENTRIES:
         raise RelayError(f"{folder} has more than {_MAX_ENTRIES:,} files: is it the right folder?")
-    found = sorted(path for path in entries if is_sample(path.name) and path.is_file())
+    found = sorted(path for path in entries if is_sample(path.name) and _may_be_file(path))
     if not found:
         raise RelayError(f"There is no payload in {folder}: no .json and no .txt.")
     return found

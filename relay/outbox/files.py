@@ -12,6 +12,10 @@ from pathlib import Path
 _LOG_SUFFIX = "-wal"
 _INDEX_SUFFIX = "-shm"
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NOT_OPENED = {
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_AUTH),
+}
 
 
 def identity(path: Path) -> tuple[tuple[int, int], ...]:
@@ -48,13 +52,19 @@ def is_corrupt(error: Exception) -> bool:
 
 
 def explained(path: Path, error: Exception) -> str:
-    """Return what an error says of a database, and what SQLite does not: why it can't be opened."""
+    """Return what an error of a database says, and what SQLite does not: why it can't be opened."""
     words = getattr(error, "strerror", None) or str(error)
-    if path.is_dir():
-        return f"{words}; it is a directory"
-    for file in (path, log_of(path), _beside(path, _INDEX_SUFFIX)):
-        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-            return f"{words}; this user needs the right to read and write {file.name}"
+    code = getattr(error, "sqlite_errorcode", None)
+    if not isinstance(error, OSError) and (code is None or code & 0xFF not in _NOT_OPENED):
+        return words
+    with contextlib.suppress(PermissionError):  # which is told below
+        if path.is_dir():
+            return f"{words}; {path} is a directory"
+        if path.parent.exists() and not path.parent.is_dir():
+            return f"{words}; {path.parent} is no directory"
+    for place in (path.parent, path, log_of(path), _beside(path, _INDEX_SUFFIX)):
+        if os.access(place, os.F_OK) and not os.access(place, os.R_OK | os.W_OK):
+            return f"{words}; this user needs the right to read and write {place}"
     return words
 
 

@@ -42,7 +42,8 @@ def lock(directory: Path) -> IO[str]:
 def unusable(directory: Path, error: OSError) -> OutboxError:
     """Return the error of an outbox directory in which this user can't create and write files."""
     part = Path(error.filename or directory)
-    where = "" if part == directory else f" ({part.name})"
+    is_in_it = directory in part.parents and os.access(part, os.F_OK)
+    where = f" ({part.relative_to(directory)})" if is_in_it else ""
     return OutboxError(
         f"The outbox directory {directory} can't be used: {error.strerror}{where}; set "
         "outbox.directory to one that this user can write."

@@ -138,17 +138,17 @@ def not_listening(name: str, host: str, port: int, error: OSError) -> RelayError
     """Return the error of a listener that can't have its address: why, and what to do.
 
     Args:
-        name: of the listener, which is also that of its section in the settings.
+        name: of the listener.
         host: of its address.
         port: likewise.
         error: the system's.
     """
     match error.errno:
         case errno.EADDRINUSE:
-            advice = f"stop what listens there, or set {name}.port to another"
+            advice = f"stop what listens there, or give {name} another port"
         case errno.EACCES:
-            advice = f"set {name}.port to 1024 or more, or give this process CAP_NET_BIND_SERVICE"
+            advice = f"give {name} a port of 1024 or more, or this process CAP_NET_BIND_SERVICE"
         case _:
-            advice = f"set {name}.host to an address of this machine"
+            advice = f"give {name} a host that is an address of this machine"
     address = address_text(host, port)
     return RelayError(f"{name}: can't listen on {address}: {error.strerror}; {advice}.")

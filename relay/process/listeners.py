@@ -28,7 +28,7 @@ async def listening(
         runner: what is served.
         hosts: a name or an address, or several; `::` stands for all addresses, of IPv4, too.
         port: 0 for any that is free.
-        name: of the listener, which is also that of its section in the settings.
+        name: of the listener.
         is_shared: whether other processes of this user may listen there, too.
 
     Raises:

@@ -64,7 +64,8 @@ MAY_IMPORT = {
     " relay.confirm_sink relay.errors relay.events relay.observability relay.process"
     " relay.settings relay.settings_file relay.settings_values relay.vendors relay.vendors.kit",
     "consumers.SERVICE": "consumers.kit consumers.kit.consuming consumers.kit.database"
-    " relay.errors relay.events relay.process relay.settings_file relay.settings_values",
+    " relay.errors relay.events relay.outbox relay.process relay.settings_file"
+    " relay.settings_values",
     # Commands.
     "relay.cli.tailing": "relay.broker relay.cli relay.cli.replay relay.errors relay.events"
     " relay.process relay.settings",

@@ -158,9 +158,9 @@ class SeenDatabase:
         except Exception as error:
             self._discard()
             if self._dialect.replace_corrupt(error):
-                raise _unavailable(error) from error
+                raise self._unavailable(error) from error
             if is_trouble(error) if is_trouble else isinstance(error, self._dialect.errors):
-                raise _unavailable(error) from error
+                raise self._unavailable(error) from error
             raise
 
     def _connected(self) -> Any:
@@ -172,7 +172,7 @@ class SeenDatabase:
             try:
                 self._connect()
             except self._dialect.errors as error:
-                raise _unavailable(error) from error
+                raise self._unavailable(error) from error
         return self._db
 
     def _connect(self) -> None:
@@ -192,6 +192,10 @@ class SeenDatabase:
             self._discard()
             raise
 
+    def _unavailable(self, error: Exception) -> Unavailable:
+        text = " ".join(self._dialect.explained(error).split()).rstrip(".")  # psycopg's has lines
+        return Unavailable(f"The seen store can't be used: {text}.")
+
     def _discard(self) -> None:
         db, self._db = self._db, None
         with contextlib.suppress(Exception):  # it may be broken
@@ -208,11 +212,6 @@ class SeenDatabase:
             with contextlib.suppress(Exception):  # the first error tells more
                 db.execute("ROLLBACK")
             raise
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    text = " ".join(str(error).split()).rstrip(".")  # psycopg's has several lines
-    return Unavailable(f"The seen store can't be used: {text}.")
 
 
 def _dialect_of(url: str) -> Dialect:

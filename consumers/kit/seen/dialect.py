@@ -39,5 +39,8 @@ class Dialect(Protocol):
     def make_durable(self, db: Any) -> None:
         """Let what is committed from now on survive a power cut."""
 
+    def explained(self, error: Exception) -> str:
+        """Return what an error says, and what to do where that is known."""
+
     def is_trouble(self, error: Exception) -> bool:
         """Return whether an error is the database's trouble rather than a statement's."""

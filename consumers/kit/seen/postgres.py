@@ -64,6 +64,10 @@ class PostgresDialect:
     def make_durable(self, db: Any) -> None:
         """Do nothing: by default, the server syncs every commit."""
 
+    def explained(self, error: Exception) -> str:
+        """Return it as it is: the server knows best."""
+        return str(error)
+
     def is_trouble(self, error: Exception) -> bool:
         """Look at PostgreSQL's code; an error of the connection has none.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from consumers.kit.seen.dialect import INDEX, TABLE
-from relay.outbox.files import is_corrupt, set_aside
+from relay.outbox.files import explained, is_corrupt, set_aside
 
 _BUSY_TIMEOUT_S = 10.0
 _WAL_RETRY_S = 0.02
@@ -87,6 +87,10 @@ class SqliteDialect:
     def make_durable(self, db: sqlite3.Connection) -> None:
         """Sync every commit: a message is acknowledged, and so gone, once its event is written."""
         db.execute("PRAGMA synchronous = FULL")
+
+    def explained(self, error: Exception) -> str:
+        """Add which right is missing, for instance: SQLite does not say it."""
+        return explained(self._path, error)
 
     def is_trouble(self, error: Exception) -> bool:
         """Look at SQLite's code, whose low byte is the primary one."""

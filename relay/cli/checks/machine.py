@@ -80,9 +80,7 @@ def _fail(done: asyncio.Future[T], error: Exception) -> None:
 def existing(directory: Path) -> Path:
     """Return a directory, or its nearest parent that exists, as far as this user may know."""
     return next(
-        path
-        for path in (directory, *directory.absolute().parents)
-        if os.path.exists(path)  # noqa: PTH110  Path.exists raises
+        path for path in (directory, *directory.absolute().parents) if os.access(path, os.F_OK)
     )
 
 

@@ -80,7 +80,7 @@ def command(
     source = named_source(sources_of(settings), source_name)
     limit_bytes = settings.ingress.body_limit_bytes
     asked = _Asked(source, headers, query, authenticate, limit_bytes)
-    if path.is_dir():
+    if _is_folder(path):
         _inspect_folder(path, asked, as_json=as_json)
         return
     inspection = _inspect(path, asked)
@@ -88,6 +88,13 @@ def command(
         show_json(_described(inspection))
     else:
         _show(inspection)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # to read it says why that can't be done
 
 
 def _inspect(path: Path, asked: _Asked) -> Inspection:

@@ -98,7 +98,9 @@ def test_the_address_that_is_in_use_is_named_and_the_others_are_free_again(
 )
 def test_a_host_that_is_not_ours_is_an_error(hosts: str | list[str], named: str) -> None:
     with (
-        pytest.raises(RelayError, match=f"^ingress: can't listen on .?{named}.*; set ingress.host"),
+        pytest.raises(
+            RelayError, match=f"^ingress: can't listen on .?{named}.*; give ingress a host"
+        ),
         bound(hosts, 0, "ingress"),
     ):
         pass
@@ -107,9 +109,12 @@ def test_a_host_that_is_not_ours_is_an_error(hosts: str | list[str], named: str)
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        (errno.EADDRINUSE, "Address already in use; stop what listens there, or set admin.port to"),
-        (errno.EACCES, "Permission denied; set admin.port to 1024 or more, or give this process"),
-        (errno.EADDRNOTAVAIL, "Cannot assign requested address; set admin.host to an address of"),
+        (
+            errno.EADDRINUSE,
+            "Address already in use; stop what listens there, or give admin another",
+        ),
+        (errno.EACCES, "Permission denied; give admin a port of 1024 or more, or this process"),
+        (errno.EADDRNOTAVAIL, "Cannot assign requested address; give admin a host that is"),
     ],
 )
 def test_what_to_do_about_an_address_is_said(number: int, sentence: str) -> None:

@@ -39,8 +39,12 @@ def locked(tmp_path: Path) -> Iterator[Path]:
 
 
 def relay(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run("relay", *arguments, **environment)
+
+
+def run(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*_AS_USER, sys.executable, "-m", "relay", *arguments],
+        [*_AS_USER, sys.executable, "-m", module, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -114,18 +118,16 @@ def test_the_deep_check_goes_on_behind_an_outbox_out_of_reach(settings: Path, lo
     assert "free space" in dict(map(reversed, rows))
 
 
-@pytest.mark.parametrize("name", ["outbox.db", "outbox.lock", "outbox.reserve"])
-@pytest.mark.parametrize("worker", ["", "worker-1"])
-async def test_check_finds_what_serve_would_not_be_let_write(
-    tmp_path: Path, name: str, worker: str
-) -> None:
+async def test_check_finds_what_serve_would_not_be_let_write(tmp_path: Path) -> None:
     async with RelayProcess(tmp_path, broker_url=NOWHERE, ingress={"workers": 2}):
         pass
-    (tmp_path / "outbox" / worker / name).chmod(0o444)
 
-    sentence = failure("check", "--offline", RELAY_CONFIG=str(tmp_path / "relay.toml"))
-
-    assert f"can't be used: Permission denied ({name}); set outbox.directory" in sentence
+    for name in ("outbox.db", "outbox.lock", "outbox.reserve", "worker-1/outbox.db"):
+        file = tmp_path / "outbox" / name
+        file.chmod(0o444)
+        sentence = failure("check", "--offline", RELAY_CONFIG=str(tmp_path / "relay.toml"))
+        assert f"can't be used: Permission denied ({name}); set outbox.directory to" in sentence
+        file.chmod(0o644)
 
 
 @pytest.mark.parametrize("command", [["outbox"], ["outbox", "list"]], ids=["summary", "list"])
@@ -137,7 +139,52 @@ async def test_a_database_that_may_not_be_read_is_named(tmp_path: Path, command:
     sentence = failure(*command, RELAY_CONFIG=str(tmp_path / "relay.toml"))
 
     assert sentence.startswith(f"The outbox {tmp_path}/outbox/outbox.db can't be ")
-    assert sentence.endswith("; this user needs the right to read and write outbox.db.")
+    assert sentence.endswith(
+        f"; this user needs the right to read and write {tmp_path}/outbox/outbox.db."
+    )
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400], ids=["no rights", "read only"])
+def test_a_payload_that_may_not_be_read_is_named(settings: Path, locked: Path, mode: int) -> None:
+    payload = locked / "payload.json"
+    payload.touch()
+    locked.chmod(mode)
+
+    sentence = failure("inspect", "swiftsell", str(payload), RELAY_CONFIG=str(settings))
+
+    assert sentence == f"The file {payload} can't be read: Permission denied."
+
+
+@pytest.mark.parametrize("command", [["inspect", "swiftsell"], ["test"]], ids=["inspect", "test"])
+def test_payloads_that_may_be_listed_and_not_read_are_no_success(
+    settings: Path, locked: Path, command: list[str]
+) -> None:
+    (locked / "payload.json").touch()
+    locked.chmod(0o400)
+
+    done = relay(*command, str(locked), RELAY_CONFIG=str(settings))
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "payload.json can't be read: Permission denied." in done.stdout
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o500], ids=["no rights", "read only"])
+def test_an_archive_that_may_not_be_written_is_named(
+    settings: Path, locked: Path, mode: int
+) -> None:
+    locked.chmod(mode)
+    database = f"sqlite:{locked}/archive.db"
+
+    done = run(
+        "consumers.archive",
+        RELAY_CONFIG=str(settings),
+        RELAY_CONSUMERS__ARCHIVE__DATABASE=database,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"archive: The archive {locked}/archive.db can't be opened: ")
+    assert done.stderr.endswith(f"; this user needs the right to read and write {locked}.\n")
 
 
 @pytest.mark.parametrize("command", [["outbox"], ["outbox", "list"]], ids=["summary", "list"])

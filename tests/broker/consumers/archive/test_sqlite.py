@@ -147,10 +147,13 @@ async def test_the_database_of_another_program_is_refused(path: Path) -> None:
         found(SqliteArchive(path))
 
 
-@pytest.mark.parametrize("name", ["directory", "file/archive.db"])
-async def test_a_path_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"), [("directory", "directory is a"), ("file/archive.db", "file is no")]
+)
+async def test_a_path_that_cannot_be_is_refused(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
 
-    with pytest.raises(ArchiveError, match=f"The archive {tmp_path / name} can't be opened: "):
+    reason = rf"The archive {tmp_path / name} can't be opened: .*; {tmp_path}/{why} directory\.$"
+    with pytest.raises(ArchiveError, match=reason):
         await SqliteArchive(tmp_path / name).open()

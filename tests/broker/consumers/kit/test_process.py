@@ -128,7 +128,7 @@ async def test_a_store_that_cannot_be_used_is_reported_at_start(tmp_path: Path) 
     await program.start()
 
     assert await asyncio.wait_for(program.process.wait(), LIMIT_S) == 2
-    assert "The seen store can't be used: unable to open database file." in program.lines()[-1]
+    assert "The seen store can't be used: unable to open database file; " in program.lines()[-1]
 
 
 async def test_a_server_of_the_store_that_is_down_at_the_start_is_waited_for(
