@@ -156,7 +156,7 @@ async def test_check_finds_an_outbox_that_cannot_be_made(
     )
 
     assert result.code == 1
-    assert "can't be used: Not a directory." in result.err
+    assert "can't be used: Not a directory;" in result.err
 
 
 async def test_check_finds_an_outbox_that_is_none(relay: RelayCommand, tmp_path: Path) -> None:
