@@ -133,9 +133,12 @@ class Session(Generic[T]):
     async def publish_alone(self, item: T) -> PublishOutcome[T]:
         """Publish a message that the broker refused before, on a channel of its own.
 
+        Wait while the broker is blocked: it would take each attempt, and answer none.
+
         Raises:
             BrokerError: the session has ended, or the broker does not answer.
         """
+        await self._connection.ready()
         exchange = self._exchange_of(item.message)
         number = next(self._alone_numbers)
         outcome = await alone.publish(
