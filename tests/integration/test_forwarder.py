@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -160,3 +162,40 @@ async def test_what_is_in_flight_is_published_again_however_its_session_ends(
     await eventually(lambda: [pending.message for pending in second.published] == MESSAGES)
     forwarding.cancel()
     await asyncio.wait([forwarding])
+
+
+def has_published(session: HeldSession, count: int) -> bool:
+    return len(session.published) == count
+
+
+class WatchedOutbox(Outbox):
+    """An outbox that notes whether its forwarder is drained, whenever that fetches messages."""
+
+    forwarder: Forwarder
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory, max_bytes=2**24, committed=asyncio.Event())
+        self.drained: list[bool] = []
+
+    async def fetch(self, seqs: Sequence[int]) -> list[Pending]:
+        self.drained.append(self.forwarder.is_drained)
+        return await super().fetch(seqs)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_it_is_not_drained_while_it_reads_what_it_is_to_publish_again(
+    tmp_path: Path, count: int
+) -> None:
+    outbox = WatchedOutbox(tmp_path)
+    await outbox.open()
+    await outbox.append(MESSAGES[:count])
+    outbox.forwarder = forwarder_of(outbox)
+
+    for session in (HeldSession(), HeldSession()):  # what the first one leaves is published again
+        forwarding = asyncio.create_task(outbox.forwarder.forward(session))
+        await eventually(partial(has_published, session, count))
+        forwarding.cancel()
+        await asyncio.wait([forwarding])
+
+    await outbox.close()
+    assert outbox.drained == [False]
