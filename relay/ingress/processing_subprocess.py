@@ -92,7 +92,11 @@ class ProcessingSubprocess:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _start(theirs.fileno())
+            try:
+                self._process = _start(theirs.fileno())
+            except OSError:  # no process or no memory is left, for now
+                ours.close()
+                raise
         self._streams = await asyncio.open_unix_connection(sock=ours)
         return self._streams
 

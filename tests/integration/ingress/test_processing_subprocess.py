@@ -39,6 +39,10 @@ def pid_of(subprocess: ProcessingSubprocess) -> int:
     return subprocess._process.pid
 
 
+def count_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_it_understands_as_the_relay_itself_would(subprocess: ProcessingSubprocess) -> None:
     assert await subprocess.process_delivery(request(), ACME, 1.5, "d1") == process_delivery(
         request(), ACME, 1.5, "d1"
@@ -120,6 +124,23 @@ async def test_an_answer_nobody_waits_for_is_not_given_to_the_next(
     found = await subprocess.process_delivery(request(b'{"events":[]}'), ACME, 2.5, "d1")
 
     assert found.messages == []
+
+
+async def test_a_process_that_can_not_be_started_costs_a_delivery_and_leaves_no_file_open(
+    subprocess: ProcessingSubprocess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_before = count_open_files()
+    refused = []
+    for program in (tmp_path, tmp_path / "missing"):
+        monkeypatch.setattr(sys, "executable", str(program))
+        with pytest.raises(ServiceUnavailable) as error:
+            await subprocess.process_delivery(request(), ACME, 1.5, "d1")
+        refused.append(error)
+    open_after = count_open_files()
+    monkeypatch.undo()
+
+    assert open_after == open_before
+    assert (await subprocess.process_delivery(request(), ACME, 1.5, "d1")).messages
 
 
 async def test_the_process_ends_on_close(subprocess: ProcessingSubprocess) -> None:
