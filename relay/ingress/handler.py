@@ -214,11 +214,11 @@ class Ingress:
     def _as_vendors_see_it(self, request: RequestContext, body: bytes) -> Request:
         """Return what a vendor's code sees. Traced, its events are children of our span."""
         delivery = request.as_vendors_see_it(body)
-        span = self._outcomes.begin_span(request, delivery.headers)
-        if span is None:
+        self._outcomes.begin_span(request)
+        if request.span is None:
             return delivery
         headers = CIMultiDict(delivery.headers)
-        headers["traceparent"] = span.traceparent
+        headers["traceparent"] = request.span.traceparent
         return delivery._replace(headers=headers)
 
     def _pending(

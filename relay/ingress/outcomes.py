@@ -35,7 +35,7 @@ from relay.process.safe_traceback import safe_traceback
 from relay.vendors.kit.request import Request
 
 if TYPE_CHECKING:
-    from relay.observability.tracing import ReceiveSpan, Tracing
+    from relay.observability.tracing import Tracing
 
 _UNKNOWN = "unknown"
 
@@ -81,14 +81,13 @@ class Outcomes:
         expected = {name: source.expect_every_s for name, source in sources.items()}
         self._metrics.last_seen.watch(expected, time.time())
 
-    def begin_span(
-        self, request: RequestContext, headers: Mapping[str, str]
-    ) -> "ReceiveSpan | None":
-        """Return the request's span, a child of its caller's; None without tracing."""
+    def begin_span(self, request: RequestContext) -> None:
+        """Begin the request's span, a child of its caller's, where requests are traced."""
         if self._tracing:
-            origin, traceparent = request.source.origin, traceparent_of(headers)
-            request.span = self._tracing.receiving(origin, traceparent, request.received_at)
-        return request.span
+            head, traceparent = request.head, traceparent_of(request.head.headers)
+            request.span = self._tracing.receiving(
+                head.method, request.source.origin, traceparent, request.received_at
+            )
 
     def note_authenticated(self, request: RequestContext) -> None:
         """Note that a source was heard of, whatever becomes of the request."""

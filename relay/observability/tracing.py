@@ -124,7 +124,9 @@ class Tracing:
         self._provider = provider
         self._tracer = provider.get_tracer("relay")
 
-    def receiving(self, origin: Origin, traceparent: str | None, received_at: float) -> ReceiveSpan:
+    def receiving(
+        self, method: str, origin: Origin, traceparent: str | None, received_at: float
+    ) -> ReceiveSpan:
         """Begin the span of a request to a source, within the caller's trace if it names one."""
         return ReceiveSpan(
             self._tracer.start_span(
@@ -132,7 +134,7 @@ class Tracing:
                 context=_context(traceparent),
                 kind=SpanKind.SERVER,
                 attributes={
-                    "http.request.method": "POST",
+                    "http.request.method": method,
                     "http.route": "/in/{source}",
                     "relay.source": origin.source,
                     "relay.vendor": origin.vendor,

@@ -59,6 +59,20 @@ async def test_a_request_is_a_span_in_its_callers_trace_and_its_event_carries_it
     assert "s3cret" not in span.to_json()
 
 
+@pytest.mark.parametrize("token", ["s3cret", "forged"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_span_says_the_method_of_its_request(
+    start: Start, spans: Spans, method: str, token: str
+) -> None:
+    running = await start(source("meta", "s3cret", name="acme"), tracing=spans.tracing)
+
+    await running.request(
+        method, f"/in/acme?hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1"
+    )
+
+    assert said(spans.one())["http.request.method"] == method
+
+
 @pytest.mark.parametrize("given", [{}, {"traceparent": "00-nonsense"}])
 async def test_a_request_without_a_trace_begins_one(
     given: dict[str, str], start: Start, spans: Spans
