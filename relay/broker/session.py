@@ -139,10 +139,9 @@ class Session(Generic[T]):
             BrokerError: the session has ended, or the broker does not answer.
         """
         await self._connection.ready()
-        exchange = self._exchange_of(item.message)
-        number = next(self._alone_numbers)
+        addressed = (self._exchange_of(item.message), item)
         outcome = await alone.publish(
-            self._connection, number, (exchange, item), self._confirm_timeout_s
+            self._connection, next(self._alone_numbers), addressed, self._confirm_timeout_s
         )
         if outcome.refusal and outcome.refusal.is_missing and self.redeclare:
             await self.redeclare()
