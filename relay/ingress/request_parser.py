@@ -68,6 +68,7 @@ class RequestParser:
         self.requests: deque[tuple[RawRequestMessage, StreamReader]] = deque()
         self._body: StreamReader | None = None
         self._is_chunked = False
+        self._content_length = ""  # of the body, "" if it is chunked
         self._wire_bytes = 0  # of the body, framing included, from its second part on
         self._head_bytes = 0  # parsed, and perhaps of a head that has not ended
         self._other_bytes = 0  # of these, at the beginning: perhaps of what was before that head
@@ -84,6 +85,7 @@ class RequestParser:
         """Return the next request; its body is what `take_body` returns from now on."""
         message, self._body = self.requests.popleft()
         self._is_chunked = message.chunked
+        self._content_length = message.headers.get("content-length", "")
         self._wire_bytes = 0
         return message
 
@@ -180,8 +182,13 @@ class RequestParser:
     def _next_part(self) -> bytes:
         """Return what to parse at once: of a chunked body, nothing in crumbs (RFC 9112, 7.1).
 
-        A chunk of one byte costs as much to parse as a whole request.
+        A chunk of one byte costs as much to parse as a whole request. A body of known length is
+        taken as it is, all that has come of it.
         """
+        if self._body is not None and self._content_length:
+            rest_bytes = int(self._content_length) - self._body.total_bytes
+            if rest_bytes > _MAX_PARSED_BYTES:
+                return self.received[:rest_bytes]
         part = self.received[:_MAX_PARSED_BYTES]
         if part.count(b"\r\n") * _MIN_BYTES_PER_LINE < len(part):
             return part

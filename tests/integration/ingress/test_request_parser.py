@@ -8,6 +8,8 @@ import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
 from relay.errors import Refused
+from relay.ingress.limits import Limits
+from relay.ingress.request_parser import RequestParser
 from tests.integration.ingress.conftest import LIMIT_BYTES, Connect, Desk, chunked, whole
 
 
@@ -88,3 +90,26 @@ async def test_large_bodies_one_after_the_other_are_no_body_without_end(
     await desk.answer_next()
 
     assert await caller.body() == b"x"
+
+
+@pytest.mark.parametrize(
+    "body", [b"\r\n" * 100_000, b"a" * 33_000, b"a" * 32_769, b"ab\r\n" * 9000]
+)
+@pytest.mark.parametrize("behind", [b"", whole(b"next"), whole(b"") * 2000])
+async def test_of_a_body_of_known_length_all_that_came_is_parsed_at_once(
+    body: bytes, behind: bytes
+) -> None:
+    limits = Limits(
+        body_bytes=len(body), bodies_bytes=0, connections=1, head_timeout_s=1, body_timeout_s=1
+    )
+    parser = RequestParser(limits)
+    parser.received = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    parser.parse()
+    parser.next_request()
+    parser.received = body + behind
+
+    parser.parse()
+
+    assert parser.received == behind
+    assert not parser.requests
+    assert parser.take_body() == (body, True)
