@@ -158,3 +158,29 @@ async def test_a_damaged_row_holds_up_none_behind_it(
     assert await box.fetch([2]) == [damaged]
     _, keys = stats.inspect(directory, 1_000_000)
     assert sum(count for _, count in keys) == 3
+
+
+@pytest.mark.parametrize(("size", "count"), [(7_000_000, 1), (10_000_000, 1), (100_000, 100)])
+async def test_a_commit_writes_each_page_once_and_reads_none_again(
+    open_outbox: Open, size: int, count: int
+) -> None:
+    box = await open_outbox()
+    rows = box._queue.numbered([message(size=size) for _ in range(count)])
+
+    def commit() -> tuple[int, int]:
+        before = _system_calls()
+        box._store.commit(rows, size * count, [])
+        after = _system_calls()
+        return after["rchar"] - before["rchar"], after["syscw"] - before["syscw"]
+
+    read_bytes, writes = await box._thread.do(commit)
+
+    pages = size * count / database.PAGE_BYTES
+    assert read_bytes < 100_000
+    assert writes < 2.2 * pages  # of a frame in the log, head and page are written apart
+
+
+def _system_calls() -> dict[str, int]:
+    """Return what this thread has read and written; see proc(5)."""
+    lines = Path("/proc/thread-self/io").read_text().splitlines()
+    return {name: int(number) for name, _, number in (line.partition(": ") for line in lines)}
