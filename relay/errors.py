@@ -33,7 +33,7 @@ class RelayError(Exception):
 
 
 class Refused(RelayError):
-    """A request that is answered with an error. Nothing of it was stored."""
+    """A request that is answered with an error. Nothing was stored, unless a subclass says so."""
 
     status = 400
     slug = "bad-request"
@@ -97,7 +97,7 @@ class MethodNotAllowed(Refused):
 
 
 class HeadTooSlow(Refused):
-    """A head that has begun did not end in time. Nobody is told: the connection just ends."""
+    """A head that has begun did not end in time. It is logged; the caller gets no answer."""
 
     status = 408
     slug = "head-too-slow"
@@ -145,7 +145,7 @@ class InternalError(Refused):
 
 
 class ServiceUnavailable(Refused):
-    """The event can't be taken now. The sender may try again."""
+    """The event can't be taken now. The sender may try again; it may be stored all the same."""
 
     status = 503
     slug = "unavailable"

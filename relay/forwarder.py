@@ -71,16 +71,16 @@ class Forwarder:
     ) -> None:
         self._outbox = outbox
         self._wake = committed
-        self._parked = ParkedMessages(outbox=outbox, exchange_of=exchange_of, released=committed)
+        self._parked = ParkedMessages(outbox=outbox, exchange_of=exchange_of, wake=committed)
         self._max_in_flight = max_in_flight
         self._min_room = max(1, min(_MAX_BATCH, max_in_flight // _MIN_PART_OF_WINDOW))
         self._read_retry_s = read_retry_s
         self._read_up_to = 0  # the number of the last event that was read
         self._deferred: list[_Deferred] = []  # a heap
         self._fetching = 0  # deferred events that are being read
-        self._attempts: dict[int, int] = {}  # of refused events, by number
-        self._refused = 0  # since the last line in the log
-        self._refused_throttle = LogThrottle(_LOG_EVERY_S)
+        self._attempts: dict[int, int] = {}  # of nacked and returned events, by number
+        self._unlogged = 0  # how many were nacked or returned since the last line in the log
+        self._log_throttle = LogThrottle(_LOG_EVERY_S)
         self._session: Session[Pending] | None = None
 
     @property
@@ -204,19 +204,19 @@ class Forwarder:
             delay_s = backoff.delay_s(attempt, first_s=_FIRST_RETRY_S, last_s=_LAST_RETRY_S)
             heapq.heappush(self._deferred, _Deferred(_now() + delay_s, failed.seq))
         if outcome.failed:
-            self._refused += len(outcome.failed)
-            self._log_refused(outcome.failed[0].message)
+            self._unlogged += len(outcome.failed)
+            self._log_failed(outcome.failed[0].message)
         self._wake.set()
 
-    def _log_refused(self, latest: Message) -> None:
-        if self._refused_throttle.should_log():
+    def _log_failed(self, latest: Message) -> None:
+        if self._log_throttle.should_log():
             log.warning(
                 "publish refused",
-                count=self._refused,
+                count=self._unlogged,
                 routing_key=latest.routing_key,
                 event_id=latest.id,
             )
-            self._refused = 0
+            self._unlogged = 0
 
     def _defer_now(self, seqs: Iterable[int]) -> None:
         for seq in seqs:

@@ -46,21 +46,21 @@ class ParkedMessages:
     Args:
         outbox: where they are.
         exchange_of: returns the exchange of a message.
-        released: set whenever there is something to publish again.
+        wake: wakes the forwarder; set whenever there is something to publish again.
     """
 
     def __init__(
-        self, *, outbox: Outbox, exchange_of: Callable[[Message], str], released: asyncio.Event
+        self, *, outbox: Outbox, exchange_of: Callable[[Message], str], wake: asyncio.Event
     ) -> None:
         self._outbox = outbox
         self._exchange_of = exchange_of
-        self._released = released
-        self._known: dict[str, str] = {}  # causes that messages share, and their reasons
+        self._wake = wake
+        self._known_causes: dict[str, str] = {}  # those that messages share, with reasons
         self._unwritten: list[Parking] = []
         self._releasing: deque[str] = deque()  # causes
         self._delivered: set[int] = set()  # numbers of messages that are parked all the same
         self._throttle = LogThrottle(_LOG_EVERY_S)
-        self._parked = 0  # since the last line in the log
+        self._unlogged = 0  # how many were parked since the last line in the log
 
     # Parking.
 
@@ -68,26 +68,26 @@ class ParkedMessages:
         """Park messages with the next `write`."""
         for pending in refused:
             cause = refusal.cause_of(pending.message)
-            if refusal.exchange and len(self._known) < _MAX_KNOWN:
-                self._known[cause] = refusal.reason
+            if refusal.exchange and len(self._known_causes) < _MAX_KNOWN:
+                self._known_causes[cause] = refusal.reason
             self._park(pending, cause, refusal.reason)
 
     def hold_back(self, rows: list[Pending]) -> list[Pending]:
         """Return the rows that may go out. Those of a known cause are parked with `write`."""
-        if not self._known:
+        if not self._known_causes:
             return rows
         free = []
         for row in rows:
             causes = causes_covering(self._exchange_of(row.message), row.message)
-            if cause := next((each for each in causes if each in self._known), None):
-                self._park(row, cause, self._known[cause])
+            if cause := next((each for each in causes if each in self._known_causes), None):
+                self._park(row, cause, self._known_causes[cause])
             else:
                 free.append(row)
         return free
 
     def _park(self, pending: Pending, cause: str, reason: str) -> None:
         self._unwritten.append(Parking(pending.seq, cause, reason, time.time()))
-        self._parked += 1
+        self._unlogged += 1
         if self._throttle.should_log():
             log.warning(
                 "message parked",
@@ -95,9 +95,9 @@ class ParkedMessages:
                 event_id=pending.message.id,
                 routing_key=pending.message.routing_key,
                 size=len(pending.message.body),
-                count=self._parked,
+                count=self._unlogged,
             )
-            self._parked = 0
+            self._unlogged = 0
 
     async def write(self) -> None:
         """Write to disk what is to be parked.
@@ -121,7 +121,7 @@ class ParkedMessages:
     async def load(self) -> None:
         """Learn what is known to be refused, and let all of it be tried."""
         await self._outbox.parked.retry_all()
-        self._known = await self._outbox.parked.shared_causes(_MAX_KNOWN)
+        self._known_causes = await self._outbox.parked.shared_causes(_MAX_KNOWN)
 
     async def release(self, limit: int) -> list[int]:
         """Return messages that were parked and may go out again, in order, about limit.
@@ -132,7 +132,7 @@ class ParkedMessages:
             cause = self._releasing[0]
             if not await self._outbox.parked.release(cause, limit):
                 self._releasing.popleft()
-                self._known.pop(cause, None)
+                self._known_causes.pop(cause, None)
         return seqs
 
     async def retry(self, session: Session[Pending]) -> None:
@@ -140,7 +140,7 @@ class ParkedMessages:
         while True:
             self._outbox.parked.added.clear()
             try:
-                self._known = await self._outbox.parked.shared_causes(_MAX_KNOWN)
+                self._known_causes = await self._outbox.parked.shared_causes(_MAX_KNOWN)
                 if await self._outbox.parked.is_empty():
                     await self._outbox.parked.added.wait()
                 while cause := await self._outbox.parked.next_due(time.time()):
@@ -182,7 +182,7 @@ class ParkedMessages:
         await self._outbox.parked.defer(cause, due=time.time() + _RELEASE_WITHIN_S)
         if cause.cause not in self._releasing:
             self._releasing.append(cause.cause)
-        self._released.set()
+        self._wake.set()
 
 
 def log_unreadable(error: OutboxError) -> None:

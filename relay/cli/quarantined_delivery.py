@@ -15,7 +15,7 @@ from relay.errors import BrokerError, Malformed, RelayError
 from relay.events.message import Message, Origin
 from relay.events.quarantine import VENDOR_ERROR
 from relay.events.source_rules import DeliveryRules
-from relay.ingress.processing import Source, understand
+from relay.ingress.processing import Source, process_authenticated
 from relay.vendors import Vendor
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.fields import mapping
@@ -102,7 +102,7 @@ def process_again(
         is_again = delivery.is_redacted
         rules = DeliveryRules(configured.rules, request.headers, (), is_again=is_again)
     try:
-        return understand(
+        return process_authenticated(
             request,
             source,
             delivery.received_at,

@@ -63,8 +63,8 @@ class Drift:
         self._has_some = asyncio.Event()
         self._seen: OrderedDict[_Place, dict[str, DriftRow]] = OrderedDict()
 
-    def show(self, sources: Mapping[str, Source]) -> None:
-        """Count from zero for the vendors of sources; of those without samples nothing is known."""
+    def set_sources(self, sources: Mapping[str, Source]) -> None:
+        """Look at what the vendors of these sources send, unless no sample shows what that is."""
         for source in sources.values():
             name = source.origin.vendor
             if name not in self._vendors and vendors.samples(name):

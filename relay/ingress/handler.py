@@ -119,9 +119,9 @@ class Ingress:
     @sources.setter
     def sources(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
-        self._outcomes.show(sources)
+        self._outcomes.set_sources(sources)
 
-    # What a connection calls; see connection.Receiver.
+    # What a connection calls; see receiver.py.
 
     def admit(self, request: RequestContext) -> None:
         """Find the source; raise Refused for a request that is wrong whatever its body."""
@@ -170,7 +170,7 @@ class Ingress:
         try:
             self.admit(request)  # also where its head was: sources may have been replaced since
             http_body.check_size(len(request.body), self._options.body_limit_bytes)
-            if self._takes_long(request):
+            if request.encoding is not None or self._options.takes_long(request.body):
                 self._spawn(request)
                 return None
             delivery = self._as_vendors_see_it(request, request.body)
@@ -181,9 +181,6 @@ class Ingress:
             self.finish(request, error)
             return None
         return self._pending(request, processed)
-
-    def _takes_long(self, request: RequestContext) -> bool:
-        return request.encoding is not None or self._options.takes_long(request.body)
 
     def _spawn(self, request: RequestContext) -> None:
         task = asyncio.get_running_loop().create_task(self._process_slowly(request))

@@ -82,8 +82,8 @@ async def decompressed(
 ) -> bytes:
     """Return the body as it was before compression; reservation grows by its size.
 
-    A body that does not decompress is returned as it came: what it is good for is decided
-    once it is known who sent it.
+    A body that does not decompress is returned as it came: only an authenticated one is
+    quarantined, and who sent it is not known yet.
 
     Raises:
         BodyTooLarge, ServiceUnavailable: it was not decompressed further.

@@ -15,7 +15,7 @@ from relay.vendors.kit.request import Answer, Echo
 RETRY_AFTER_S = 5
 
 _JSON = "application/json"
-_SERVER = ("Server", "relay")  # aiohttp would tell its own and Python's version
+_SERVER = ("Server", "relay")  # no version: it would only help an attacker
 _ANSWERED = (_SERVER, ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 
 

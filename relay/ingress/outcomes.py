@@ -70,14 +70,14 @@ class Outcomes:
         self._sources: Mapping[str, Source] = {}
         self._log_delivery = line_logger("delivery")
 
-    def show(self, sources: Mapping[str, Source]) -> None:
-        """Count from zero for sources; requests to any other count for an unknown one."""
+    def set_sources(self, sources: Mapping[str, Source]) -> None:
+        """Take the sources that there are; requests to any other are those of an unknown one."""
         if self._drift:
-            self._drift.show(sources)
+            self._drift.set_sources(sources)
         self._sources = sources
         self._secrets = [value for source in sources.values() for value in source.secrets.values]
-        self._capture.show(sources, self._secrets)
-        self._metrics.show(self._sources)
+        self._capture.set_sources(sources, self._secrets)
+        self._metrics.show_zeros(sources)
         expected = {name: source.expect_every_s for name, source in sources.items()}
         self._metrics.last_seen.watch(expected, time.time())
 

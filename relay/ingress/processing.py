@@ -1,6 +1,6 @@
-"""What a delivery turns out to be: authenticated, normalized, encoded. Pure, so a thread may do it.
+"""From a delivery to messages: authenticated, normalized, encoded. Pure.
 
-Between the HTTP request and the outbox lies this one function; `relay inspect` calls it, too.
+So `processing_subprocess` can do it for large deliveries, and `relay inspect` in a dry run.
 """
 
 from collections import Counter
@@ -78,10 +78,10 @@ class ProcessedDelivery(NamedTuple):
 def process_delivery(
     delivery: Request, source: Source, received_at: float, delivery_id: str
 ) -> ProcessedDelivery:
-    """Authenticate, normalize and encode. All of it pure, so it may run in a thread.
+    """Authenticate, normalize and encode a delivery.
 
-    What its vendor's code can't digest is quarantined, be it malformed or the code wrong:
-    nothing authenticated is dropped.
+    One that its vendor's code does not understand is quarantined, also if that is a bug in the
+    code: nothing authenticated is dropped.
 
     Args:
         delivery: the request as a vendor's code sees it.
@@ -94,7 +94,7 @@ def process_delivery(
         MethodNotAllowed: it is no POST, and the vendor asks nothing in this way.
     """
     if delivery.method != "POST":
-        return _answered(delivery, source)
+        return _answer_question(delivery, source)
     echo = source.vendor.authenticate(delivery, source.secrets)
     if isinstance(echo, Answer):
         return ProcessedDelivery(messages=[], answer=echo)
@@ -105,7 +105,9 @@ def process_delivery(
     if source.rules:
         rules = DeliveryRules(source.rules, delivery.headers, source.secrets.values)
     try:
-        return understand(delivery, source, received_at, delivery_id, echo=echo, rules=rules)
+        return process_authenticated(
+            delivery, source, received_at, delivery_id, echo=echo, rules=rules
+        )
     except Malformed as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a bug in a vendor's code must not cost the event
@@ -121,15 +123,15 @@ def process_delivery(
     )
 
 
-def _answered(delivery: Request, source: Source) -> ProcessedDelivery:
-    """Return the answer to a question; nothing else than POST brings events."""
+def _answer_question(delivery: Request, source: Source) -> ProcessedDelivery:
+    """Answer what a vendor asks; only POST brings events."""
     found = answer(source.vendor, delivery, source.secrets)
     if found is None:
         raise MethodNotAllowed(f"{delivery.method} is not POST, and asks nothing")
     return ProcessedDelivery(messages=[], answer=found)
 
 
-def understand(  # noqa: PLR0913  as `process_delivery`, and what only one of its callers has
+def process_authenticated(  # noqa: PLR0913  as `process_delivery`, and what only one of its callers has
     delivery: Request,
     source: Source,
     received_at: float,

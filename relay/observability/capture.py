@@ -99,7 +99,7 @@ class Capture:
         self._bytes = 0
         self._timers: list[asyncio.TimerHandle] = []
 
-    def show(self, sources: Iterable[str], secrets: Sequence[str]) -> None:
+    def set_sources(self, sources: Iterable[str], secrets: Sequence[str]) -> None:
         """Take the sources that there are, and all their live secrets."""
         self._sources, self._secrets = frozenset(sources), secrets
 

@@ -99,7 +99,7 @@ class IngressMetrics:
             registry=registry,
         )
 
-    def show(self, sources: Iterable[str]) -> None:
+    def show_zeros(self, sources: Iterable[str]) -> None:
         """Show zeros for sources: Prometheus sees no increase in a counter that starts at 1."""
         for name in sources:
             for counter in (self.handshakes, self.quarantined, self.ignored):

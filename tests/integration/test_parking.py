@@ -34,9 +34,7 @@ class LoneSession:
 
 
 def parked_messages(outbox: Outbox) -> ParkedMessages:
-    return ParkedMessages(
-        outbox=outbox, exchange_of=lambda _: "webhooks", released=outbox._committed
-    )
+    return ParkedMessages(outbox=outbox, exchange_of=lambda _: "webhooks", wake=outbox._committed)
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def looking() -> Drift:
     looking = Drift(DriftMetrics(CollectorRegistry()))
     origin = Origin(vendor="swiftsell", source="acme")
     source = Source(origin=origin, vendor=VENDORS["swiftsell"], secrets=Secrets(()))
-    looking.show({"acme": source})
+    looking.set_sources({"acme": source})
     return looking
 
 
@@ -255,7 +255,9 @@ async def test_names_of_the_urls_parameters_are_known_at_the_top(looking: Drift)
 async def test_a_vendor_without_samples_is_not_watched() -> None:
     registry = CollectorRegistry()
     looking, origin = Drift(DriftMetrics(registry)), Origin(vendor="nobody", source="acme")
-    looking.show({"acme": Source(origin=origin, vendor=VENDORS["acquire"], secrets=Secrets(()))})
+    looking.set_sources(
+        {"acme": Source(origin=origin, vendor=VENDORS["acquire"], secrets=Secrets(()))}
+    )
 
     looking.take("nobody", "", [message({"new": 1})])
 

@@ -22,7 +22,7 @@ OTHER = "of-another-source-77"
 
 def capturing(for_s: float = 60, *, is_refused_only: bool = False) -> Capture:
     capture = Capture()
-    capture.show(["acme", "other"], [SECRET, OTHER])
+    capture.set_sources(["acme", "other"], [SECRET, OTHER])
     capture.start(CaptureOrder("acme", for_s, is_refused_only))
     return capture
 

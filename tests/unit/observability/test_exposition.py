@@ -48,7 +48,7 @@ async def test_so_are_those_of_a_receiver(sources: int) -> None:
     DriftMetrics(registry).count("swiftsell", "message.created")
     ingress = IngressMetrics(registry)
     names = [f"source-{number}" for number in range(sources)]
-    ingress.show(names)
+    ingress.show_zeros(names)
     for number, name in enumerate(names):
         ingress.requests.counts[name, 200] += number
         ingress.last_seen.times[name] = 1.5
