@@ -54,7 +54,7 @@ def application(
         body = await exposition.text_of(registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
+    app = web.Application(client_max_size=_MAX_ORDER_BYTES)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
@@ -70,11 +70,14 @@ def _acting(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         try:
             _require_no_browser(request)
-            body = await request.content.read(_MAX_ORDER_BYTES)
+            body = await request.read()
             document = orjson.loads(body) if request.method == "POST" else None
             return _json(await action(request.method, request.query, document))
         except orjson.JSONDecodeError:
             return _json({"type": Refused.slug, "detail": "the body is not JSON"}, Refused.status)
+        except web.HTTPRequestEntityTooLarge:
+            detail = f"the body has more than {_MAX_ORDER_BYTES} bytes"
+            return _json({"type": Refused.slug, "detail": detail}, Refused.status)
         except Refused as error:
             return _json({"type": error.slug, "detail": str(error)}, error.status)
 
