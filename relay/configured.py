@@ -39,9 +39,9 @@ def sources_of(settings: Settings) -> dict[str, Source]:
 
 
 def _source(name: str, section: SourceSettings) -> Source:
-    word, vendor = configured_vendor(dict(section))
+    vendor_name, vendor = configured_vendor(dict(section))
     return Source(
-        origin=Origin(vendor=word, source=name),
+        origin=Origin(vendor=vendor_name, source=name),
         vendor=vendor,
         secrets=Secrets(resolve_secrets(section.secrets)),
         echo=section.echo or "json",

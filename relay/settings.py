@@ -31,8 +31,6 @@ _MAX_EXPECTED_S = 604_800
 """A week: so far back does the alert look."""
 _MIN_TOKEN_CHARACTERS = 8
 _ADMIN_URL = re.compile(r"(?:https?|dns)://[A-Za-z0-9._\[\]:-]+/?")
-
-
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared
 
 
@@ -260,7 +258,7 @@ _OPTIONS = ("preset", "verify", "challenge", "event")
 
 
 def configured_vendor(section: Mapping[str, Any]) -> tuple[str, vendors.Vendor]:
-    """Return the word that a source's events have for their vendor, and the vendor's code.
+    """Return the name that a source's events give their vendor, and the vendor's code.
 
     Args:
         section: the settings of the source, by name.

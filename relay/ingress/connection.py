@@ -12,7 +12,7 @@ them are its transitions; all of them are below, in this order.
     CLOSED   nothing
 
 `_expire` ends HEAD, BODY and DISCARD when they take too long, `_reject` when what comes is no HTTP,
-or ends amid a head. Of each head that has begun the receiver hears, also if it has no end.
+or ends amid a head. The receiver hears of each head that has begun, even if it never ends.
 After the last answer there is CLOSED instead of HEAD. What a caller sends before its turn waits in
 the parser, and meanwhile nothing more is read from that caller.
 """
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
             self._hand_over(bytes(self._body))
 
     def _add(self, part: bytes) -> bool:
-        """Return whether there is room for so much of a body; if not, it is refused."""
+        """Add a part of the body and return True; refuse the request if there is no room."""
         try:
             check_size(len(self._body) + len(part), self._limits.body_bytes)
             self._request.reservation.grow(len(part))

@@ -194,7 +194,7 @@ class Outbox(Sink):
             self._hang_timer = self._loop.call_at(self._hangs_at(), self._check_hanging)
 
     def _hangs_at(self) -> float:
-        """Return until when the write that is under way, and who waits behind it, have time."""
+        """Return when the time is over of the write under way, or of who has waited longest."""
         since, oldest = self._writing_since, self._queue.oldest()
         return (since if oldest is None else min(since, oldest)) + self._write_timeout_s
 
@@ -221,7 +221,7 @@ class Outbox(Sink):
         """
         batch, confirmed = self._queue.take(), take_all(self._confirmed)
         result = self._store.commit(batch.rows, batch.size_bytes, confirmed)
-        batch = self._queue.with_rest(batch) if result.error else batch
+        batch = self._queue.drop_rest(batch) if result.error else batch
         self._loop.call_soon_threadsafe(self._written, batch, result)
         self._store.finish_checkpoint()
         if self._queue:
@@ -277,8 +277,8 @@ class Outbox(Sink):
     async def pending(self, *, after: int, limit: int) -> list[Pending]:
         """Return the messages that follow `after`, in order of arrival.
 
-        They are at most limit, and of about `limits.read_bytes`. None means that there are none
-        now.
+        They are at most limit, and of about `limits.read_bytes`. An empty list means that there
+        are none now.
 
         Raises:
             OutboxError: the disk can't be read.
@@ -310,7 +310,7 @@ class Outbox(Sink):
         """Store messages that stay parked, with numbers of their own.
 
         Raises:
-            OutboxError: the disk failed; nothing was stored.
+            OutboxError: the disk failed. If it hangs, they may be stored all the same.
         """
         rows = self._queue.numbered([message for message, _ in parked])
         parkings = [

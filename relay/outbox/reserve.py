@@ -10,9 +10,9 @@ from pathlib import Path
 RESERVE_NAME = "outbox.reserve"
 
 _RESERVE_BYTES = 8 * 1024 * 1024
-"""Two checkpoints' worth of write-ahead log: enough to delete with on a full disk."""
+"""Enough to delete with on a full disk: the log is emptied after each step, see `database`."""
 _LOG_BYTES = 4 * 1024 * 1024
-"""The write-ahead log grows to this size before a checkpoint."""
+"""What the write-ahead log takes at least, see `checkpoints`."""
 
 
 def keep(directory: Path) -> None:

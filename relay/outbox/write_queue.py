@@ -20,7 +20,7 @@ MAX_COMMIT_BYTES = 1024 * 1024
 """Of what is queued, for one commit; one message may be larger. It takes some 4 ms, and ordinary
 traffic does not queue as much meanwhile."""
 _MIN_LARGE_BYTES = 256 * 1024
-"""Of a delivery. Those that come later and are smaller need not wait behind it."""
+"""Of a delivery. Smaller ones that come later need not wait behind it."""
 
 T = TypeVar("T")
 
@@ -133,15 +133,16 @@ class WriteQueue:
             if taken and size_bytes + queued[0].size_bytes > MAX_COMMIT_BYTES:
                 break
             size_bytes += queued[0].size_bytes
-            taken.append(queued[0])  # it is always in one of the two, for `refuse`
+            taken.append(queued[0])  # before it leaves the queue, so that `refuse` always finds it
             queued.popleft()
         messages = [message for append in taken for message in append.messages]
         return CommitBatch(taken, self.numbered(messages), size_bytes)
 
-    def with_rest(self, batch: CommitBatch) -> CommitBatch:
-        """Return a batch that was not stored, with what is queued of its delivery.
+    def drop_rest(self, batch: CommitBatch) -> CommitBatch:
+        """Drop what is queued of a delivery whose part was not stored. Called by the thread.
 
-        Called by the thread.
+        Returns:
+            The batch with that part, and with the bytes that were dropped added to its own.
         """
         size_bytes = batch.size_bytes
         for append in batch.appends[-1:]:
@@ -150,7 +151,7 @@ class WriteQueue:
         return batch._replace(size_bytes=size_bytes)
 
     def oldest(self) -> float | None:
-        """Return since when the delivery that has waited the longest does so."""
+        """Return when the delivery was queued that has waited the longest; None if none waits."""
         return min((append.queued_at for append in self._all() if append.deliveries), default=None)
 
     def refuse(self, error: NotDurable) -> None:

@@ -90,7 +90,7 @@ class Configurable(Protocol):
     def configure(
         self, name: str, options: Mapping[str, Any], secrets: Sequence[str]
     ) -> tuple[str, Vendor]:
-        """Return the word that events have for their vendor, and the vendor.
+        """Return the name that events give their vendor, and the vendor.
 
         Raises:
             SettingsError: with one sentence per problem, without its full stop, that begins with
@@ -162,13 +162,13 @@ def configurable() -> dict[str, Configurable]:
         if folder.ispkg and not folder.name.startswith("_"):
             module = importlib.import_module(f"{__name__}.{folder.name}")
             if hasattr(module, "configure"):
-                makes = cast("Configurable", module)
-                found |= dict.fromkeys(makes.NAMES, makes)
+                maker = cast("Configurable", module)
+                found |= dict.fromkeys(maker.NAMES, maker)
     return found
 
 
 def configure(name: str, options: Mapping[str, Any], secrets: Sequence[str]) -> tuple[str, Vendor]:
-    """Return the word that a source's events have for their vendor, and the vendor's code.
+    """Return the name that a source's events give their vendor, and the vendor's code.
 
     Args:
         name: what the settings call it.
@@ -183,15 +183,15 @@ def configure(name: str, options: Mapping[str, Any], secrets: Sequence[str]) -> 
         if options:
             raise SettingsError([f"{option}: {_takes_none(name)}" for option in options])
         return name, vendor
-    makes = configurable().get(name)
-    if makes is None:
+    maker = configurable().get(name)
+    if maker is None:
         raise SettingsError([f"vendor: {name!r} is none of {', '.join(names())}"])
-    return makes.configure(name, options, secrets)
+    return maker.configure(name, options, secrets)
 
 
 def _takes_none(name: str) -> str:
     """Return why a vendor with a module of its own takes no options, and who may take them."""
-    others = [other for other, makes in configurable().items() if name in makes.NAMES]
+    others = [other for other, maker in configurable().items() if name in maker.NAMES]
     if not others:
         return f"{name} takes no such setting"
     return f'{name} takes no such setting; vendor = "generic" with preset = "{name}" does'
@@ -223,8 +223,8 @@ def secret_options(name: str) -> Sequence[tuple[str, str]]:
 def option_schemas() -> dict[str, Mapping[str, Any]]:
     """Return the JSON Schemas of the options of all Configurables, by the option's name."""
     found: dict[str, Mapping[str, Any]] = {}
-    for makes in configurable().values():
-        found |= makes.OPTION_SCHEMAS
+    for maker in configurable().values():
+        found |= maker.OPTION_SCHEMAS
     return found
 
 

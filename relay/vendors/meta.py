@@ -22,9 +22,7 @@ from relay.vendors.kit.authentication import (
     require_signature_by,
     signature_of,
 )
-from relay.vendors.kit.batches import (
-    understand_each,
-)
+from relay.vendors.kit.batches import understand_each
 from relay.vendors.kit.fields import (
     actor,
     attachment,

@@ -105,7 +105,7 @@ def authenticate(request: Request, secrets: Secrets) -> None:
     message = (timestamp or "").encode() + request.body
     require_signature_by(base64_signature_of, signature, message, secrets)
     if secrets.values:
-        signed_at = _moment(timestamp or "").timestamp()
+        signed_at = _signing_time(timestamp or "").timestamp()
         require_recent(signed_at, request.received_at, _TOLERANCE_S)
 
 
@@ -144,7 +144,7 @@ def sign(body: bytes, secret: str, now: float = 0.0) -> OutgoingRequest:
     return OutgoingRequest(body=body, headers=headers)
 
 
-def _moment(timestamp: str) -> datetime:
+def _signing_time(timestamp: str) -> datetime:
     try:
         moment = datetime.fromisoformat(timestamp[:_MAX_TIMESTAMP_CHARACTERS])
     except ValueError:

@@ -40,7 +40,7 @@ SETUPS = {_NAME: ANY_SENDER, **PRESET_SETUPS}
 OPTIONS = ("preset", "verify", "challenge", "event")
 SECRET_OPTIONS = (("challenge", "token"),)
 
-_NOBODY = Preset(source="", verify={})
+_NO_PRESET = Preset(source="", verify={})
 
 
 def configure(
@@ -88,14 +88,14 @@ def _preset(name: str, options: Mapping[str, Any], problems: Problems) -> tuple[
         problems.append(f'preset: vendor = "{name}" names another one; remove it')
     wanted = name if name != _NAME else wanted
     if wanted is None:
-        return _NAME, _NOBODY
+        return _NAME, _NO_PRESET
     if type(wanted) is not str or wanted not in PRESETS:
         raise SettingsError([f"preset: {wanted!r} is none of {', '.join(sorted(PRESETS))}"])
     return wanted, PRESETS[wanted]
 
 
 def _table(preset: Mapping[str, Any], given: object) -> object:
-    """Return a table of the preset with what the settings say instead: all, if of another kind."""
+    """Return a preset's table, overridden by the settings; theirs alone if of another kind."""
     if given is None:
         return preset
     if not isinstance(given, Mapping) or given.get("kind") not in (None, preset.get("kind")):

@@ -9,10 +9,10 @@ from typing import Any
 
 from relay.vendors.generic.challenges import CHALLENGES
 from relay.vendors.generic.keys import KEY_KINDS
-from relay.vendors.generic.moments import NOTATIONS
 from relay.vendors.generic.options import HEADER_NAME
 from relay.vendors.generic.presets import PRESETS
 from relay.vendors.generic.signatures import ENCODINGS
+from relay.vendors.generic.timestamp_notations import NOTATIONS
 from relay.vendors.generic.verify import (
     HMAC_ALGORITHMS,
     KINDS,

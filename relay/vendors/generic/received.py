@@ -123,8 +123,8 @@ class EventRule:
 
     def _time(self, body: Any, headers: Mapping[str, str]) -> str | None:
         for places in self.time:
-            if moment := _moment(_value(places[0], body, headers)):
-                return moment
+            if timestamp := _timestamp(_value(places[0], body, headers)):
+                return timestamp
         return None
 
 
@@ -150,7 +150,7 @@ def _with_id(found: tuple[str, ...]) -> Data:
     return {"id": "/".join(found)} if found else {}
 
 
-def _moment(value: object) -> str | None:
+def _timestamp(value: object) -> str | None:
     """Read seconds or milliseconds since 1970, or a text that says when."""
     if type(value) is str and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         value = int(value)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from relay.errors import Unauthenticated
 from relay.vendors.generic.keys import decode_base64, keys_of
-from relay.vendors.generic.moments import Notation, read_moment, write_moment
 from relay.vendors.generic.templates import SignedTemplate
+from relay.vendors.generic.timestamp_notations import Notation, read_timestamp, write_timestamp
 from relay.vendors.kit.authentication import Secrets
 from relay.vendors.kit.headers import only
 from relay.vendors.kit.request import OutgoingRequest, Request
@@ -98,7 +98,7 @@ class SignatureRule:
         Raises:
             Unauthenticated: with none of them, or too long ago.
         """
-        signatures, timestamp, moment = self._read(request)
+        signatures, timestamp, signed_at = self._read(request)
         is_body = self.signed.is_body
         message = request.body if is_body else self._filled(request, timestamp)
         if message is None:
@@ -109,7 +109,7 @@ class SignatureRule:
         if secret is None:
             raise Unauthenticated("no live secret has made this signature", "signature_wrong")
         if self.tolerance_s:
-            require_recent(moment, request.received_at, self.tolerance_s)
+            require_recent(signed_at, request.received_at, self.tolerance_s)
         return secret
 
     def _read(self, request: Request) -> tuple[list[str], str, float]:
@@ -121,12 +121,12 @@ class SignatureRule:
         if len(parts) > MAX_SIGNATURES:
             raise Unauthenticated(f"{self.header} has too many parts", "signature_malformed")
         signatures = [match[1] for match in map(self.pattern.fullmatch, parts) if match]
-        timestamp, moment = "", 0.0
+        timestamp, signed_at = "", 0.0
         if self.timestamp_field or self.timestamp_header:
-            timestamp, moment = self._timestamp(request, parts)
+            timestamp, signed_at = self._timestamp(request, parts)
         if not signatures:
             raise Unauthenticated(f"{self.header} holds no signature", "signature_malformed")
-        return signatures, timestamp, moment
+        return signatures, timestamp, signed_at
 
     def _timestamp(self, request: Request, parts: list[str]) -> tuple[str, float]:
         if self.timestamp_field:
@@ -139,10 +139,10 @@ class SignatureRule:
             timestamp = only(request.headers, self.timestamp_header, "timestamp_malformed")
         if timestamp is None:
             raise Unauthenticated("the time of the signature is missing", "timestamp_missing")
-        moment = read_moment(timestamp, self.timestamp)
-        if moment is None:
+        signed_at = read_timestamp(timestamp, self.timestamp)
+        if signed_at is None:
             raise Unauthenticated(f"the time is not in {self.timestamp}", "timestamp_malformed")
-        return timestamp, moment
+        return timestamp, signed_at
 
     def _filled(self, request: Request, timestamp: str) -> bytes | None:
         """Return what was signed; None if a header is missing."""
@@ -208,7 +208,7 @@ class SignatureRule:
         self, request: OutgoingRequest, now: float, signature_of: SignatureOf
     ) -> OutgoingRequest:
         """Return a request with the signature that a function makes, and all that is signed."""
-        timestamp = write_moment(now, self.timestamp)
+        timestamp = write_timestamp(now, self.timestamp)
         headers = dict(request.headers)
         message_id = f"msg_{hmac.digest(b'id', request.body, 'sha256').hex()[:24]}"
         if self.timestamp_header:

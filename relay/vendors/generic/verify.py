@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from relay.events.json_pointers import Steps, parse_pointer
 from relay.vendors.generic.form_signatures import FormRule, signed_urls
 from relay.vendors.generic.keys import KEY_KINDS
-from relay.vendors.generic.moments import NOTATIONS, Notation
 from relay.vendors.generic.options import OptionTable
 from relay.vendors.generic.signatures import ENCODINGS, Encoding, SignatureRule
 from relay.vendors.generic.standard_webhooks import StandardWebhooksRule
 from relay.vendors.generic.templates import SignedTemplate, parse_template, split_pattern
+from relay.vendors.generic.timestamp_notations import NOTATIONS, Notation
 from relay.vendors.generic.tokens import TokenRule
 
 KINDS = ("hmac", "digest", "token", "standard-webhooks", "twilio", "public_key")
@@ -67,7 +67,7 @@ def _signature_rule(table: OptionTable, kind: str) -> SignatureRule:
         separator=separator,
         encoding=encoding,
         public_url=_public_url(table) if "url" in signed.fields else "",
-        **_moment_options(table, signed, separator),
+        **_timestamp_options(table, signed, separator),
         id_header=_id_header(table, signed),
     )
     if "public_url" in table and "url" not in signed.fields:
@@ -116,7 +116,9 @@ def _signature_pattern(
     return re.compile(f"{before}({digits}){behind}")
 
 
-def _moment_options(table: OptionTable, signed: SignedTemplate, separator: str) -> dict[str, Any]:
+def _timestamp_options(
+    table: OptionTable, signed: SignedTemplate, separator: str
+) -> dict[str, Any]:
     field, header = table.text("timestamp_field"), table.header("timestamp_header")
     notation = cast("Notation", table.choice("timestamp", NOTATIONS, "unix"))
     is_signed, has_place = "timestamp" in signed.fields, bool(field or header)

@@ -194,7 +194,7 @@ def test_of_a_delivery_no_part_is_stored_after_one_that_can_not_be(
     for n in range(failing + 1):
         batch = queue.take()
         if n == failing:
-            batch = queue.with_rest(batch)
+            batch = queue.drop_rest(batch)
         taken_bytes += batch.size_bytes
         batch.complete(error if n == failing else None)
     for name in others:
@@ -212,7 +212,7 @@ def test_nothing_else_is_dropped_with_a_batch_that_can_not_be_stored(queued: lis
     batch = queue.take()
     queue.add(append("L", 2 * MIB))
 
-    assert queue.with_rest(batch) == batch
+    assert queue.drop_rest(batch) == batch
     assert taken(queue) == [["L"]]
 
 

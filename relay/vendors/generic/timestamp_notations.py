@@ -1,4 +1,4 @@
-"""When a request was signed, strictly: no sign, no space, no exponent, no overflow. Pure."""
+"""How senders write when they signed. Read strictly: no sign, space, exponent or overflow. Pure."""
 
 import re
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _RFC_3339 = re.compile(
 )
 
 
-def read_moment(text: str, notation: Notation) -> float | None:
+def read_timestamp(text: str, notation: Notation) -> float | None:
     """Return seconds since 1970, or None if text is not in this notation."""
     match notation:
         case "unix":
@@ -31,13 +31,13 @@ def read_moment(text: str, notation: Notation) -> float | None:
                 return None
 
 
-def write_moment(seconds: float, notation: Notation) -> str:
-    """Return a moment as a sender writes it."""
+def write_timestamp(seconds: float, notation: Notation) -> str:
+    """Return seconds since 1970 as a sender writes them."""
     match notation:
         case "unix":
             return str(int(seconds))
         case "unix_ms":
             return str(int(seconds * 1000))
         case _:
-            moment = datetime.fromtimestamp(int(seconds), UTC)
-            return moment.isoformat().replace("+00:00", "Z")
+            timestamp = datetime.fromtimestamp(int(seconds), UTC)
+            return timestamp.isoformat().replace("+00:00", "Z")
