@@ -6,7 +6,7 @@ from urllib.parse import quote, quote_plus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.events.redaction import MARK, holds_secret, redact
+from relay.events.redaction import MARK, _spellings, holds_secret, redact
 from tests.support.rows import for_each
 
 SECRET = 'a/b c"é😀\\='
@@ -79,3 +79,15 @@ def test_no_body_keeps_a_secret(secret: str, before: bytes, after: bytes, style:
 
     assert spelled not in redacted or spelled in MARK
     assert len(redacted) >= len(MARK)
+
+
+@for_each(count=[257, 300, 1000])
+def test_what_is_looked_for_is_made_once_however_many_secrets_there_are(count: int) -> None:
+    secrets = [f"secret-{number}-of-{count}" for number in range(count)]
+    text = "a name that is longer than all of these"
+    assert not holds_secret(text, secrets)
+    made = _spellings.cache_info().misses
+
+    assert not holds_secret(text, secrets)
+
+    assert _spellings.cache_info().misses == made
