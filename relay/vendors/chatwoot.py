@@ -95,10 +95,10 @@ def authenticate(request: Request, secrets: Secrets) -> None:
         return
     if not signature.startswith(_PREFIX):
         raise Unauthenticated("the signature is none of SHA-256", "signature_malformed")
-    moment = read_signing_time(request.headers.get(TIMESTAMP))
-    message = b"%d.%b" % (moment, request.body)
+    signed_at = read_signing_time(request.headers.get(TIMESTAMP))
+    message = b"%d.%b" % (signed_at, request.body)
     require_signature(signature.removeprefix(_PREFIX), [message], secrets)
-    require_recent(moment, request.received_at, TOLERANCE_S)
+    require_recent(signed_at, request.received_at, TOLERANCE_S)
 
 
 def normalize(request: Request) -> list[NormalizedEvent]:
@@ -159,12 +159,12 @@ def _identity(vendortype: str, body: Mapping[str, Any]) -> Identity:
 
 def _time(vendortype: str, body: Mapping[str, Any]) -> str | None:
     """Return when it happened; older versions do not say when a change did."""
-    moment = body.get("created_at" if vendortype.endswith("_created") else "updated_at")
-    if type(moment) is float and 0 <= moment < _MAX_EPOCH_S:
-        return from_epoch_ms(int(moment * 1000))
-    if type(moment) is str:
-        return from_utc_text(moment.removesuffix(" UTC"))
-    return from_epoch_s(moment)
+    value = body.get("created_at" if vendortype.endswith("_created") else "updated_at")
+    if type(value) is float and 0 <= value < _MAX_EPOCH_S:
+        return from_epoch_ms(int(value * 1000))
+    if type(value) is str:
+        return from_utc_text(value.removesuffix(" UTC"))
+    return from_epoch_s(value)
 
 
 # Conversations.

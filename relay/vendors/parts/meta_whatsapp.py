@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.errors import Malformed
-from relay.events.event import Data, NormalizedEvent
+from relay.events.event import Data, Identity, NormalizedEvent
 from relay.events.timestamps import from_epoch_s
 from relay.vendors.kit.fields import (
     actor,
@@ -81,15 +81,16 @@ def _status(
         message=without_empty(id=message_id),
         status=status,
     )
-    # A message has each status once, per person in a group.
-    identity = ("status", message_id, status, recipient or "", member or "")
+    identity: Identity = "delivery"
+    if message_id:  # it has each status once, per person in a group
+        identity = ("status", message_id, status, recipient or "", member or "")
     return NormalizedEvent(
         type="message.status_changed",
         vendortype=status,
         time=from_epoch_s(element.get("timestamp")),
         data=data,
         raw=raw,
-        identity=identity if message_id else "delivery",  # type: ignore[arg-type]
+        identity=identity,
     )
 
 

@@ -43,7 +43,7 @@ TYPES: frozenset[str] = frozenset(_TYPES.values())
 _USERS = ("/payload/user", "/payload/message/author/user", "/payload/activity/author/user")
 FIELDS: tuple[str, ...] = (
     *[f"{user}/profile/phone" for user in _USERS],
-    *[f"{user}/{name}/*" for user in _USERS for name in ("metadata",)],
+    *[f"{user}/metadata/*" for user in _USERS],
     *("/payload/conversation/metadata/*", "/payload/message/metadata/*"),
 )
 
