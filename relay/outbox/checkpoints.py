@@ -20,12 +20,16 @@ from pathlib import Path
 import structlog
 
 from relay.errors import OutboxError
+from relay.outbox import space
 from relay.outbox.database import PAGE_BYTES
 from relay.process.safe_traceback import safe_traceback
 
 _CHECKPOINT_PAGES = 1024
 """4 MiB, as SQLite's own: more in the log saves little."""
 _LONG_LOG_PAGES = 2 * _CHECKPOINT_PAGES
+_MAX_UNWRITTEN_PAGES = 4 * _CHECKPOINT_PAGES
+"""16 MiB, as the log is to have. Commits wait for a checkpoint that they outrun by so much: if the
+disk is full by then, the reserve has to hold what is not in the file yet."""
 _PAGES_PER_COMMIT = 4
 """Beside those that new rows fill: the table's inner pages, and what rows are deleted from."""
 
@@ -44,6 +48,7 @@ class Checkpoints:
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         try:
             self._db = self._thread.submit(_connect, path).result()  # so the thread is there
@@ -53,6 +58,7 @@ class Checkpoints:
             raise OutboxError(f"The outbox {path} can't be opened: {error}.") from error
         self.is_closed = False
         self._pages = 0  # that were committed since the last checkpoint began, about
+        self._pages_before = 0  # that it had to write
         self._running: Future[int] | None = None
         self._was_running = False  # when the last commit had ended
         self._is_second = False
@@ -79,7 +85,7 @@ class Checkpoints:
         was_running, self._was_running = self._was_running, self.is_running
         if not (was_running or self._was_running) and self._is_due():
             self._is_second = self._is_log_long
-            self._pages = 0
+            self._pages_before, self._pages = self._pages, 0
             self._running = self._thread.submit(self._checkpoint)
             self._was_running = True
 
@@ -108,15 +114,24 @@ class Checkpoints:
         log.error("outbox checkpoints failing", **why)
 
     def finish(self, db: sqlite3.Connection) -> None:
-        """Write back the rest of a long log, so that it begins anew.
+        """Write back the rest of a long log, so that it begins anew; wait for one that lags.
 
         Args:
             db: the connection that writes to the database.
         """
+        if self.is_running and self._lags():
+            self.wait()
         if self._is_second and not self.is_running:
             self._is_second, self._running = False, None
             with contextlib.suppress(sqlite3.Error):  # the next checkpoint will log it
                 _write_back(db)
+
+    def _lags(self) -> bool:
+        """Return whether too much is not in the file yet. What is counted is rather too much."""
+        return (
+            self._pages_before + self._pages > _MAX_UNWRITTEN_PAGES
+            and space.disk_use(self._path).log > _MAX_UNWRITTEN_PAGES * PAGE_BYTES
+        )
 
     def wait(self) -> None:
         """Wait until no checkpoint is under way."""

@@ -5,13 +5,14 @@ backup or somebody's `sqlite3`, keeps SQLite from emptying the log, which then g
 commit. That is logged and counted, and ends with new events being refused.
 """
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
 
 import structlog
 
-from relay.outbox import space
+from relay.outbox import reserve, space
 
 _IDLE_PAUSE_S = 0.05
 _FAILED_PAUSE_S = 10.0
@@ -72,8 +73,18 @@ class Upkeep:
             except sqlite3.Error as error:  # a commit that fails, too, is what matters
                 log.debug("outbox not shortened", reason=str(error))
                 self._give_back_at = now + _FAILED_PAUSE_S
+                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                    self._empty_log_on_full_disk(db)
         self._bound_log(db, now)
         return pause_s
+
+    def _empty_log_on_full_disk(self, db: sqlite3.Connection) -> None:
+        """Make the room with the reserve that it takes to use what is free in the file again."""
+        with contextlib.suppress(OSError, sqlite3.Error):  # tried again, and commits report it
+            reserve.give_up(self._path.parent)
+            if space.shorten_log(db):
+                self._give_back_at = 0.0
+        reserve.keep(self._path.parent)
 
     def _give_back(self, db: sqlite3.Connection, *, is_idle: bool) -> float:
         free = space.free_pages(db)

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from relay.errors import NotDurable, OutboxError
 from relay.outbox import database, stats
+from relay.outbox.outbox import Outbox
 from relay.outbox.reserve import RESERVE_NAME
 from tests.integration.outbox.conftest import (
     Open,
@@ -19,6 +23,8 @@ from tests.integration.outbox.conftest import (
     message,
 )
 from tests.support.eventually import LIMIT_S, eventually
+
+MIB = 1024 * 1024
 
 
 async def test_a_failing_disk_is_unavailable_and_recovers(open_outbox: Open) -> None:
@@ -184,3 +190,65 @@ def _system_calls() -> dict[str, int]:
     """Return what this thread has read and written; see proc(5)."""
     lines = Path("/proc/thread-self/io").read_text().splitlines()
     return {name: int(number) for name, _, number in (line.partition(": ") for line in lines)}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of so many MiB, where mounting one is allowed."""
+    path = tmp_path / "small"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={request.param}m", "tmpfs", str(path)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@pytest.mark.parametrize("small_disk", [20, 33, 60, 90], indirect=True)
+@pytest.mark.parametrize(("size", "count"), [(2_000, 50), (100_000, 1), (100_000, 40)])
+async def test_an_outbox_that_filled_its_disk_delivers_its_way_out(
+    open_outbox: Open, small_disk: Path, size: int, count: int
+) -> None:
+    box = await open_outbox(directory=small_disk / "outbox")
+    with pytest.raises(NotDurable, match="disk is full"):
+        await _fill_up(box, size, count)
+
+    for seq in range(1, box.last_seq + 1, 300):  # as they are delivered
+        box.confirm(range(seq, seq + 300))
+        await asyncio.sleep(0)
+
+    await eventually(lambda: is_empty(box))
+    await eventually(lambda: _accepts(box, size))
+
+
+async def _accepts(box: Outbox, size: int) -> bool:
+    try:
+        await box.append([message(size=size)])
+    except NotDurable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("small_disk", [16, 100], indirect=True)
+@pytest.mark.parametrize("kept_mib", [None, 0, 1, 8])
+async def test_the_reserve_is_as_large_as_the_disk_allows(
+    open_outbox: Open, small_disk: Path, kept_mib: int | None
+) -> None:
+    is_small = os.statvfs(small_disk).f_blocks * 4096 < 17 * MIB
+    reserve = small_disk / "outbox" / RESERVE_NAME
+    reserve.parent.mkdir()
+    if kept_mib is not None:  # by an earlier version, or an attempt that did not end
+        reserve.write_bytes(bytes(kept_mib * MIB))
+
+    box = await open_outbox(directory=reserve.parent)
+    await box.close()
+
+    assert reserve.stat().st_size == 24 * MIB or is_small
+    assert reserve.stat().st_size <= 24 * MIB
+    if is_small and kept_mib is None:
+        assert 7 * MIB < reserve.stat().st_size <= 8 * MIB
+
+
+async def _fill_up(box: Outbox, size: int, count: int) -> None:
+    while True:
+        await box.append([message(size=size) for _ in range(count)])
