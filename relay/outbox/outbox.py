@@ -202,15 +202,15 @@ class Outbox(Sink):
         self._hang_timer = None
         if not self._is_writing:
             return
-        if self._loop.time() < (at := self._hangs_at()):
-            self._hang_timer = self._loop.call_at(at, self._check_hanging)
+        if (late := self._loop.time() - self._write_timeout_s) < self._writing_since:
+            self._queue.refuse(NotDurable(_TOO_SLOW), queued_until=late)
+            self._hang_timer = self._loop.call_at(self._hangs_at(), self._check_hanging)
         else:
             self._note_hanging()
 
     def _note_hanging(self) -> None:
         """Let nobody wait for the disk any longer; it has not answered for `write_timeout_s`."""
-        self._is_hanging = True
-        error = NotDurable(_HANGS)
+        self._is_hanging, error = True, NotDurable(_HANGS)
         self._note_health(error)
         self._queue.refuse(error)
 

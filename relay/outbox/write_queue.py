@@ -6,6 +6,7 @@ by turns with the others; several, where they hold many messages.
 """
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
@@ -154,10 +155,16 @@ class WriteQueue:
         """Return when the delivery was queued that has waited the longest; None if none waits."""
         return min((append.queued_at for append in self._all() if append.deliveries), default=None)
 
-    def refuse(self, error: NotDurable) -> None:
-        """Complete all that waits as not durable. It may be stored all the same."""
+    def refuse(self, error: NotDurable, *, queued_until: float = math.inf) -> None:
+        """Complete what waits since then or longer as not durable. It may be stored all the same.
+
+        Args:
+            error: why.
+            queued_until: the event loop's time.
+        """
         for append in self._all():
-            append.complete(error)
+            if append.queued_at <= queued_until:
+                append.complete(error)
 
     def _all(self) -> Iterator[Append]:
         yield from [*self._committing, *self._queued, *self._large]

@@ -81,6 +81,28 @@ async def test_slow_commits_one_after_the_other_are_no_hanging_disk(open_outbox:
     assert box.last_seq == 10
 
 
+@pytest.mark.parametrize("size", [300_000, 900_000, 1_200_000])
+async def test_a_delivery_of_many_slow_parts_lets_no_other_be_refused(
+    open_outbox: Open, size: int
+) -> None:
+    """Each commit is in time, all of them together are not."""
+    box = await open_outbox(limits=OutboxLimits(write_timeout_s=2))
+    held = HeldInsert(box)
+    large = box.append([message(f"{n}", size=size) for n in range(12_000_000 // size)])
+    others = []
+    while not large.done():
+        await asyncio.to_thread(held.is_held.wait, LIMIT_S)
+        others.append(box.append([message("other")]))
+        await asyncio.sleep(0.2)
+        held.hold_next()
+    held.may_go.set()
+
+    assert await is_refused(large)
+    assert len(others) > 3
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.gather(*others, box.append([message("later")]))
+
+
 async def test_while_it_hangs_nothing_more_is_taken_and_nothing_is_read(
     hanging: tuple[Outbox, HeldInsert],
 ) -> None:
