@@ -1,7 +1,9 @@
 """A process that appends to a real outbox and confirms what it reads, as the relay does.
 
 Under strace, it writes `a ID` into the journal once a delivery is acknowledged, and `c ID`
-before its message is confirmed: from then on it may be gone.
+before its message is confirmed: from then on it may be gone. Some deliveries are of many messages
+and more than 1 MiB: they are committed in parts, some of which are confirmed before all are stored.
+With all of them, SQLite's log becomes so long that it is written back beside commits.
 
 Args: directory of the outbox, journal, deliveries, seed.
 """
@@ -20,6 +22,8 @@ from tests.powercut import recording
 
 _SENDERS = 8
 _MAX_BODY_BYTES = 16_000
+_LARGE_EVERY = 25
+_MESSAGES_OF_LARGE = 200
 
 
 def record(trace: Path, directory: Path, journal: Path, deliveries: int, seed: int) -> None:
@@ -46,13 +50,18 @@ def judge(bodies: list[tuple[str, bytes]]) -> str:
 async def _send(outbox: Outbox, journal: int, names: list[str], chance: random.Random) -> None:
     while names:
         name = names.pop()
-        body = name.encode() + chance.randbytes(chance.randrange(_MAX_BODY_BYTES))
-        message = Message(id=name, routing_key="k", properties=b"", body=body, received_at=1.5)
+        count = 1 if int(name, 16) % _LARGE_EVERY else _MESSAGES_OF_LARGE
+        messages = [_message(f"{name}{n:x}" if n else name, chance) for n in range(count)]
         try:
-            await outbox.append([message])
+            await outbox.append(messages)
         except NotDurable:
             continue
-        os.write(journal, f"a {name}\n".encode())
+        os.write(journal, "".join(f"a {message.id}\n" for message in messages).encode())
+
+
+def _message(name: str, chance: random.Random) -> Message:
+    body = name.encode() + chance.randbytes(chance.randrange(_MAX_BODY_BYTES))
+    return Message(id=name, routing_key="k", properties=b"", body=body, received_at=1.5)
 
 
 async def _confirm(outbox: Outbox, journal: int, chance: random.Random) -> None:

@@ -11,7 +11,13 @@ from relay.errors import NotDurable, OutboxFull
 from relay.events.message import Message
 from relay.outbox import stats as outbox_stats
 from relay.outbox.limits import OutboxLimits
-from tests.integration.outbox.conftest import HeldInsert, Open, is_empty, let_disk_fail, message
+from tests.integration.outbox.conftest import (
+    HeldInsert,
+    Open,
+    is_empty,
+    let_disk_fail,
+    message,
+)
 from tests.support.eventually import LIMIT_S, eventually
 
 
@@ -124,48 +130,6 @@ async def test_a_small_delivery_does_not_wait_for_all_the_large_ones_before_it(
     while rows := await box.pending(after=len(seen), limit=100):
         seen += [row.message.id for row in rows]
     assert seen == ["first", "large 0", "small", "large 1", "large 2", "large 3"]
-
-
-async def test_a_small_delivery_does_not_wait_for_all_of_a_large_one(open_outbox: Open) -> None:
-    box = await open_outbox()
-    held = HeldInsert(box)
-    first = box.append([message("first")])
-    assert held.is_held.wait(LIMIT_S)
-    large = box.append([message(f"part {n}", size=900_000) for n in range(3)])
-    small = box.append([message("small")])
-
-    for _ in range(3):  # commits: of the first, of a part, of the small one
-        held.hold_next()
-        assert held.is_held.wait(LIMIT_S)
-    await asyncio.gather(first, small)
-    assert not large.done()
-    held.may_go.set()
-    await large
-
-    rows = [row for n in range(1, 6) for row in await box.fetch([n])]
-    assert [row.message.id for row in rows] == ["first", "part 0", "small", "part 1", "part 2"]
-
-
-@pytest.mark.parametrize(("count", "size"), [(9, 900_000), (9000, 1000), (60, 100_000)])
-async def test_of_a_large_delivery_for_which_there_is_no_room_a_part_may_be_stored(
-    open_outbox: Open, count: int, size: int
-) -> None:
-    box = await open_outbox(max_bytes=4_000_000)
-
-    with pytest.raises(OutboxFull, match="4000000 bytes"):
-        await box.append([message(f"{n}", size=size) for n in range(count)])
-
-    stored, rows = 0, await box.pending(after=0, limit=100)
-    while rows:
-        assert [row.message.id for row in rows] == [
-            f"{n}" for n in range(stored, stored + len(rows))
-        ]
-        stored += len(rows)
-        box.confirm([row.seq for row in rows])
-        rows = await box.pending(after=rows[-1].seq, limit=100)
-    assert 0 < stored < count
-    await eventually(lambda: is_empty(box))
-    await box.append([message("again")])
 
 
 async def test_fetch_returns_what_is_left_of_the_numbers(open_outbox: Open) -> None:
