@@ -50,6 +50,8 @@ SHELLS = [
 OFFERS = {
     "relay comp": {"completion"},
     "relay completion z": {"zsh"},
+    "relay completion ": {"bash", "fish", "zsh"},
+    "relay completion none": set(),
     "relay send acme-s": {"acme-sales"},
     "relay send a": {"acme-sales", "acme-help", "all"},
     "relay inspect ": {"acme-sales", "acme-help"},
@@ -64,8 +66,8 @@ OFFERS = {
 # Who names what a shell offers is tried without one. Here is what shells treat differently: one
 # word, several, one after an option, one with characters of their own, and none.
 IN_SHELLS = (
-    *("relay comp", "relay send a", "relay recent --source acme-h"),
-    *("relay tail swiftsell.note", "relay send nobody"),
+    *("relay comp", "relay completion ", "relay recent --source acme-h"),
+    *("relay tail swiftsell.note", "relay completion none"),
 )
 
 
