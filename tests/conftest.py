@@ -44,14 +44,20 @@ SLOWEST_FILES = {
     "broker/consumers/kit/test_deadly_events.py",
     "broker/consumers/kit/test_process.py",
     "broker/parking/test_parking.py",
-    "unit/cli/documents/test_completion.py",
-    "integration/outbox/test_space.py",
-    "integration/outbox/test_orphans.py",
     "integration/broker/test_silent_broker.py",
     "integration/console/test_silent_sources.py",
     "integration/ingress/test_drift.py",
+    "integration/ingress/test_processing_subprocess.py",
+    "integration/openapi/test_answers.py",
+    "integration/outbox/test_orphans.py",
+    "integration/outbox/test_space.py",
+    "integration/process/test_libraries.py",
+    "integration/process/test_rights.py",
+    "unit/cli/documents/test_completion.py",
+    "unit/vendors/test_odd_fields.py",
+    "unit/vendors/test_vendor_properties.py",
 }
-"""Those of 10 s and more come first in their tier, for the same reason."""
+"""Those of 10 s and more, or of 5 s of CPU, come first in their tier, for the same reason."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
