@@ -49,6 +49,7 @@ SLOWEST_FILES = {
     "integration/ingress/test_drift.py",
     "integration/ingress/test_processing_subprocess.py",
     "integration/openapi/test_answers.py",
+    "integration/outbox/test_checkpoints.py",
     "integration/outbox/test_orphans.py",
     "integration/outbox/test_space.py",
     "integration/process/test_libraries.py",
