@@ -196,7 +196,7 @@ def _types_of(
 
 
 def _failure_of(elements: Sequence[NotUnderstood]) -> Mapping[str, str] | None:
-    """Return what the first bug is that one of them runs into, and where."""
+    """Return the first bug that one of them runs into, and where it is."""
     for element in elements:
         if element.error:
             return safe_traceback(element.error)
@@ -210,7 +210,7 @@ def _quarantine_of(
     delivery_id: str,
     rules: DeliveryRules | None,
 ) -> partial[Message]:
-    """Return `encode_quarantined` for a body, or an element of one, with what both have alike."""
+    """Return `encode_quarantined` with what a delivery and all its elements share."""
     return partial(
         encode_quarantined,
         origin=source.origin,

@@ -1,6 +1,6 @@
 """The metrics of several workers as those of one receiver, from what they show Prometheus.
 
-All are sums, except for ages and for what is alike in all workers, where it is the maximum, and for
+All are sums, except for ages and for what all workers share, where it is the maximum, and for
 starts, where it is the minimum. Counters, histograms and sightings never go backwards: those of a
 worker that died or does not answer keep their last scraped value.
 """

@@ -59,7 +59,7 @@ class EventFeed(Protocol):
 async def tailed(
     settings: BrokerSettings, feed: EventFeed, report: Callable[[str], None]
 ) -> AsyncGenerator[TailedEvent, None]:
-    """Yield events for ever. A lost connection is made again, and reported.
+    """Yield events forever. A lost connection is made again, and reported.
 
     Args:
         settings: of the broker.
