@@ -15,6 +15,8 @@ from pathlib import Path
 import structlog
 
 READY = "ready"
+_MAX_PROBLEM_CHARACTERS = 8192
+"""The supervisor reads lines of up to 64 KiB; a longer one would end it instead of the worker."""
 
 log = structlog.get_logger("relay")
 
@@ -69,7 +71,7 @@ def report_ready() -> None:
 
 def report_problems(problems: Sequence[str]) -> None:
     """Report to the supervisor why this process exits."""
-    _report([" ".join(problem.split()) for problem in problems])
+    _report([" ".join(problem.split())[:_MAX_PROBLEM_CHARACTERS] for problem in problems])
 
 
 def _report(lines: Sequence[str]) -> None:
