@@ -38,7 +38,8 @@ from relay.ingress.request_parser import RequestParser
 _DISCARD_S = 10.0
 """How long a caller may go on sending a refused body, or leave its last answer unread."""
 _LONG_READ_BYTES = 128 * 1024
-"""uvloop goes on reading from a caller who has sent so much, up to 8 MB: 40 ms with several."""
+"""From a caller who sends so much at once, uvloop reads up to 8 MB in a row, and then from the next
+one: with several of them, everyone else waits for 40 ms."""
 _ENDED = "the connection ended amid a head"
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from relay.errors import Malformed
+from relay.events.json_pointers import EVERY, parse_pointer
 from relay.vendors.kit import raw_json
 
 MAX_UNKNOWN = 200
 """Names returned of one element. A sender may make up any number."""
 MAX_UNKNOWN_PER_OBJECT = 50
 MAX_NAME_CHARACTERS = 64
-_ANY = "*"
 _COMPOUND = {dict, list}
 
 
@@ -52,7 +52,7 @@ class _KnownPlace:
 
     def element(self) -> "_KnownPlace":
         if self.elements is None:
-            self.elements = _KnownPlace(f"{self.pointer}/{_ANY}")
+            self.elements = _KnownPlace(f"{self.pointer}/{EVERY}")
         return self.elements
 
 
@@ -72,15 +72,18 @@ class KnownFields:
         `*` as its last step means that the names in this object are data, such as a customer's own
         attributes: none of them, nor what is below them, is ever unknown. Before that, `*` is any
         element of an array.
+
+        Raises:
+            ValueError: it is no JSON pointer.
         """
-        *steps, last = pointer.split("/")[1:]
+        *steps, last = parse_pointer(pointer)
         place = self._root
         for step in steps:
-            place = place.element() if step == _ANY else place.field(unescaped(step))
-        if last == _ANY:
+            place = place.element() if step == EVERY else place.field(step)
+        if last == EVERY:
             place.is_open = True
         else:
-            place.field(unescaped(last))
+            place.field(last)
 
     def names(self) -> set[str]:
         """Return all names, whatever their place."""
@@ -99,11 +102,6 @@ class KnownFields:
 def escaped(name: str) -> str:
     """Return a name as a step of a JSON pointer (RFC 6901, 3)."""
     return name.replace("~", "~0").replace("/", "~1")
-
-
-def unescaped(step: str) -> str:
-    """Return the name that a step of a JSON pointer says."""
-    return step.replace("~1", "/").replace("~0", "~")
 
 
 def _names(place: _KnownPlace) -> Iterator[str]:
@@ -131,7 +129,7 @@ def _look(value: Any, place: _KnownPlace, found: _Found) -> None:
         if not place.is_open:
             _look_into(value, place, found)
     elif kind is list:
-        elements = place.elements or _KnownPlace(f"{place.pointer}/{_ANY}")
+        elements = place.elements or _KnownPlace(f"{place.pointer}/{EVERY}")
         for element in value:
             if type(element) in _COMPOUND:
                 _look(element, elements, found)
