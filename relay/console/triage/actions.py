@@ -22,7 +22,7 @@ from relay.cli.quarantined_delivery import QuarantinedDelivery, process_again, p
 from relay.console.access import Visitor
 from relay.console.deployment import Deployment
 from relay.console.guard import log_action
-from relay.console.triage.waiting import MAX_SCANNED, Parked, WaitingQueue, WaitingReader, key_of
+from relay.console.triage.waiting import MAX_SCANNED, Waiting, WaitingQueue, WaitingReader, key_of
 from relay.errors import BrokerError, RelayError
 
 log = structlog.get_logger("relay")
@@ -34,7 +34,7 @@ _MAX_TRIED = 100
 _TRY_LIMIT_S = 20.0
 _MAX_IDS_LOGGED = 100
 
-_Handle = Callable[[Parked, AbstractIncomingMessage], Awaitable[None]]
+_Handle = Callable[[Waiting, AbstractIncomingMessage], Awaitable[None]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What the code of now makes of waiting deliveries.
+    """What the current code makes of waiting deliveries.
 
     Args:
         tried: how many.
@@ -139,15 +139,15 @@ class Actions:
 
     async def _go_through(self, job: Job, connection: AbstractConnection, handle: _Handle) -> None:
         scanned, started = 0, time.monotonic()
-        async for parked, message, _ in job.queue.messages(connection):
+        async for waiting, message, _ in job.queue.messages(connection):
             raise_if_cancelled()
             scanned += 1
-            if key_of(parked) == job.key:
+            if key_of(waiting) == job.key:
                 try:
-                    await handle(parked, message)
+                    await handle(waiting, message)
                     job.done += 1
                     if len(job.ids) < _MAX_IDS_LOGGED:
-                        job.ids.append(parked.id)
+                        job.ids.append(waiting.id)
                 except BrokerError:
                     raise  # the others would fail, too
                 except RelayError as error:
@@ -169,28 +169,28 @@ class Actions:
                 broker, service = self._deployment.broker, job.queue.service
                 async with service_queue.opened(broker, service, exchange(service)) as target:
 
-                    async def retry(parked: Parked, message: AbstractIncomingMessage) -> None:
-                        await _retry(target, parked, message)
+                    async def retry(waiting: Waiting, message: AbstractIncomingMessage) -> None:
+                        await _retry(target, waiting, message)
 
                     yield retry
             case _:
                 await declare(connection, self._deployment.topology, passive=True)
                 channel = await connection.channel(on_return_raises=True)
 
-                async def release(parked: Parked, message: AbstractIncomingMessage) -> None:
-                    messages = await asyncio.to_thread(self._process, parked, message.body)
+                async def release(waiting: Waiting, message: AbstractIncomingMessage) -> None:
+                    messages = await asyncio.to_thread(self._process, waiting, message.body)
                     await publish(channel, self._deployment.exchange_of, messages)
                     await message.ack()
 
                 yield release
 
-    def _process(self, parked: Parked, body: bytes) -> Any:
-        if not isinstance(parked, QuarantinedDelivery):
+    def _process(self, waiting: Waiting, body: bytes) -> Any:
+        if not isinstance(waiting, QuarantinedDelivery):
             raise RelayError("it is no delivery")
-        return process_again(parked, body, self._deployment.sources, vendors.discover())
+        return process_again(waiting, body, self._deployment.sources, vendors.discover())
 
     async def try_out(self, queue: WaitingQueue, key: str) -> Trial:
-        """Return what the code of now would make of up to 100 deliveries of a group.
+        """Return what the current code would make of up to 100 deliveries of a group.
 
         Raises:
             RelayError: they can't be read.
@@ -199,20 +199,20 @@ class Actions:
         event, event_id = None, ""
         async with self._reader.opened(queue) as connection, asyncio.timeout(_TRY_LIMIT_S):
             scanned = 0
-            async for parked, message, _ in queue.messages(connection):
+            async for waiting, message, _ in queue.messages(connection):
                 scanned += 1
-                if key_of(parked) == key:
-                    outcome, found = await asyncio.to_thread(self._outcome, parked, message.body)
+                if key_of(waiting) == key:
+                    outcome, found = await asyncio.to_thread(self._outcome, waiting, message.body)
                     outcomes[outcome] += 1
                     if event is None and found is not None:
-                        event, event_id = found, parked.id
+                        event, event_id = found, waiting.id
                 if scanned == MAX_SCANNED or outcomes.total() == _MAX_TRIED:
                     break
         return Trial(tried=outcomes.total(), outcomes=outcomes, event=event, event_id=event_id)
 
-    def _outcome(self, parked: Parked, body: bytes) -> tuple[str, Any]:
+    def _outcome(self, waiting: Waiting, body: bytes) -> tuple[str, Any]:
         try:
-            messages = self._process(parked, body)
+            messages = self._process(waiting, body)
         except RelayError as error:
             return f"stays: {error}", None
         events = [message for message in messages if not message.is_quarantined]
@@ -221,15 +221,15 @@ class Actions:
         return f"goes out as {events[0].routing_key}", orjson.loads(events[0].body)
 
 
-async def _drop(_: Parked, message: AbstractIncomingMessage) -> None:
+async def _drop(_: Waiting, message: AbstractIncomingMessage) -> None:
     await message.ack()
 
 
 async def _retry(
-    target: service_queue.ServiceQueue, parked: Parked, message: AbstractIncomingMessage
+    target: service_queue.ServiceQueue, waiting: Waiting, message: AbstractIncomingMessage
 ) -> None:
-    if not isinstance(parked, DeadLetter):
+    if not isinstance(waiting, DeadLetter):
         raise RelayError("it is no dead letter")
-    first = retry_properties(message.properties, attempt=1, routing_key=parked.routing_key)
+    first = retry_properties(message.properties, attempt=1, routing_key=waiting.routing_key)
     await target.publish([(first, message.body)])
     await message.ack()

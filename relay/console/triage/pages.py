@@ -16,7 +16,14 @@ from relay.console.guard import VISITOR, log_action, read_form
 from relay.console.masking import masked
 from relay.console.rendering import Pages
 from relay.console.triage.actions import ACTIONS, RATES, Actions, Job
-from relay.console.triage.waiting import MAX_SCANNED, Group, Reading, WaitingQueue, WaitingReader
+from relay.console.triage.waiting import (
+    MAX_SCANNED,
+    Group,
+    Reading,
+    Waiting,
+    WaitingQueue,
+    WaitingReader,
+)
 from relay.console.visible import body_text, cut, pretty
 from relay.errors import RelayError
 
@@ -63,7 +70,7 @@ class Triage:
         return self._group_page(request, reading, group)
 
     async def try_out(self, request: web.Request) -> web.Response:
-        """Show what the code of now makes of a group."""
+        """Show what the current code makes of a group."""
         reading, group = await self._chosen(await read_form(request))
         if reading.queue.service:
             raise RelayError("Only what is in quarantine can be tried: a service has its own code.")
@@ -127,17 +134,17 @@ class Triage:
         self, request: web.Request, fields: Mapping[str, str], *, is_masked: bool
     ) -> web.Response:
         queue = self._queue(fields)
-        parked, message = await self._reader.find(queue, fields.get("id", ""))
+        waiting, message = await self._reader.find(queue, fields.get("id", ""))
         text, left_out = cut(_masked_text(message.body) if is_masked else body_text(message.body))
         return self._pages.response(
             "message.html",
             request[VISITOR],
             path="/triage",
             queue=queue,
-            id=parked.id,
-            about=_about(parked),
-            headers=_headers(parked) if not is_masked else [],
-            names=sorted(name for name, _ in _headers(parked)),
+            id=waiting.id,
+            about=_about(waiting),
+            headers=_headers(waiting) if not is_masked else [],
+            names=sorted(name for name, _ in _headers(waiting)),
             text=text,
             left_out=left_out,
             is_masked=is_masked,
@@ -147,12 +154,12 @@ class Triage:
     async def sample(self, request: web.Request) -> web.Response:
         """Give the body as a sample, or the skeleton of what is expected of it, as a file."""
         queue, wanted = self._queue(request.query), request.query.get("id", "")
-        parked, message = await self._reader.find(queue, wanted)
+        waiting, message = await self._reader.find(queue, wanted)
         part = request.query.get("part", "body")
         log_action(request[VISITOR], "download", queue=queue.name, id=wanted, part=part)
         number = 1
-        if isinstance(parked, QuarantinedDelivery) and parked.vendor in vendors.names():
-            taken = [_number(file.name[:2]) for file in vendors.samples(parked.vendor)]
+        if isinstance(waiting, QuarantinedDelivery) and waiting.vendor in vendors.names():
+            taken = [_number(file.name[:2]) for file in vendors.samples(waiting.vendor)]
             number += max([each for each in taken if each], default=0)
         body, ending = message.body, "json"
         if part == "expected":
@@ -202,21 +209,21 @@ def _masked_text(body: bytes) -> str:
         return "This body is no JSON, so it can't be masked; an operator can see it as it is."
 
 
-def _about(parked: QuarantinedDelivery | DeadLetter) -> list[tuple[str, str]]:
-    if isinstance(parked, DeadLetter):
+def _about(waiting: Waiting) -> list[tuple[str, str]]:
+    if isinstance(waiting, DeadLetter):
         return [
-            ("Type", parked.type),
-            ("Routing key", parked.routing_key),
-            ("Attempts", str(parked.attempts or "not known")),
-            ("Reason", parked.reason),
+            ("Type", waiting.type),
+            ("Routing key", waiting.routing_key),
+            ("Attempts", str(waiting.attempts or "not known")),
+            ("Reason", waiting.reason),
         ]
     return [
-        ("Source", parked.source),
-        ("Vendor", parked.vendor),
-        ("Reason", parked.reason),
-        ("Content type", parked.content_type),
+        ("Source", waiting.source),
+        ("Vendor", waiting.vendor),
+        ("Reason", waiting.reason),
+        ("Content type", waiting.content_type),
     ]
 
 
-def _headers(parked: QuarantinedDelivery | DeadLetter) -> list[tuple[str, str]]:
-    return list(parked.headers.items()) if isinstance(parked, QuarantinedDelivery) else []
+def _headers(waiting: Waiting) -> list[tuple[str, str]]:
+    return list(waiting.headers.items()) if isinstance(waiting, QuarantinedDelivery) else []

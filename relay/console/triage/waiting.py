@@ -1,7 +1,7 @@
 """What waits for a person, read from its queue in bounded steps and grouped.
 
-Reading uses nothing up. Only one reader has a queue in hand at a time,
-since nobody else sees the messages meanwhile.
+Reading uses nothing up. Only one reader has a queue in hand at a time, since nobody else sees the
+messages meanwhile.
 """
 
 import asyncio
@@ -33,8 +33,9 @@ _FRESH_S = 5.0
 _VARYING = re.compile(r"\b[0-9a-f]{8,}\b|\d+")
 """What differs between messages with the same reason: ids, ports, durations."""
 
-Parked = QuarantinedDelivery | DeadLetter
-Messages = AsyncIterator[tuple[Parked, AbstractIncomingMessage, int]]
+Waiting = QuarantinedDelivery | DeadLetter
+"""What a message that waits says of itself."""
+Messages = AsyncIterator[tuple[Waiting, AbstractIncomingMessage, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ class WaitingQueue:
     async def messages(self, connection: AbstractConnection) -> Messages:
         """Yield what each message says about itself, the message, and how many there are."""
         async for total, message in browse(connection, self.name):
-            parked = read_dead_letter(message) if self.service else QuarantinedDelivery.of(message)
-            yield parked, message, total
+            waiting = read_dead_letter(message) if self.service else QuarantinedDelivery.of(message)
+            yield waiting, message, total
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,18 +83,18 @@ class Group:
     ids: list[str] = field(default_factory=list)
     size: int = 0
 
-    def add(self, parked: Parked, size: int) -> None:
+    def add(self, waiting: Waiting, size: int) -> None:
         """Count a message."""
         self.count += 1
         self.size += size
-        at = began(parked)
+        at = began(waiting)
         if at is not None:
             self.first = at if self.first is None else min(at, self.first)
             self.last = at if self.last is None else max(at, self.last)
-        if isinstance(parked, DeadLetter):
-            self.attempts = max(self.attempts, parked.attempts)
+        if isinstance(waiting, DeadLetter):
+            self.attempts = max(self.attempts, waiting.attempts)
         if len(self.ids) < _MAX_IDS:
-            self.ids.append(parked.id)
+            self.ids.append(waiting.id)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,15 +118,15 @@ class Reading:
     problem: str = ""
 
 
-def began(parked: Parked) -> float | None:
+def began(waiting: Waiting) -> float | None:
     """Return since when a message has waited."""
-    return parked.died_at if isinstance(parked, DeadLetter) else parked.received_at
+    return waiting.died_at if isinstance(waiting, DeadLetter) else waiting.received_at
 
 
-def key_of(parked: Parked) -> str:
+def key_of(waiting: Waiting) -> str:
     """Return the key of the group that a message belongs to."""
-    source = parked.type if isinstance(parked, DeadLetter) else parked.source
-    shape = _VARYING.sub("#", parked.reason)
+    source = waiting.type if isinstance(waiting, DeadLetter) else waiting.source
+    shape = _VARYING.sub("#", waiting.reason)
     return blake2b(f"{source}\0{shape}".encode(errors="replace"), digest_size=8).hexdigest()
 
 
@@ -150,7 +151,7 @@ class WaitingReader:
     async def reading(self, queue: WaitingQueue) -> Reading:
         """Return what waits in a queue, as it was at most five seconds ago."""
         known = self._readings.get(queue.name)
-        if known and time.time() - known.at < _FRESH_S:
+        if known and 0 <= time.time() - known.at < _FRESH_S:  # less than 0: the clock was set back
             return known
         if self._in_hand.locked() and known:
             return known
@@ -188,7 +189,7 @@ class WaitingReader:
 
     async def find(
         self, queue: WaitingQueue, wanted: str
-    ) -> tuple[Parked, AbstractIncomingMessage]:
+    ) -> tuple[Waiting, AbstractIncomingMessage]:
         """Return the message with an id.
 
         Raises:
@@ -196,9 +197,9 @@ class WaitingReader:
         """
         async with self.opened(queue) as connection, asyncio.timeout(_MAX_SCAN_S):
             scanned = 0
-            async for parked, message, _ in queue.messages(connection):
-                if parked.id == wanted:
-                    return parked, message
+            async for waiting, message, _ in queue.messages(connection):
+                if waiting.id == wanted:
+                    return waiting, message
                 scanned += 1
                 if scanned == MAX_SCANNED:
                     break
@@ -207,16 +208,16 @@ class WaitingReader:
 
 async def _read(queue: WaitingQueue, connection: AbstractConnection, found: Reading) -> None:
     until, size = time.monotonic() + _MAX_READ_S, 0
-    async for parked, message, total in queue.messages(connection):
+    async for waiting, message, total in queue.messages(connection):
         found.total = total
         found.read += 1
         size += len(message.body)
-        key = key_of(parked)
+        key = key_of(waiting)
         group = found.groups.get(key)
         if group is None and len(found.groups) < _MAX_GROUPS:
-            source = parked.type if isinstance(parked, DeadLetter) else parked.source
-            group = found.groups[key] = Group(key=key, source=source, reason=parked.reason)
+            source = waiting.type if isinstance(waiting, DeadLetter) else waiting.source
+            group = found.groups[key] = Group(key=key, source=source, reason=waiting.reason)
         if group:
-            group.add(parked, len(message.body))
+            group.add(waiting, len(message.body))
         if found.read == MAX_READ or size > _MAX_READ_BYTES or time.monotonic() > until:
             break
