@@ -18,7 +18,7 @@ from relay.events import ignored_types, request_headers, topology
 from relay.events.redaction_rules import MIN_KEY_CHARACTERS, redaction_of
 from relay.events.source_rules import SourceRules
 from relay.settings_file import File, Section, Strings, load_as, resolve_secrets
-from relay.settings_values import ExchangeName, Hosts, Networks, Port, SourceName, Table
+from relay.settings_values import ExchangeName, Hosts, Networks, Port, SourceName, Table, is_origin
 
 _MAX_BODY_BYTES = 7 * 1024 * 1024
 """An event holds the vendor's element and the text cut out of it, so up to twice the body.
@@ -30,7 +30,6 @@ _MIN_OUTBOX_BYTES = 1024 * 1024
 _MAX_EXPECTED_S = 604_800
 """A week: so far back does the alert look."""
 _MIN_TOKEN_CHARACTERS = 8
-_ADMIN_URL = re.compile(r"(?:https?|dns)://[A-Za-z0-9._\[\]:-]+/?")
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared
 
 
@@ -154,7 +153,7 @@ class ConsoleSettings(Section):
     @classmethod
     def _check_receivers(cls, receivers: list[str]) -> list[str]:
         for url in receivers:
-            if not _ADMIN_URL.fullmatch(url):
+            if not is_origin(url):
                 raise ValueError(f"{url!r} is neither http://HOST:PORT nor dns://NAME:PORT")
         return receivers
 
@@ -162,7 +161,7 @@ class ConsoleSettings(Section):
     @classmethod
     def _check_services(cls, services: dict[str, str]) -> dict[str, str]:
         for name, url in services.items():
-            if url and not _ADMIN_URL.fullmatch(url):
+            if url and not is_origin(url):
                 raise ValueError(f"{name}: {url!r} is neither http://HOST:PORT nor empty")
         return services
 

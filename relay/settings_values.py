@@ -3,6 +3,7 @@
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from relay.settings_file import listed
 
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_ORIGIN = re.compile(r"(?:https?|dns)://[A-Za-z0-9._\[\]:-]+/?")
 _MAPPED_PREFIX_BITS = 96
 """What an IPv6 address has before the IPv4 address mapped into it (RFC 4291, 2.5.5.2)."""
 
@@ -54,3 +56,12 @@ Table = Annotated[dict[str, str], BeforeValidator(_table)]
 ExchangeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def is_origin(text: str) -> bool:
+    """Return whether it is `http://HOST:PORT`, or `dns://NAME:PORT`: each address of a name."""
+    try:
+        parts = urlsplit(text)
+        return bool(_ORIGIN.fullmatch(text) and parts.hostname and parts.port != 0)
+    except ValueError:  # a port beyond 65,535, or brackets around no address
+        return False

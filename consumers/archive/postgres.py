@@ -3,6 +3,7 @@
 A connection that fails is closed; the next batch opens another.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from consumers.kit import Event, Unavailable
 from consumers.kit.database.postgres import connection_parameters
 
 _DEFAULTS = {"connect_timeout": 10, "application_name": "relay archive"}
+_DELETE_LIMIT_S = 60.0  # a batch takes milliseconds; the rest is for a table that others lock
 _SCHEMA_LOCK = 0x72656C61795F6172  # any number that nobody else uses
 _EVENT_ERRORS = (psycopg.DataError, psycopg.IntegrityError, ProgramLimitExceeded)
 """Errors that an event may be to blame for. All others are the server's or the connection's."""
@@ -78,12 +80,17 @@ log = structlog.get_logger("consumers.archive")
 class PostgresArchive:
     """An `Archive` in the database at url.
 
+    Args:
+        url: of the database.
+        delete_limit_s: how long `delete_old` may take.
+
     Raises:
         ValueError: that is no URL of a database.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, delete_limit_s: float = _DELETE_LIMIT_S) -> None:
         self._parameters: dict[str, Any] = _DEFAULTS | connection_parameters(url)
+        self._delete_limit_s = delete_limit_s
         self._db: psycopg.AsyncConnection | None = None
 
     async def open(self) -> None:
@@ -130,9 +137,15 @@ class PostgresArchive:
         """Delete up to 1,000 old events, over a connection of its own; see Archive.delete_old."""
         parameters = [before, before, DELETED_AT_ONCE]
         try:
-            async with await psycopg.AsyncConnection.connect(**self._parameters) as db:
+            async with (
+                asyncio.timeout(self._delete_limit_s),
+                await psycopg.AsyncConnection.connect(**self._parameters) as db,
+            ):
                 deleted = await db.execute(_DELETE_OLD, parameters)
                 return deleted.rowcount >= DELETED_AT_ONCE
+        except TimeoutError as error:
+            limit = f"{self._delete_limit_s:g} s"
+            raise Unavailable(f"The archive did not delete within {limit}.") from error
         except psycopg.Error as error:
             raise Unavailable(f"The archive can't be written: {_reason(error)}.") from error
 

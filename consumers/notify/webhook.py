@@ -115,7 +115,8 @@ class Webhook:
                 asked_s = wait_s(response.headers.get("Retry-After"), now=time.time())
         except TimeoutError:
             raise Unavailable(f"the webhook {self._name} did not answer in time") from None
-        except aiohttp.ClientError as error:  # its text, and so a traceback, may show the URL
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            # Its text, and so a traceback, may show the URL. UnicodeError: a host name too long.
             reason = f"the webhook {self._name} can't be reached: {type(error).__name__}"
             raise Unavailable(reason) from None
         if isinstance(failure, Unavailable) and asked_s is not None:

@@ -319,3 +319,24 @@ def test_what_a_source_does_to_its_events_is_checked(
 
     assert problem.startswith(f"sources.acme.{setting}: ")
     assert words in problem
+
+
+@for_each(
+    url=[
+        "http://10.0.0.1:99999",
+        "dns://relay:65536",
+        "http://relay:0",
+        "http://[relay]:9090",
+        "http://:9090",
+        "http://[::1:9090",
+        "relay:9090",
+    ]
+)
+def test_an_address_of_the_console_that_nobody_can_ask_is_a_problem(
+    problems_of: Callable[[str], list[str]], url: str
+) -> None:
+    (problem,) = problems_of(f'[console]\nreceivers = ["{url}"]')
+    (other,) = problems_of(f'[console]\nservices = {{archive = "{url}"}}')
+
+    assert url in problem
+    assert url in other

@@ -222,8 +222,6 @@ class HandlerPool:
         tags = [delivery.message.tag for delivery in batch]
         return [known[tag] if tag in known else next(rest) for tag in tags]
 
-    # What becomes of a message.
-
     def _ack(self, *deliveries: Delivery) -> None:
         if self._inbox:
             for delivery in deliveries:

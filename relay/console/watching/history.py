@@ -65,10 +65,11 @@ class PolledHistory:
 
     def sources(self, now: float) -> Mapping[str, SourceRow]:
         """Return what is known of each source that was heard of."""
-        first = int(now // _MINUTE_S) - _MAX_MINUTES + 1
+        last = int(now // _MINUTE_S)
+        first = last - _MAX_MINUTES + 1
         rows: dict[str, tuple[SourceCounts, list[float]]] = {}
         for minute, counts in self._minutes:
-            if minute < first:
+            if not first <= minute <= last:  # after the clock was set back, some are to come
                 continue
             for name, new in counts.items():
                 hour, per_minute = rows.setdefault(name, (SourceCounts(), [0.0] * _MAX_MINUTES))

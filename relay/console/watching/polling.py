@@ -172,10 +172,31 @@ class Poller:
         )
 
 
+def read_readiness(body: bytes) -> Mapping[str, Any]:
+    """Return what `/readyz` says. A part that an earlier version does not have may be missing.
+
+    Raises:
+        ValueError: it is no JSON object, or what should be a number or a list in it is none.
+    """
+    answer = orjson.loads(body)
+    outbox = mapping(mapping(answer).get("outbox"))
+    needed = [outbox.get("messages"), outbox.get("oldest_age_s")] if outbox else []
+    others = [outbox.get("used_bytes"), outbox.get("max_bytes")]
+    others.append(mapping(outbox.get("parked")).get("count"))
+    numbers = [*needed, *[number for number in others if number is not None]]
+    if not (
+        isinstance(answer, dict)
+        and isinstance(answer.get("workers", []), list)
+        and all(isinstance(number, int | float) for number in numbers)
+    ):
+        raise ValueError("it is no answer of `/readyz`")
+    return answer
+
+
 async def _ask(http: aiohttp.ClientSession, polled: Polled, change: Change | None) -> None:
     """Ask one of them, and note its answers."""
     try:
-        polled.readiness = orjson.loads(await get(http, f"{polled.url}/readyz"))
+        polled.readiness = read_readiness(await get(http, f"{polled.url}/readyz"))
         if change is not None:
             scrape = parse((await get(http, f"{polled.url}/metrics")).decode())
             change.add(polled.scrape, scrape)
@@ -221,7 +242,7 @@ async def resolve(wanted: str) -> list[str]:
         return [wanted.rstrip("/")]
     port = parts.port or 9090
     found: list[Any] = []
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError, TimeoutError, UnicodeError):  # a part of the name is too long
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_TIMEOUT_S):
             found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)

@@ -1,6 +1,7 @@
 """What `/metrics` of a receiver says, and what happened between two looks at it."""
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,13 @@ _WANTED = (
     "relay_answer_seconds",
     _LAST_SEEN,
 )
+_LABELS = {
+    "relay_requests_total": {"source", "status"},
+    "relay_quarantined_total": {"source"},
+    "relay_unauthenticated_total": {"source"},
+    "relay_answer_seconds_bucket": {"le"},
+}
+"""The labels that are looked at; without one of them, it is not our metric."""
 _REFUSED_FROM = 400
 _MAX_SOURCES = 2000
 _WRONG_SECRET = {"signature_wrong", "signature_malformed", "token_wrong"}
@@ -25,10 +33,10 @@ MetricValues = Mapping[str, Mapping[Labels, float]]
 
 
 def parse(text: str) -> MetricValues:
-    """Read the text of `/metrics`. What the console does not show is left out.
+    """Read the text of `/metrics`; only what the console shows, and only finite numbers.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: it is no such text, or a label is missing.
     """
     lines = [
         line
@@ -38,7 +46,10 @@ def parse(text: str) -> MetricValues:
     values: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
     for family in text_string_to_metric_families("".join(lines)):
         for sample in family.samples:
-            values[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
+            if missing := _LABELS.get(sample.name, set()) - sample.labels.keys():
+                raise ValueError(f"{sample.name} lacks {', '.join(sorted(missing))}")
+            if math.isfinite(sample.value):
+                values[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
     return values
 
 
@@ -83,7 +94,7 @@ class Change:
             return
         for labels, count in _increases(before, now, "relay_requests_total"):
             counts = self._counts(labels["source"])
-            if int(labels.get("status", "0")) >= _REFUSED_FROM:
+            if int(labels["status"]) >= _REFUSED_FROM:
                 counts.refused += count
             else:
                 counts.accepted += count

@@ -79,6 +79,30 @@ def test_of_a_source_the_last_hour_is_kept_by_the_minute() -> None:
     assert history.sources(100_060 + 3600)["acme"].hour.total == 0
 
 
+@for_each_row(("set_back_s",), [(1,), (59,), (61,), (3600,), (86_400,)])
+def test_a_clock_that_is_set_back_leaves_out_what_is_to_come(set_back_s: float) -> None:
+    history, change = PolledHistory(), Change()
+    change.add(parse(metrics(0, 0)), parse(metrics(6, 1)))
+    history.count(200_059, change)
+
+    now = 200_059 - set_back_s
+    history.count(now, change)
+
+    row = history.sources(now)["acme"]
+    assert len(row.per_minute) == 60
+    assert row.per_minute[-1] in (7, 14)
+    assert row.hour.total == sum(row.per_minute)
+
+
+@for_each_row(("value",), [("NaN",), ("+Inf",), ("-Inf",)])
+def test_a_value_that_is_no_finite_number_is_not_counted(value: str) -> None:
+    text = metrics(6, 1).replace('status="200"} 6', f'status="200"}} {value}')
+    change = Change()
+    change.add(parse(metrics(0, 0)), parse(text))
+
+    assert (change.accepted, change.refused) == (0, 1)
+
+
 def sample(at: float, value: float | None) -> Sample:
     return Sample(at, value, *[None] * 8)
 

@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -132,6 +133,22 @@ async def test_an_append_that_hangs_can_be_given_up(postgres_url: str) -> None:
 
         assert await archive.append([event("next")]) == 1
         assert found(archive) == archived(event("next"))
+
+
+@pytest.mark.parametrize("limit_s", [0.05, 0.3])
+async def test_deleting_old_events_that_hangs_is_given_up(
+    postgres_url: str, limit_s: float
+) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    async with opened_archive(postgres_url) as archive:
+        await archive.append([event("old")])
+        async with locked(postgres_url), asyncio.timeout(20):
+            hasty = PostgresArchive(postgres_url, delete_limit_s=limit_s)
+            with pytest.raises(Unavailable, match=rf"did not delete within {limit_s} s\."):
+                await hasty.delete_old(later)
+
+        assert not await archive.delete_old(later)
+        assert found(archive) == []
 
 
 async def test_a_server_that_only_reads_is_waited_for(postgres_url: str) -> None:

@@ -130,6 +130,21 @@ async def test_a_flood_is_posted_in_few_messages_and_all_of_it_is_accounted_for(
     assert len(slack.bodies) < 250
 
 
+@pytest.mark.parametrize("host", ["a" * 64, f"chat.{'b' * 70}.example", f"{'c' * 100}.d"])
+async def test_a_host_name_that_can_not_be_looked_up_is_a_webhook_that_is_down(host: str) -> None:
+    async with aiohttp.ClientSession() as http:
+        webhook = Webhook(
+            name="missed", url=f"http://{host}/T0K3N", http=http, limiter=RateLimiter(50, burst=5)
+        )
+
+        with pytest.raises(
+            Unavailable, match=r"^the webhook missed can't be reached: \w+$"
+        ) as raised:
+            await webhook.post("hello")
+
+    assert "T0K3N" not in "".join(traceback.format_exception(raised.value))
+
+
 async def test_the_address_is_in_no_error(webhook: Webhook) -> None:
     async def answer_nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"nonsense\r\n\r\n")
