@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from deploy.local.broker import PrivateBroker
 from deploy.local.private_server import free_port
@@ -17,6 +18,8 @@ from tests.support.relay_process import RelayProcess, numbered, post_all
 from tests.support.servers.chromium import opened_page
 from tests.support.servers.console import SOURCE
 from tests.support.servers.ports import is_taken
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class ConsoleProcess:
@@ -42,7 +45,7 @@ class ConsoleProcess:
         await self._process.wait()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def relay(tmp_path: Path, own_broker: PrivateBroker) -> AsyncIterator[RelayProcess]:
     """A relay whose admin port stays the same when it is started again."""
     admin = {"port": free_port()}
@@ -50,7 +53,7 @@ async def relay(tmp_path: Path, own_broker: PrivateBroker) -> AsyncIterator[Rela
         yield relay
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def console(
     tmp_path: Path, own_broker: PrivateBroker, relay: RelayProcess
 ) -> AsyncIterator[ConsoleProcess]:
@@ -61,9 +64,9 @@ async def console(
 
 
 async def test_a_receiver_that_is_killed_and_comes_back(
-    console: ConsoleProcess, relay: RelayProcess, chromium: Chromium
+    console: ConsoleProcess, relay: RelayProcess, shared_chromium: Chromium
 ) -> None:
-    async with opened_page(chromium, console.url) as page:
+    async with opened_page(shared_chromium, console.url) as page:
         await says(page, "main", "1 of 1 receivers ready")
 
         await relay.kill()
@@ -75,12 +78,15 @@ async def test_a_receiver_that_is_killed_and_comes_back(
 
 
 async def test_a_broker_that_is_stopped_and_comes_back(
-    console: ConsoleProcess, own_broker: PrivateBroker, relay: RelayProcess, chromium: Chromium
+    console: ConsoleProcess,
+    own_broker: PrivateBroker,
+    relay: RelayProcess,
+    shared_chromium: Chromium,
 ) -> None:
     async with (
-        opened_page(chromium, console.url) as overview,
-        opened_page(chromium, console.url) as feed,
-        opened_page(chromium, console.url) as triage,
+        opened_page(shared_chromium, console.url) as overview,
+        opened_page(shared_chromium, console.url) as feed,
+        opened_page(shared_chromium, console.url) as triage,
     ):
         await feed.goto("/feed")
         await triage.goto("/triage")
@@ -102,13 +108,13 @@ async def test_a_broker_that_is_stopped_and_comes_back(
 
 
 async def test_a_console_that_is_killed_and_started_again(
-    console: ConsoleProcess, relay: RelayProcess, chromium: Chromium
+    console: ConsoleProcess, relay: RelayProcess, shared_chromium: Chromium
 ) -> None:
     refused = "ERR_CONNECTION_REFUSED"
     cut = "ERR_INCOMPLETE_CHUNKED_ENCODING"
     async with (
-        opened_page(chromium, console.url, expected=(refused, cut)) as overview,
-        opened_page(chromium, console.url, expected=(refused, cut)) as feed,
+        opened_page(shared_chromium, console.url, expected=(refused, cut)) as overview,
+        opened_page(shared_chromium, console.url, expected=(refused, cut)) as feed,
     ):
         await feed.goto("/feed")
         await says(feed, "#feed-state", "live")
@@ -129,7 +135,5 @@ async def test_a_console_that_is_killed_and_started_again(
 async def says(page: Page, selector: str, text: str) -> None:
     """Wait until an element of the open page has a text; nothing is loaded again for that."""
 
-    async def has_text() -> bool:
-        return text in await page.inner_text(selector)
-
-    await eventually(has_text, limit_s=90)
+    element = page.locator(selector)
+    await expect(element).to_contain_text(text, use_inner_text=True, timeout=90_000)

@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Page
 
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+"""The colours that a reader may prefer."""
 _REPORTS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
