@@ -16,7 +16,7 @@ from relay.events.message import Message
 from relay.outbox import database, layout, parked
 from relay.outbox.directory import OutboxDirectory
 from tests.powercut import recording
-from tests.powercut.disk import Disk
+from tests.powercut.disk import Disk, Extent
 from tests.powercut.promise import Promise
 
 _KEPT = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -92,28 +92,27 @@ class Cuts:
             sqlite3.Error: an outbox can't be read though nothing was done to it.
         """
         _read_intact()
-        traces = list(traces)
-        points = sum(1 for trace in traces for _ in recording.calls(trace))
+        calls = list(chain.from_iterable(map(recording.calls, traces)))
         due = 0.0
-        for call in chain.from_iterable(map(recording.calls, traces)):
+        for call in calls:
             self._promise.see(call)
             synced = self._disk.see(call)
-            due += disks / points * (0.5 + self._chance.random())
+            due += disks / len(calls) * (0.5 + self._chance.random())
             while due >= 1 or synced:
                 due, synced = due - (not synced), False
                 self._open(self._disk.after_cut(self._chance, self._chance.choice(_KEPT)))
         return self.result
 
-    def _open(self, content: dict[str, bytes | None]) -> None:
+    def _open(self, content: dict[str, Extent | None]) -> None:
         """Lay a disk out in memory and look what the relay finds in it."""
         tally, faults = self.result
         with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
-            for name, data in content.items():
+            for name, extent in content.items():
                 path = Path(place) / Path(name).relative_to(self._root)
-                if data is None:
+                if extent is None:
                     path.mkdir()
                 else:
-                    path.write_bytes(data)
+                    extent.write_to(path)
             fault = self._fault_of(Path(place) / "outbox")
             tally["disks"] += 1
             if fault:

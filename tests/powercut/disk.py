@@ -4,9 +4,11 @@ A write is torn into sectors, each of which may be missing. A name is durable on
 was synced after it was made, and a file's content once the file was: neither implies the other.
 """
 
+import os
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from pathlib import PurePosixPath as Pure
 from typing import NamedTuple
 
@@ -21,6 +23,18 @@ _NAMING = {*_MOVING, *_REMOVING, "mkdir", "open", "openat"}
 Keep = Callable[[], bool]
 
 
+class Extent:
+    """Bytes, and zeros behind them up to a size, which take no memory: the reserve has 4 MiB."""
+
+    def __init__(self, data: bytes = b"", size: int = 0) -> None:
+        self.data = bytearray(data)
+        self.size = size
+
+    def write_to(self, path: Path) -> None:
+        path.write_bytes(self.data)
+        os.truncate(path, self.size)
+
+
 class Change(NamedTuple):
     """A write of data at an offset; or, without data, a new size (`grows`: at least that)."""
 
@@ -28,13 +42,12 @@ class Change(NamedTuple):
     data: bytes | None
     grows: bool = False
 
-    def apply(self, content: bytearray, keep: Keep) -> None:
+    def apply(self, extent: Extent, keep: Keep) -> None:
+        content = extent.data
         if self.data is None:
-            if not keep():
-                return
-            if not self.grows:
-                del content[self.offset :]
-            content.extend(bytes(max(0, self.offset - len(content))))
+            if keep():
+                extent.size = max(extent.size, self.offset) if self.grows else self.offset
+                del content[extent.size :]
             return
         start, end = self.offset, self.offset + len(self.data)
         while start < end:
@@ -42,6 +55,7 @@ class Change(NamedTuple):
             if keep():
                 content.extend(bytes(max(0, start - len(content))))
                 content[start:stop] = self.data[start - self.offset : stop - self.offset]
+                extent.size = max(extent.size, stop)
             start = stop
 
 
@@ -50,7 +64,7 @@ class File:
 
     def __init__(self, *, is_directory: bool = False) -> None:
         self.is_directory = is_directory
-        self.durable = bytearray()
+        self.durable = Extent()
         self.changes: list[Change] = []
         self.size = 0
 
@@ -66,11 +80,11 @@ class File:
             change.apply(self.durable, lambda: True)
         del self.changes[:count]
 
-    def after_cut(self, keep: Keep) -> bytes:
-        content = bytearray(self.durable)
+    def after_cut(self, keep: Keep) -> Extent:
+        extent = Extent(self.durable.data, self.durable.size)
         for change in self.changes:
-            change.apply(content, keep)
-        return bytes(content)
+            change.apply(extent, keep)
+        return extent
 
 
 class Naming(NamedTuple):
@@ -172,7 +186,7 @@ class Disk:
         self._namings.append(naming)
         _apply(naming, self._live)
 
-    def after_cut(self, chance: random.Random, kept: float) -> dict[str, bytes | None]:
+    def after_cut(self, chance: random.Random, kept: float) -> dict[str, Extent | None]:
         """Return a disk as it may be if the power is cut now: content by path, None for folders.
 
         Args:
