@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from consumers.kit import Event
 from consumers.kit.queues import topology
 from tests.support.archives import found
 from tests.support.eventually import LIMIT_S, eventually
+from tests.support.relay_process import TRUSTS_NOBODY
 
 
 class ArchiveProcess:
@@ -57,6 +59,7 @@ class ArchiveProcess:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "consumers.archive", "--config", str(self._config)),
                 stderr=log,
+                env=os.environ | TRUSTS_NOBODY,
             )
         try:
             await eventually(lambda: self._has_started(process))

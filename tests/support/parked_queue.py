@@ -31,10 +31,16 @@ class ParkedQueue:
         """Take all messages out and return their ids, oldest first."""
         found: list[str] = []
         async with await aio_pika.connect(self._url) as connection:
-            queue = await (await connection.channel()).get_queue(self._name)
-            while message := await queue.get(fail=False):
-                await message.ack()
-                found.append(message.message_id or "")
+            channel = await connection.channel()
+            queue = await channel.get_queue(self._name)
+            count = queue.declaration_result.message_count or 0
+            if count:
+                await channel.set_qos(prefetch_count=count)  # no more than are acknowledged below
+                async with queue.iterator() as messages:
+                    while len(found) < count:
+                        message = await anext(messages)
+                        found.append(message.message_id or "")
+                await message.ack(multiple=True)
         return found
 
     async def holds(self, ids: set[str]) -> list[str]:

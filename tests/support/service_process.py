@@ -19,6 +19,7 @@ from relay.events.topology import topology as relay_topology
 from tests.support.cleanup import delete_queues
 from tests.support.consuming import Exchange, body
 from tests.support.eventually import LIMIT_S, eventually
+from tests.support.relay_process import TRUSTS_NOBODY
 
 SERVICES = Path("tests/support/services")
 
@@ -46,7 +47,7 @@ class Service:
                 *(sys.executable, str(self._file), "--config", str(self._config)),
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "SERVICE_NAME": self.name, "PYTHONPATH": "."},
+                env={**os.environ, **TRUSTS_NOBODY, "SERVICE_NAME": self.name, "PYTHONPATH": "."},
             )
 
     async def end(self, number: signal.Signals) -> int:

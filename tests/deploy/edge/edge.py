@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -92,7 +93,7 @@ class Edge:
     @contextlib.asynccontextmanager
     async def load(self) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
         """Send all through the block, which can wait for so many more acknowledgements."""
-        bodies = iter(numbered(1_000_000))
+        bodies = (body for start in count(0, 1000) for body in numbered(1000, start))
         is_over = asyncio.Event()
 
         async def keep_sending() -> None:
@@ -100,8 +101,8 @@ class Edge:
                 while not is_over.is_set():
                     await self.send(http, next(bodies))
 
-        async def accepts(count: int) -> None:
-            wanted = len(self.accepted) + count
+        async def accepts(more: int) -> None:
+            wanted = len(self.accepted) + more
             await eventually(lambda: self.failed or len(self.accepted) >= wanted)
 
         async with asyncio.TaskGroup() as group:
