@@ -18,15 +18,15 @@ async def test_killed_in_mid_load_it_has_written_each_event_exactly_once_in_the_
     tmp_path: Path, broker_url: str
 ) -> None:
     async with service(tmp_path, "recording_service.py", broker_url) as (program, exchange):
-        for start in range(0, 6000, 2000):
+        for start in range(0, 3000, 1000):
             before = len(program.notes())
-            await publish(exchange, start, start + 2000)
+            await publish(exchange, start, start + 1000)
             await eventually(lambda before=before: len(program.notes()) > before + 100)
             await program.end(signal.SIGKILL)
             await program.start()
-        await eventually(lambda: len(program.notes()) >= 6000)
+        await eventually(lambda: len(program.notes()) >= 3000)
 
-        assert sorted(program.notes()) == list(range(6000))
+        assert sorted(program.notes()) == list(range(3000))
 
 
 async def test_killed_in_mid_load_a_plain_handler_misses_nothing(
