@@ -24,7 +24,7 @@ from relay.broker import connect_failure, lenient_decoding
 from relay.errors import BrokerError, TopologyError
 from relay.events.topology import Binding, Exchange, Queue, Topology
 
-Connection = AbstractConnection
+Connection = AbstractConnection  # its name for those who do not import aio-pika
 
 CONNECT_TIMEOUT_S = 10
 _ANSWER_TIMEOUT_S = 10

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -113,7 +114,7 @@ class SupervisorAdmin:
         method: str = "GET",
         document: object = None,
     ) -> list[Any]:
-        """Ask each worker in order, and return their JSON; None for one that gives none in time."""
+        """Ask each worker in order, and return their JSON; None for one that gives none."""
 
         async def ask(number: int, query: Mapping[str, str]) -> Any:
             process = self._running(number)
@@ -149,7 +150,7 @@ async def _get(
     method: str = "GET",
     document: object = None,
 ) -> bytes | None:
-    """Return a worker's answer, or None if there is none in time."""
+    """Return a worker's answer, or None if it gives none in time, or fails to."""
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
         async with (
             aiohttp.ClientSession(
@@ -158,7 +159,10 @@ async def _get(
             ) as http,
             http.request(method, f"http://worker{path}", params=query, json=document) as response,
         ):
-            return await response.read()
+            failed = (
+                response.status == HTTPStatus.INTERNAL_SERVER_ERROR
+            )  # the worker's log says why
+            return None if failed else await response.read()
     return None
 
 

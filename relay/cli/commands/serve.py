@@ -15,7 +15,8 @@ from relay.workers import worker as worker_pipes
 from relay.workers.worker import Worker
 
 _OTHER_STEPS_S = 10.0
-"""A worker's time to stop, beside the two waits that `ingress.shutdown_grace_s` bounds."""
+"""A worker's time to stop, beside what settings bound: two waits for what comes in and goes out,
+and one for a disk."""
 
 
 @click.command("serve")
@@ -80,6 +81,8 @@ def _supervise(settings: Settings, config: Path | None) -> None:
         count=settings.ingress.workers,
         address=(settings.ingress.host, settings.ingress.port),
         admin_address=(settings.admin.host, settings.admin.port),
-        stop_limit_s=2 * settings.ingress.shutdown_grace_s + _OTHER_STEPS_S,
+        stop_limit_s=2 * settings.ingress.shutdown_grace_s
+        + settings.outbox.write_timeout_s
+        + _OTHER_STEPS_S,
     )
     run(supervisor.run())
