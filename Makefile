@@ -1,9 +1,11 @@
 # Everything runs through `.venv/bin/python -m`, for the reason given in deploy/local/setup.sh.
 PYTHON := .venv/bin/python
-# Each file is the work of one worker, the slowest first. Twice as many workers as cores, since tests
-# wait: for limits that have to pass, and for processes.
+# Each file is the work of one worker, the slowest first. More workers than cores, since tests wait:
+# for limits that have to pass, and for processes. Those without a broker wait more.
 ON_ALL_CORES := --dist loadfile --no-loadscope-reorder
-WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS := $(shell echo $$((2 * $(CORES))))
+CHECK_WORKERS := $(shell echo $$((3 * $(CORES))))
 # What a busy machine kept from ending in time beside others.
 ONCE_MORE_ALONE := $(PYTHON) -m pytest --last-failed --last-failed-no-failures none
 WITHOUT_BROKER := tests/unit tests/integration tests/fuzz
@@ -36,8 +38,11 @@ demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
 # These ask nobody outside, and each process would take 40 ms of CPU to read which authorities it trusts.
+# aiohttp reads the machine's authorities as it is imported: 36 ms, for each process of a test.
+TRUSTING_NOBODY := SSL_CERT_FILE=/dev/null
+
 check: lint ## ruff, mypy, and the tests that need no broker
-	SSL_CERT_FILE=/dev/null $(PYTHON) -m pytest --quiet --numprocesses $(WORKERS) $(ON_ALL_CORES) $(WITHOUT_BROKER)
+	$(TRUSTING_NOBODY) $(PYTHON) -m pytest --quiet --numprocesses $(CHECK_WORKERS) $(ON_ALL_CORES) $(WITHOUT_BROKER)
 
 test: setup ## all tests, against a real RabbitMQ and PostgreSQL
 	$(ensure_programs)
