@@ -39,6 +39,14 @@ class Step(NamedTuple):
     tone: str
 
 
+class Found(NamedTuple):
+    """An event as it was published, and whether it is from the archive."""
+
+    routing_key: str
+    body: bytes
+    is_archived: bool
+
+
 class EventPages:
     """One event, and the search for events.
 
@@ -76,41 +84,41 @@ class EventPages:
         return await self._event_page(request, is_masked=False)
 
     async def download(self, request: web.Request) -> web.Response:
-        """Give an event's body as a file."""
+        """Give an event's body as a file. Raises RelayError as `_find` does."""
         wanted = request.match_info["id"]
-        found, _ = await self._found(wanted, await self._feed.requests_of(wanted))
+        found = await self._find(wanted, await self._feed.requests_of(wanted))
         if not found:
             raise web.HTTPNotFound(text="Its body is not at hand.")
         log_action(request[VISITOR], "download", id=wanted)
         return web.Response(
-            body=found[1],
+            body=found.body,
             content_type="application/octet-stream",
             headers={"Content-Disposition": 'attachment; filename="event.json"'},
         )
 
-    async def _found(
-        self, wanted: str, rows: Sequence[Row]
-    ) -> tuple[tuple[str, bytes] | None, bool]:
-        """Return an event's routing key and body, and whether they are from the archive."""
-        if found := self._feed.event(wanted):
-            return found, False
-        if self._archive is None:
-            return None, False
+    async def _find(self, wanted: str, rows: Sequence[Row]) -> Found | None:
+        """Return an event.
+
+        Raises:
+            RelayError: the archive can't be read, or does not answer in time.
+        """
+        if shown := self._feed.event(wanted):
+            return Found(*shown, is_archived=False)
         query = Query(limit=_MAX_SCANNED, type=str(rows[0]["type"]) if _typed(rows) else None)
-        try:
-            archived = await self._search(query)
-        except RelayError:
-            return None, False
-        for key, body in archived:
+        for key, body in await self._search(query):
             if wanted.encode() in body and _id_of(body) == wanted:
-                return (key, body), True
-        return None, False
+                return Found(key, body, is_archived=True)
+        return None
 
     async def _event_page(self, request: web.Request, *, is_masked: bool) -> web.Response:
         wanted = request.match_info["id"]
         received = await self._feed.requests_of(wanted)
-        found, is_archived = await self._found(wanted, received)
-        key, body = found or ("", b"{}")
+        found, problem = None, ""
+        try:
+            found = await self._find(wanted, received)
+        except RelayError as error:
+            problem = str(error)
+        body = found.body if found else b"{}"
         document: Any = orjson.loads(body)
         shown = masked(document) if is_masked else document
         data = dict(mapping(mapping(shown).get("data")))
@@ -124,18 +132,17 @@ class EventPages:
             id=wanted,
             is_found=found is not None,
             has_archive=self._archive is not None,
+            problem=problem,
             is_masked=is_masked,
-            routing_key=key,
+            routing_key=found.routing_key if found else "",
             raw=raw,
             normalized=normalized,
             left_out=raw_left + left,
             command=shlex.join(["relay", "inspect", source, "raw.json"]),
-            trail=self._trail(received, key, is_found=found is not None, is_archived=is_archived),
+            trail=self._trail(received, found),
         )
 
-    def _trail(
-        self, received: Sequence[Row], key: str, *, is_found: bool, is_archived: bool
-    ) -> list[Step]:
+    def _trail(self, received: Sequence[Row], found: Found | None) -> list[Step]:
         steps = []
         for row in received[:3]:
             at = f"{row.get('time')} by {row.get('source')}, answered {row.get('status')}"
@@ -147,7 +154,8 @@ class EventPages:
         if not received:
             text = "not among the latest requests that receivers and this console remember"
             steps.append(Step("Received", text, "plain"))
-        if is_found:
+        if found:
+            key = found.routing_key
             steps.append(Step("Confirmed", f"RabbitMQ has passed it on under {key}", "good"))
             routed = [name for name, patterns in self._deployment.bindings.items()
                       if any(matcher(pattern)(key) for pattern in patterns)]  # fmt: skip
@@ -155,7 +163,7 @@ class EventPages:
             steps.append(Step("Routed to", text, "good" if routed else "plain"))
         else:
             steps.append(Step("Confirmed", "not seen since this console watches", "plain"))
-        if is_archived:
+        if found and found.is_archived:
             steps.append(Step("Archived", f"in {self._archive_name}", "good"))
         return steps
 
@@ -169,8 +177,8 @@ class EventPages:
         if self._archive and any(asked.values()):
             try:
                 rows, is_cut = await self._matching(asked)
-            except (RelayError, TimeoutError) as error:
-                problem = str(error) or "The archive did not answer in time."
+            except RelayError as error:
+                problem = str(error)
         return self._pages.response(
             "search.html",
             request[VISITOR],
@@ -200,11 +208,17 @@ class EventPages:
         return [_summary(each) for each in reversed(chosen[-_LIMIT:])], is_cut
 
     async def _search(self, query: Query) -> list[Archived]:
+        """Return what the archive has; nothing where none is configured. Raises RelayError."""
         archive = self._archive
         if archive is None:
             return []
-        async with asyncio.timeout(_TIMEOUT_S):
-            return await asyncio.to_thread(lambda: list(archive.find(query)))
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await asyncio.to_thread(lambda: list(archive.find(query)))
+        except TimeoutError as error:
+            raise RelayError(
+                f"The archive did not answer within {_TIMEOUT_S:g} s; search for less."
+            ) from error
 
 
 _FIELDS = ("conversation", "type", "vendor", "since", "id", "text")
