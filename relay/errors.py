@@ -209,3 +209,8 @@ class SettingsError(RelayError):
 
 class UnfitLibrary(RelayError):
     """A library is missing, or is not of a release that works with this program."""
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says; of the system's, without number and path."""
+    return getattr(error, "strerror", None) or str(error)

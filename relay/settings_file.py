@@ -21,7 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from relay.errors import SettingsError
+from relay.errors import SettingsError, words_of
 
 PREFIX = "RELAY_"
 DEFAULT_FILE = "relay.toml"
@@ -105,7 +105,7 @@ def load_as(kind: type[FileT], path: Path | None = None) -> FileT:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([*problems, f"{file} is not TOML: {error}."]) from error
     except (OSError, ValueError) as error:
-        raise SettingsError([*problems, f"{file} can't be read: {_words(error)}."]) from error
+        raise SettingsError([*problems, f"{file} can't be read: {words_of(error)}."]) from error
     if problems:
         raise SettingsError(problems)
     return settings
@@ -141,7 +141,7 @@ def _resolve(secret: str) -> str:
     except KeyError as error:
         raise ValueError(f"the environment variable {rest} is not set") from error
     except (OSError, ValueError) as error:
-        raise ValueError(f"the file {rest} can't be read: {_words(error)}") from error
+        raise ValueError(f"the file {rest} can't be read: {words_of(error)}") from error
     if not value:
         raise ValueError(f"{secret or 'one'} is empty")
     try:
@@ -179,16 +179,11 @@ def _find(path: Path | None) -> Path | None:
         raise SettingsError([f"The settings file {file} does not exist."]) from error
     except OSError as error:  # such as a directory above it that this user may not enter
         raise SettingsError(
-            [f"The settings file {file} can't be read: {_words(error)}."]
+            [f"The settings file {file} can't be read: {words_of(error)}."]
         ) from error
     if not stat.S_ISREG(mode):  # pydantic-settings would ignore it
         raise SettingsError([f"The settings file {file} is no regular file."])
     return file
-
-
-def _words(error: OSError | ValueError) -> str:
-    """Return what is wrong, without the path that a sentence names before."""
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _unknown_variables(environment: Mapping[str, str], kind: type[File]) -> Iterator[str]:

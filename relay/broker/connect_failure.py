@@ -10,6 +10,7 @@ import aiormq.exceptions
 from pamqp import commands as spec
 
 from relay.broker import certificates
+from relay.errors import words_of
 
 _VHOST_ADVICE = (
     (
@@ -51,7 +52,7 @@ def described(error: BaseException, *, limit_s: float) -> str:
         case aiormq.exceptions.IncompatibleProtocolError():
             return f"does not speak AMQP 0-9-1; {_OTHER_PORT}"
         case _:
-            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            words = words_of(error) or type(error).__name__
             reason = certificates.problem(error) or words.rstrip(".") + _advice(error)
             return f"can't be reached: {reason}"
 

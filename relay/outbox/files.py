@@ -9,6 +9,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from relay.errors import words_of
+
 _LOG_SUFFIX = "-wal"
 _INDEX_SUFFIX = "-shm"
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -53,7 +55,7 @@ def is_corrupt(error: Exception) -> bool:
 
 def explained(path: Path, error: Exception) -> str:
     """Return what an error of a database says, and what SQLite does not: why it can't be opened."""
-    words = getattr(error, "strerror", None) or str(error)
+    words = words_of(error)
     code = getattr(error, "sqlite_errorcode", None)
     if not isinstance(error, OSError) and (code is None or code & 0xFF not in _NOT_OPENED):
         return words
