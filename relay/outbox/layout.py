@@ -6,6 +6,7 @@ So the outbox of a single process becomes worker 0's once there are more. Paths 
 import re
 from pathlib import Path
 
+from relay.errors import OutboxError
 from relay.outbox.database import FILE_NAME
 
 _WORKER_DIRECTORY = re.compile(r"worker-([1-9][0-9]{0,5})")
@@ -30,6 +31,20 @@ def present(root: Path) -> list[int]:
     return [
         number for number in _numbers(root) if (directory_of(root, number) / FILE_NAME).exists()
     ]
+
+
+def read_present(root: Path) -> list[int]:
+    """Return `present`.
+
+    Raises:
+        OutboxError: the directory can't be read.
+    """
+    try:
+        return present(root)
+    except OSError as error:
+        raise OutboxError(
+            f"The outbox directory {root} can't be read: {error.strerror}."
+        ) from error
 
 
 def _numbers(root: Path) -> list[int]:

@@ -137,12 +137,7 @@ def _require_all(ids: Collection[str], found: list[str]) -> list[str]:
 def _in_each(root: Path, work: Callable[[int, sqlite3.Connection], list[T]]) -> list[T]:
     """Do work in a transaction in each outbox of a receiver, orphaned ones too."""
     results: list[T] = []
-    try:
-        numbers = layout.present(root)
-    except OSError as error:
-        raise OutboxError(
-            f"The outbox directory {root} can't be read: {error.strerror}."
-        ) from error
+    numbers = layout.read_present(root)
     if not numbers:
         raise OutboxError(f"There is no outbox in {root}.")
     for number in numbers:

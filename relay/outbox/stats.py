@@ -146,14 +146,8 @@ def inspect_all(
         OutboxError: there is none, or one can't be read.
     """
     share_bytes = layout.share_bytes(max_bytes, workers)
-    try:
-        numbers = layout.present(root)
-    except OSError as error:
-        raise OutboxError(
-            f"The outbox directory {root} can't be read: {error.strerror}."
-        ) from error
     found = {}
-    for number in numbers:
+    for number in layout.read_present(root):
         directory = layout.directory_of(root, number)
         try:
             found[number] = inspect(directory, share_bytes)
