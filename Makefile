@@ -37,8 +37,8 @@ run: setup ## the relay, its console and a tail of its events, until Ctrl-C
 demo: setup ## send every documented sample, fail if one does not arrive
 	@$(PYTHON) -m deploy.local.demo
 
-# These ask nobody outside, and each process would take 40 ms of CPU to read which authorities it trusts.
-# aiohttp reads the machine's authorities as it is imported: 36 ms, for each process of a test.
+# These tests ask nobody outside, and aiohttp reads the machine's authorities as it is imported: 36 ms
+# of CPU for each process.
 TRUSTING_NOBODY := SSL_CERT_FILE=/dev/null
 
 check: lint ## ruff, mypy, and the tests that need no broker

@@ -77,7 +77,7 @@ class Forwarder:
         self._read_retry_s = read_retry_s
         self._read_up_to = 0  # the number of the last event that was read
         self._deferred: list[_Deferred] = []  # a heap
-        self._fetching = 0  # deferred events that are being read
+        self._is_fetching = False  # deferred events
         self._attempts: dict[int, int] = {}  # of nacked and returned events, by number
         self._unlogged = 0  # how many were nacked or returned since the last line in the log
         self._log_throttle = LogThrottle(_LOG_EVERY_S)
@@ -87,7 +87,7 @@ class Forwarder:
     def is_drained(self) -> bool:
         """Return whether all that was committed is confirmed."""
         in_flight = self._session.in_flight if self._session else 0
-        is_waiting = in_flight or self._deferred or self._fetching
+        is_waiting = in_flight or self._deferred or self._is_fetching
         return not is_waiting and self._read_up_to >= self._outbox.last_seq
 
     async def forward(self, session: Session[Pending]) -> None:
@@ -154,14 +154,14 @@ class Forwarder:
             seqs.append(heapq.heappop(self._deferred).seq)
         if not seqs:
             return []
-        self._fetching = len(seqs)
+        self._is_fetching = True
         try:
             found = await self._outbox.fetch(seqs)
         except BaseException:
             self._defer_now(seqs)
             raise
         finally:
-            self._fetching = 0
+            self._is_fetching = False
         if found:  # those after the last one were left out because of their size
             self._defer_now([seq for seq in seqs if seq > found[-1].seq])
         return found

@@ -159,10 +159,8 @@ async def _get(
             ) as http,
             http.request(method, f"http://worker{path}", params=query, json=document) as response,
         ):
-            failed = (
-                response.status == HTTPStatus.INTERNAL_SERVER_ERROR
-            )  # the worker's log says why
-            return None if failed else await response.read()
+            if response.status != HTTPStatus.INTERNAL_SERVER_ERROR:  # the worker's log says why
+                return await response.read()
     return None
 
 

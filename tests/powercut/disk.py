@@ -24,7 +24,7 @@ Keep = Callable[[], bool]
 
 
 class Extent:
-    """Bytes, and zeros behind them up to a size, which take no memory: the reserve has 4 MiB."""
+    """Bytes, and zeros behind them up to a size, which take no memory: the reserve is all zeros."""
 
     def __init__(self, data: bytes = b"", size: int = 0) -> None:
         self.data = bytearray(data)
